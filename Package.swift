@@ -1,0 +1,135 @@
+// swift-tools-version: 6.3
+import Foundation
+import PackageDescription
+
+/// Settings every Swift target builds with. Warnings about `unsafe` are errors,
+/// so a raw pointer cannot appear anywhere unmarked.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatWarning("StrictMemorySafety", as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// The numeric loops: raw pointers throughout, and optimized in debug builds too,
+/// since unoptimized ones are too slow to test with.
+let loops: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .unsafeFlags(["-Ounchecked"]),
+]
+
+func instructionSet(_ march: String) -> [SwiftSetting] {
+  loops + [.unsafeFlags(["-Xcc", "-march=\(march)"], .when(platforms: [.linux]))]
+}
+
+// oneDNN is optional. LOCKSTEP_ONEDNN=off builds without it; LOCKSTEP_ONEDNN=PREFIX
+// takes it from PREFIX/include and PREFIX/lib.
+let oneDNNSetting = Context.environment["LOCKSTEP_ONEDNN"] ?? ""
+let oneDNNPrefix = oneDNNSetting.hasPrefix("/") ? oneDNNSetting : "/usr"
+let hasOneDNN =
+  oneDNNSetting != "off"
+  && ["/include/dnnl.h", "/include/oneapi/dnnl/dnnl.h"].contains {
+    FileManager.default.fileExists(atPath: oneDNNPrefix + $0)
+  }
+
+var kernels: [SwiftSetting] = loops
+var kernelsLinker: [LinkerSetting] = []
+var kernelsDependencies: [Target.Dependency] = ["Tensors", "KernelLoops", "KernelsBaseline"]
+var targets: [Target] = []
+
+if hasOneDNN {
+  kernels.append(.define("ONEDNN"))
+  kernelsDependencies.append("CDNNL")
+  if oneDNNPrefix == "/usr" {
+    targets.append(.systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"])]))
+  } else {
+    targets.append(.systemLibrary(name: "CDNNL"))
+    kernels.append(.unsafeFlags(["-Xcc", "-I\(oneDNNPrefix)/include"]))
+    kernelsLinker.append(
+      .unsafeFlags(["-L\(oneDNNPrefix)/lib", "-Xlinker", "-rpath=\(oneDNNPrefix)/lib"]))
+  }
+}
+
+#if arch(x86_64)
+  targets += [
+    .target(
+      name: "KernelsV3", dependencies: ["KernelLoops"], swiftSettings: instructionSet("x86-64-v3")),
+    .target(
+      name: "KernelsV4", dependencies: ["KernelLoops"], swiftSettings: instructionSet("x86-64-v4")),
+  ]
+  kernelsDependencies += ["KernelsV3", "KernelsV4"]
+#endif
+
+func house(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [])
+  -> Target
+{
+  .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+targets += [
+  .systemLibrary(
+    name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
+  .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+  house("Tensors", []),
+  .target(name: "KernelLoops", swiftSettings: loops),
+  .target(name: "KernelsBaseline", dependencies: ["KernelLoops"], swiftSettings: loops),
+  .target(
+    name: "Kernels", dependencies: kernelsDependencies, swiftSettings: kernels,
+    linkerSettings: kernelsLinker),
+  house("Collectives", ["Tensors"]),
+  house("MPIBackend", ["Collectives", "Tensors", "CMPI"]),
+  house("Autograd", ["Tensors", "Kernels"]),
+  house("Layers", ["Autograd", "Kernels", "Tensors"]),
+  house("Norms", ["Autograd", "Kernels", "KernelLoops", "Tensors", "Collectives"]),
+  house("Models", ["Layers", "Norms", "Autograd", "Tensors", "Collectives"]),
+  house("Optimizers", ["Autograd", "Kernels", "KernelLoops", "Tensors"]),
+  house("Datasets", ["Tensors", "CZlib"], resources: [.copy("Resources")]),
+  house("DataParallel", ["Autograd", "Collectives", "Tensors", "Kernels"]),
+  house("Measurement", ["Collectives"]),
+  house(
+    "Training",
+    [
+      "Tensors", "Kernels", "Collectives", "Autograd", "Layers", "Norms", "Models", "Optimizers",
+      "Datasets", "DataParallel", "Measurement",
+      .product(name: "Yams", package: "Yams"),
+      .product(name: "Logging", package: "swift-log"),
+    ]),
+  .executableTarget(
+    name: "lockstep",
+    dependencies: [
+      "Training", "MPIBackend", "Collectives", "Measurement", "Kernels", "Tensors", "Norms",
+      "Models", "Layers", "Autograd", "Datasets", "DataParallel", "Optimizers",
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      .product(name: "Logging", package: "swift-log"),
+    ], swiftSettings: strict),
+  .executableTarget(
+    name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors", "Norms"],
+    path: "Tests/mpi-checks", swiftSettings: strict),
+]
+
+let package = Package(
+  name: "lockstep",
+  products: [
+    .executable(name: "lockstep", targets: ["lockstep"]),
+    .library(
+      name: "Lockstep",
+      targets: [
+        "Training", "MPIBackend", "Models", "Norms", "Layers", "Optimizers", "Datasets",
+        "DataParallel", "Measurement", "Autograd", "Collectives", "Tensors",
+      ]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: targets,
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,100 @@
+import Kernels
+public import Tensors
+
+/// The gradient of one value, while it is being summed.
+public final class Gradient {
+  fileprivate var sum: Tensor?
+
+  fileprivate init() {}
+
+  /// Adds a contribution. It may be shared with other gradients, so it is never written to.
+  public func add(_ contribution: Tensor) {
+    sum = sum.map { Kernel.add($0, contribution) } ?? contribution
+  }
+}
+
+/// A value on the tape. The tape keeps its gradient alive, not the value: what a pullback needs
+/// of the value it captures.
+public struct Variable {
+  /// The value.
+  public let value: Tensor
+  /// Where its gradient is summed, or nil where none is wanted.
+  public let gradient: Gradient?
+
+  fileprivate init(_ value: Tensor, wantsGradient: Bool) {
+    self.value = value
+    gradient = wantsGradient ? Gradient() : nil
+  }
+}
+
+/// Whether layers learn from what they see.
+public enum Mode: Sendable {
+  /// Batch norms use and update their statistics; the tape records.
+  case training
+  /// Batch norms use their running statistics; nothing is recorded.
+  case evaluation
+}
+
+/// The layers that ran forward, in order, each with its hand-written pullbacks.
+///
+/// One entry is a whole layer, not a scalar operation. Replay order is the reverse of record
+/// order, so all ranks issue the same collectives in the same order.
+public final class Tape {
+  private struct Entry {
+    let gradient: Gradient
+    let uses: [Parameter]
+    let inputPullback: (Tensor) throws -> Void
+    let weightPullback: ((Tensor) throws -> Void)?
+  }
+
+  /// Whether this is training or evaluation.
+  public let mode: Mode
+  private var entries: [Entry] = []
+
+  /// Called once per parameter as soon as its gradient is final.
+  public var onGradientReady: (Parameter) throws -> Void = { _ in }
+
+  /// An empty tape.
+  public init(_ mode: Mode) { self.mode = mode }
+
+  /// Puts a value on the tape that nothing computed.
+  public func input(_ x: Tensor, wantsGradient: Bool = false) -> Variable {
+    Variable(x, wantsGradient: wantsGradient)
+  }
+
+  /// Records a layer's output with what flows back through the layer.
+  ///
+  /// - Parameters:
+  ///   - uses: The parameters whose gradients the pullbacks contribute to.
+  ///   - inputPullback: Takes dy and adds dx to the inputs' gradients, at once. The pullback of
+  ///     a layer whose input and parameter gradients come from one pass does both.
+  ///   - weightPullback: Takes dy and contributes to the parameters' gradients, for which
+  ///     nothing upstream waits.
+  public func record(
+    _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping (Tensor) throws -> Void,
+    weightPullback: ((Tensor) throws -> Void)? = nil
+  ) -> Variable {
+    guard mode == .training else { return Variable(y, wantsGradient: false) }
+    let output = Variable(y, wantsGradient: true)
+    guard let gradient = output.gradient else { return output }
+    for parameter in uses { parameter.open() }
+    entries.append(
+      Entry(
+        gradient: gradient, uses: uses, inputPullback: inputPullback,
+        weightPullback: weightPullback))
+    return output
+  }
+
+  /// Replays the tape in reverse from `output`, whose gradient is `seed`, and empties it.
+  public func backward(from output: Variable, seed: Tensor) throws {
+    output.gradient?.add(seed)
+    while let entry = entries.popLast() {
+      if let dy = entry.gradient.sum {
+        entry.gradient.sum = nil
+        try entry.inputPullback(dy)
+        try entry.weightPullback?(dy)
+      }
+      for parameter in entry.uses where parameter.close() { try onGradientReady(parameter) }
+    }
+  }
+}

@@ -1,0 +1,146 @@
+// oneDNN's two C API generations, 2.x and 3.x, behind one set of functions.
+#pragma once
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#if __has_include(<dnnl.h>)
+#include <dnnl.h>
+#else
+#include <oneapi/dnnl/dnnl.h>
+#endif
+
+#if DNNL_VERSION_MAJOR >= 3
+typedef const_dnnl_memory_desc_t cdnnl_desc;
+#else
+typedef const dnnl_memory_desc_t *cdnnl_desc;
+#endif
+
+typedef enum { CDNNL_NHWC, CDNNL_OIHW, CDNNL_ANY } cdnnl_layout;
+
+static inline dnnl_status_t cdnnl_desc_create(
+    cdnnl_desc *desc, const int64_t *extents, cdnnl_layout layout) {
+  dnnl_dims_t dims;
+  memcpy(dims, extents, 4 * sizeof(int64_t));
+  dnnl_format_tag_t tag = layout == CDNNL_NHWC ? dnnl_nhwc
+                        : layout == CDNNL_OIHW ? dnnl_oihw
+                                               : dnnl_format_tag_any;
+#if DNNL_VERSION_MAJOR >= 3
+  dnnl_memory_desc_t made;
+  dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, 4, dims, dnnl_f32, tag);
+#else
+  dnnl_memory_desc_t *made = (dnnl_memory_desc_t *)malloc(sizeof(dnnl_memory_desc_t));
+  dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, 4, dims, dnnl_f32, tag);
+#endif
+  *desc = made;
+  return status;
+}
+
+static inline void cdnnl_desc_destroy(cdnnl_desc desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  dnnl_memory_desc_destroy((dnnl_memory_desc_t)desc);
+#else
+  free((void *)desc);
+#endif
+}
+
+// A primitive takes its scratch memory from the caller, so that it comes from one pool.
+static inline dnnl_status_t cdnnl_attributes(dnnl_primitive_attr_t *attributes) {
+  dnnl_status_t status = dnnl_primitive_attr_create(attributes);
+  if (status != dnnl_success) return status;
+  return dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
+}
+
+typedef enum { CDNNL_FORWARD, CDNNL_BACKWARD_DATA, CDNNL_BACKWARD_WEIGHTS } cdnnl_pass;
+
+static inline dnnl_status_t cdnnl_convolution(
+    dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_pass pass, cdnnl_desc source,
+    cdnnl_desc weights, cdnnl_desc target, int64_t stride, int64_t padding,
+    dnnl_primitive_desc_t hint) {
+  dnnl_dims_t strides = {stride, stride}, pad = {padding, padding};
+  dnnl_primitive_attr_t attributes;
+  dnnl_status_t status = cdnnl_attributes(&attributes);
+  if (status != dnnl_success) return status;
+#if DNNL_VERSION_MAJOR >= 3
+  dnnl_dims_t dilation = {0, 0};
+  switch (pass) {
+    case CDNNL_FORWARD:
+      status = dnnl_convolution_forward_primitive_desc_create(
+          made, engine, dnnl_forward_training, dnnl_convolution_direct, source, weights, NULL,
+          target, strides, dilation, pad, pad, attributes);
+      break;
+    case CDNNL_BACKWARD_DATA:
+      status = dnnl_convolution_backward_data_primitive_desc_create(
+          made, engine, dnnl_convolution_direct, source, weights, target, strides, dilation, pad,
+          pad, hint, attributes);
+      break;
+    case CDNNL_BACKWARD_WEIGHTS:
+      status = dnnl_convolution_backward_weights_primitive_desc_create(
+          made, engine, dnnl_convolution_direct, source, weights, NULL, target, strides, dilation,
+          pad, pad, hint, attributes);
+      break;
+  }
+#else
+  dnnl_convolution_desc_t operation;
+  switch (pass) {
+    case CDNNL_FORWARD:
+      status = dnnl_convolution_forward_desc_init(
+          &operation, dnnl_forward_training, dnnl_convolution_direct, source, weights, NULL,
+          target, strides, pad, pad);
+      break;
+    case CDNNL_BACKWARD_DATA:
+      status = dnnl_convolution_backward_data_desc_init(
+          &operation, dnnl_convolution_direct, source, weights, target, strides, pad, pad);
+      break;
+    case CDNNL_BACKWARD_WEIGHTS:
+      status = dnnl_convolution_backward_weights_desc_init(
+          &operation, dnnl_convolution_direct, source, weights, NULL, target, strides, pad, pad);
+      break;
+  }
+  if (status == dnnl_success)
+    status = dnnl_primitive_desc_create(made, &operation, attributes, engine, hint);
+#endif
+  dnnl_primitive_attr_destroy(attributes);
+  return status;
+}
+
+static inline dnnl_status_t cdnnl_reorder(
+    dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_desc from, cdnnl_desc to) {
+  dnnl_primitive_attr_t attributes;
+  dnnl_status_t status = cdnnl_attributes(&attributes);
+  if (status != dnnl_success) return status;
+  status = dnnl_reorder_primitive_desc_create(made, from, engine, to, engine, attributes);
+  dnnl_primitive_attr_destroy(attributes);
+  return status;
+}
+
+static inline cdnnl_desc cdnnl_weights_desc(dnnl_primitive_desc_t primitive, cdnnl_pass pass) {
+  return dnnl_primitive_desc_query_md(
+      primitive, pass == CDNNL_BACKWARD_WEIGHTS ? dnnl_query_diff_weights_md
+                                                : dnnl_query_weights_md, 0);
+}
+static inline cdnnl_desc cdnnl_scratchpad_desc(dnnl_primitive_desc_t primitive) {
+  return dnnl_primitive_desc_query_md(primitive, dnnl_query_scratchpad_md, 0);
+}
+static inline size_t cdnnl_desc_bytes(cdnnl_desc desc) { return dnnl_memory_desc_get_size(desc); }
+static inline int cdnnl_desc_equal(cdnnl_desc a, cdnnl_desc b) {
+  return dnnl_memory_desc_equal(a, b);
+}
+
+// DNNL_ARG_* are macros.
+static inline int cdnnl_arg_src(void) { return DNNL_ARG_SRC; }
+static inline int cdnnl_arg_dst(void) { return DNNL_ARG_DST; }
+static inline int cdnnl_arg_weights(void) { return DNNL_ARG_WEIGHTS; }
+static inline int cdnnl_arg_diff_src(void) { return DNNL_ARG_DIFF_SRC; }
+static inline int cdnnl_arg_diff_dst(void) { return DNNL_ARG_DIFF_DST; }
+static inline int cdnnl_arg_diff_weights(void) { return DNNL_ARG_DIFF_WEIGHTS; }
+static inline int cdnnl_arg_scratchpad(void) { return DNNL_ARG_SCRATCHPAD; }
+
+// omp_set_num_threads binds only the thread that calls it, and there is no OpenMP to link to
+// where oneDNN was built without.
+static inline void cdnnl_use_one_thread(void) {
+  static __thread int done;
+  if (done) return;
+  done = 1;
+  void (*set)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+  if (set) set(1);
+}

@@ -1,0 +1,85 @@
+// MPI's macros as functions, and its handles as structures, so that Swift sees the
+// same types whether an MPI's handles are pointers (Open MPI) or integers (MPICH).
+// Nothing beyond the MPI 3.1 standard.
+#pragma once
+#if __has_include(<mpi.h>)
+#include <mpi.h>
+#else
+#include <mpi/mpi.h>  // where Debian puts it, for builds without pkg-config
+#endif
+
+typedef struct { MPI_Comm handle; } cmpi_comm;
+typedef struct { MPI_Request handle; } cmpi_request;
+typedef enum { CMPI_FLOAT, CMPI_DOUBLE, CMPI_INT64, CMPI_BYTE } cmpi_type;
+
+static inline MPI_Datatype cmpi_datatype(cmpi_type type) {
+  switch (type) {
+    case CMPI_FLOAT: return MPI_FLOAT;
+    case CMPI_DOUBLE: return MPI_DOUBLE;
+    case CMPI_INT64: return MPI_INT64_T;
+    case CMPI_BYTE: return MPI_UINT8_T;
+  }
+  return MPI_DATATYPE_NULL;
+}
+
+static inline int cmpi_success(void) { return MPI_SUCCESS; }
+static inline int cmpi_max_error_string(void) { return MPI_MAX_ERROR_STRING; }
+static inline int cmpi_max_library_version_string(void) { return MPI_MAX_LIBRARY_VERSION_STRING; }
+static inline int cmpi_thread_funneled(void) { return MPI_THREAD_FUNNELED; }
+static inline int cmpi_init_thread(int required, int *provided) {
+  return MPI_Init_thread(0, 0, required, provided);
+}
+
+static inline cmpi_comm cmpi_comm_world(void) { return (cmpi_comm){MPI_COMM_WORLD}; }
+static inline int cmpi_comm_rank(cmpi_comm c, int *rank) { return MPI_Comm_rank(c.handle, rank); }
+static inline int cmpi_comm_size(cmpi_comm c, int *size) { return MPI_Comm_size(c.handle, size); }
+static inline int cmpi_comm_return_errors(cmpi_comm c) {
+  return MPI_Comm_set_errhandler(c.handle, MPI_ERRORS_RETURN);
+}
+static inline int cmpi_comm_dup(cmpi_comm c, cmpi_comm *copy) {
+  return MPI_Comm_dup(c.handle, &copy->handle);
+}
+static inline int cmpi_comm_split(cmpi_comm c, int color, int key, cmpi_comm *part) {
+  return MPI_Comm_split(c.handle, color, key, &part->handle);
+}
+static inline int cmpi_comm_split_by_node(cmpi_comm c, int key, cmpi_comm *part) {
+  return MPI_Comm_split_type(c.handle, MPI_COMM_TYPE_SHARED, key, MPI_INFO_NULL, &part->handle);
+}
+static inline int cmpi_comm_free(cmpi_comm *c) { return MPI_Comm_free(&c->handle); }
+static inline int cmpi_abort(cmpi_comm c, int status) { return MPI_Abort(c.handle, status); }
+
+static inline int cmpi_allreduce_sum(void *values, int count, cmpi_type type, cmpi_comm c) {
+  return MPI_Allreduce(MPI_IN_PLACE, values, count, cmpi_datatype(type), MPI_SUM, c.handle);
+}
+static inline int cmpi_iallreduce_sum(
+    const void *addends, void *sums, int count, cmpi_type type, cmpi_comm c, cmpi_request *request) {
+  return MPI_Iallreduce(
+      addends, sums, count, cmpi_datatype(type), MPI_SUM, c.handle, &request->handle);
+}
+static inline int cmpi_bcast(void *values, int count, cmpi_type type, int root, cmpi_comm c) {
+  return MPI_Bcast(values, count, cmpi_datatype(type), root, c.handle);
+}
+static inline int cmpi_gatherv(
+    const void *values, int count, void *gathered, const int *counts, const int *displacements,
+    cmpi_type type, int root, cmpi_comm c) {
+  return MPI_Gatherv(
+      values, count, cmpi_datatype(type), gathered, counts, displacements, cmpi_datatype(type),
+      root, c.handle);
+}
+static inline int cmpi_allgatherv(
+    const void *values, int count, void *gathered, const int *counts, const int *displacements,
+    cmpi_type type, cmpi_comm c) {
+  return MPI_Allgatherv(
+      values, count, cmpi_datatype(type), gathered, counts, displacements, cmpi_datatype(type),
+      c.handle);
+}
+static inline int cmpi_barrier(cmpi_comm c) { return MPI_Barrier(c.handle); }
+
+static inline cmpi_request cmpi_request_null(void) { return (cmpi_request){MPI_REQUEST_NULL}; }
+static inline int cmpi_request_is_null(cmpi_request r) { return r.handle == MPI_REQUEST_NULL; }
+static inline int cmpi_wait(cmpi_request *request) {
+  return MPI_Wait(&request->handle, MPI_STATUS_IGNORE);
+}
+static inline int cmpi_test(cmpi_request *request, int *done) {
+  return MPI_Test(&request->handle, done, MPI_STATUS_IGNORE);
+}

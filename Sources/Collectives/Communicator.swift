@@ -1,0 +1,117 @@
+public import Tensors
+
+/// A group of ranks that issue the same collectives in the same order.
+///
+/// Every collective has to be called by all ranks of the group, with as many elements of the
+/// same type on each where nothing else is said. A communicator belongs to the thread that
+/// made it.
+public protocol Communicator: AnyObject {
+  /// This process's index, in `0 ..< size`.
+  var rank: Int { get }
+  /// The number of ranks in the group.
+  var size: Int { get }
+  /// What went through this communicator so far.
+  var traffic: Traffic { get }
+
+  /// Replaces `values` on every rank by its element-wise sum over all ranks: the same bits on
+  /// every rank.
+  func sum<Element: Communicable>(_ values: inout MutableSpan<Element>) throws(CommunicationError)
+
+  /// Starts a sum of `addends` over all ranks and returns at once.
+  ///
+  /// - Parameter addends: What this rank adds. It is read until the operation has completed:
+  ///   write to it only after ``PendingSum/wait()``.
+  func beginSum<Element: Communicable>(_ addends: Storage<Element>) throws(CommunicationError)
+    -> PendingSum<Element>
+
+  /// Replaces `values` on every rank by those of `root`.
+  func broadcast<Element: Communicable>(_ values: inout MutableSpan<Element>, from root: Int)
+    throws(CommunicationError)
+
+  /// Collects every rank's values, whose number may differ.
+  ///
+  /// - Returns: the values in rank order on `root`, nil elsewhere.
+  func gather<Element: Communicable>(_ values: [Element], to root: Int) throws(CommunicationError)
+    -> [[Element]]?
+
+  /// Collects every rank's values, whose number may differ, on every rank in rank order.
+  func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
+    -> [[Element]]
+
+  /// Returns once every rank has called it.
+  func barrier() throws(CommunicationError)
+
+  /// A communicator of the same ranks whose messages cannot be mistaken for this one's, with a
+  /// count of its own.
+  func duplicate() throws(CommunicationError) -> any Communicator
+
+  /// The communicator of the ranks that give the same color, ordered by key, then by rank.
+  func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator
+
+  /// The communicator of the ranks that share this rank's memory: those of one node.
+  func splitByNode() throws(CommunicationError) -> any Communicator
+}
+
+/// A scalar that every backend can send and add.
+public protocol Communicable: BitwiseCopyable, Sendable, AdditiveArithmetic {
+  /// The scalar's type in the backends' terms.
+  static var kind: ScalarKind { get }
+}
+
+/// The scalars that can be sent.
+public enum ScalarKind: Sendable { case float32, float64, int64, byte }
+
+extension Float: Communicable { public static var kind: ScalarKind { .float32 } }
+extension Double: Communicable { public static var kind: ScalarKind { .float64 } }
+extension Int64: Communicable { public static var kind: ScalarKind { .int64 } }
+extension UInt8: Communicable { public static var kind: ScalarKind { .byte } }
+
+/// A failed call into the communication library, or a rank that is gone.
+public struct CommunicationError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The library function that failed, such as `"MPI_Allreduce"`.
+  public let call: String
+  /// The library's own code.
+  public let code: Int32
+  /// The library's own message.
+  public let reason: String
+
+  /// Describes a failed call.
+  public init(call: String, code: Int32, reason: String) {
+    self.call = call
+    self.code = code
+    self.reason = reason
+  }
+
+  /// The call, its code and the library's message.
+  public var description: String { "\(call) failed (\(code)): \(reason)" }
+}
+
+extension Communicator {
+  /// Replaces every element of `values` by its sum over all ranks.
+  public func sum<Element: Communicable>(_ values: inout [Element]) throws(CommunicationError) {
+    var span = values.mutableSpan
+    try sum(&span)
+  }
+
+  /// Replaces every element of `values`, as many on each rank, by those of `root`.
+  public func broadcast<Element: Communicable>(_ values: inout [Element], from root: Int)
+    throws(CommunicationError)
+  {
+    var span = values.mutableSpan
+    try broadcast(&span, from: root)
+  }
+
+  /// The text that `root` gives, on every rank.
+  public func broadcast(_ text: String, from root: Int) throws(CommunicationError) -> String {
+    var length = [Int64(text.utf8.count)]
+    try broadcast(&length, from: root)
+    var bytes = rank == root ? Array(text.utf8) : Array(repeating: 0, count: Int(length[0]))
+    try broadcast(&bytes, from: root)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Every rank's text, in rank order, on every rank.
+  public func allGather(_ text: String) throws(CommunicationError) -> [String] {
+    try allGather(Array(text.utf8)).map { String(decoding: $0, as: UTF8.self) }
+  }
+}

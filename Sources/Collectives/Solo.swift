@@ -1,0 +1,50 @@
+public import Tensors
+
+/// The group of one rank: every collective is the identity, and sends and counts nothing.
+public final class Solo: Communicator {
+  /// A group of its own.
+  public init() {}
+  /// Always 0.
+  public var rank: Int { 0 }
+  /// Always 1.
+  public var size: Int { 1 }
+  /// Always nothing.
+  public var traffic: Traffic { Traffic() }
+
+  /// Leaves `values` as they are.
+  public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>) {}
+
+  /// Completes at once with a copy of `addends`.
+  public func beginSum<Element: Communicable>(_ addends: Storage<Element>) -> PendingSum<Element> {
+    let sums = Storage<Element>(count: addends.count)
+    sums.write(addends, 0..<addends.count, at: 0)
+    return PendingSum(into: sums, by: Completed())
+  }
+
+  /// Leaves `values` as they are.
+  public func broadcast<Element: Communicable>(
+    _ values: inout MutableSpan<Element>, from root: Int
+  ) {}
+
+  /// The one rank's values.
+  public func gather<Element: Communicable>(_ values: [Element], to root: Int) -> [[Element]]? {
+    [values]
+  }
+
+  /// The one rank's values.
+  public func allGather<Element: Communicable>(_ values: [Element]) -> [[Element]] { [values] }
+
+  /// Returns at once.
+  public func barrier() {}
+  /// Another group of one.
+  public func duplicate() -> any Communicator { Solo() }
+  /// Another group of one.
+  public func split(color: Int, key: Int) -> any Communicator { Solo() }
+  /// Another group of one.
+  public func splitByNode() -> any Communicator { Solo() }
+
+  private final class Completed: PendingOperation {
+    func wait() {}
+    func test() -> Bool { true }
+  }
+}

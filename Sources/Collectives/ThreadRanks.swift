@@ -1,0 +1,316 @@
+import Foundation
+public import Tensors
+
+/// One rank of a group whose ranks are threads of this process.
+///
+/// The twin of the MPI backend: collective code can be tested, and cases with another number of
+/// ranks replayed, without a launcher. Sums are taken in rank order, so results do not depend
+/// on the threads' timing. A collective that does not match the other ranks' throws on all.
+public final class ThreadCommunicator: Communicator {
+  private let group: ThreadGroup
+  private let meter = TrafficMeter()
+  private var sequence = 0
+  /// This thread's index.
+  public let rank: Int
+  /// The number of threads.
+  public var size: Int { group.size }
+  /// What went through this communicator so far.
+  public var traffic: Traffic { meter.traffic }
+
+  fileprivate init(rank: Int, in group: ThreadGroup) {
+    self.rank = rank
+    self.group = group
+  }
+
+  /// Posts this rank's part of the next collective and returns the collective's number.
+  private func post(_ operation: String, _ part: any Sendable) throws(CommunicationError) -> Int {
+    sequence += 1
+    try group.post(part, operation, from: rank, sequence)
+    return sequence
+  }
+
+  /// Posts this rank's part and waits for all ranks' parts.
+  private func exchange<Part: Sendable>(_ operation: String, bytes: Int, _ part: Part)
+    throws(CommunicationError) -> [Part]
+  {
+    let start = meter.enter(bytes: bytes)
+    defer { meter.leave(start) }
+    return try group.collect(post(operation, part))
+  }
+
+  /// The element-wise sum in rank order.
+  fileprivate static func total<Element: Communicable>(_ parts: [[Element]]) -> [Element] {
+    var total = parts[0]
+    for part in parts.dropFirst() {
+      for i in total.indices { total[i] += part[i] }
+    }
+    return total
+  }
+
+  /// Replaces `values` by their sums.
+  public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>)
+    throws(CommunicationError)
+  {
+    let mine = values.copied()
+    let parts = try exchange(
+      "sum of \(mine.count) \(Element.self)", bytes: mine.count * MemoryLayout<Element>.stride,
+      mine)
+    let total = Self.total(parts)
+    for i in total.indices { values[i] = total[i] }
+  }
+
+  /// Starts a sum of `addends`.
+  public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
+    throws(CommunicationError) -> PendingSum<Element>
+  {
+    let start = meter.enter(bytes: addends.count * MemoryLayout<Element>.stride)
+    defer { meter.leave(start) }
+    let number = try post(
+      "begun sum of \(addends.count) \(Element.self)", addends.copy(0..<addends.count))
+    let sums = Storage<Element>(count: addends.count)
+    return PendingSum(
+      into: sums, by: PendingThreadSum(group: group, number: number, into: sums, meter: meter))
+  }
+
+  /// Replaces `values` by those of `root`.
+  public func broadcast<Element: Communicable>(
+    _ values: inout MutableSpan<Element>, from root: Int
+  ) throws(CommunicationError) {
+    let mine = values.copied()
+    let parts = try exchange(
+      "broadcast of \(mine.count) \(Element.self) from \(root)",
+      bytes: mine.count * MemoryLayout<Element>.stride, mine)
+    for i in mine.indices { values[i] = parts[root][i] }
+  }
+
+  /// Every rank's values on `root`.
+  public func gather<Element: Communicable>(_ values: [Element], to root: Int)
+    throws(CommunicationError) -> [[Element]]?
+  {
+    let parts = try exchange(
+      "gather of \(Element.self) to \(root)", bytes: values.count * MemoryLayout<Element>.stride,
+      values)
+    return rank == root ? parts : nil
+  }
+
+  /// Every rank's values on every rank.
+  public func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
+    -> [[Element]]
+  {
+    try exchange(
+      "all-gather of \(Element.self)", bytes: values.count * MemoryLayout<Element>.stride, values)
+  }
+
+  /// Returns once every thread has called it.
+  public func barrier() throws(CommunicationError) { _ = try exchange("barrier", bytes: 0, 0) }
+
+  /// A communicator of the same threads.
+  public func duplicate() throws(CommunicationError) -> any Communicator {
+    try split(color: 0, key: rank)
+  }
+
+  /// The communicator of the threads that give the same color.
+  public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+    let number = try post("split", [color, key])
+    let parts: [[Int]] = try group.collect(number)
+    let members = parts.indices.filter { parts[$0][0] == color }.sorted {
+      (parts[$0][1], $0) < (parts[$1][1], $1)
+    }
+    let child = group.child(number, color, size: members.count)
+    return ThreadCommunicator(rank: members.firstIndex(of: rank) ?? 0, in: child)
+  }
+
+  /// A communicator of the same threads: they share one memory.
+  public func splitByNode() throws(CommunicationError) -> any Communicator { try duplicate() }
+}
+
+extension MutableSpan where Element: BitwiseCopyable {
+  /// The elements as an array.
+  fileprivate func copied() -> [Element] {
+    var result: [Element] = []
+    result.reserveCapacity(count)
+    for i in indices { result.append(self[i]) }
+    return result
+  }
+}
+
+/// A sum that thread ranks have begun.
+private final class PendingThreadSum<Element: Communicable>: PendingOperation {
+  private let group: ThreadGroup
+  private let number: Int
+  private let sums: Storage<Element>
+  private let meter: TrafficMeter
+  private var isDone = false
+
+  init(group: ThreadGroup, number: Int, into sums: Storage<Element>, meter: TrafficMeter) {
+    self.group = group
+    self.number = number
+    self.sums = sums
+    self.meter = meter
+  }
+
+  func wait() throws(CommunicationError) {
+    guard !isDone else { return }
+    let start = monotonicNanoseconds()
+    defer { meter.leave(start) }
+    let parts: [[Element]] = try group.collect(number)
+    sums.write(ThreadCommunicator.total(parts), at: 0)
+    isDone = true
+  }
+
+  func test() throws(CommunicationError) -> Bool {
+    if !isDone, try group.isComplete(number) { try wait() }
+    return isDone
+  }
+
+  deinit { if !isDone { group.forget(number) } }
+}
+
+/// The meeting point of the ranks of a ``ThreadCommunicator`` group.
+private final class ThreadGroup: @unchecked Sendable {
+  private struct Meeting {
+    var operation: String
+    var parts: [(any Sendable)?]
+    var arrived = 0
+    var left = 0
+  }
+
+  let size: Int
+  private let root: ThreadGroup?
+  private let condition: NSCondition
+  private var meetings: [Int: Meeting] = [:]
+  private var children: [[Int]: ThreadGroup] = [:]
+  private var failure: CommunicationError?
+
+  init(size: Int, root: ThreadGroup? = nil) {
+    self.size = size
+    self.root = root
+    condition = root?.condition ?? NSCondition()
+  }
+
+  private var currentFailure: CommunicationError? { root?.failure ?? failure }
+
+  /// Wakes every rank of the group and of those split off it with an error.
+  func fail(_ error: CommunicationError) {
+    condition.lock()
+    defer { condition.unlock() }
+    let top = root ?? self
+    if top.failure == nil { top.failure = error }
+    condition.broadcast()
+  }
+
+  func post(_ part: any Sendable, _ operation: String, from rank: Int, _ number: Int)
+    throws(CommunicationError)
+  {
+    condition.lock()
+    defer { condition.unlock() }
+    if let error = currentFailure { throw error }
+    var meeting =
+      meetings[number] ?? Meeting(operation: operation, parts: Array(repeating: nil, count: size))
+    guard meeting.operation == operation else {
+      let error = CommunicationError(
+        call: operation, code: 1,
+        reason: "collective \(number) is \"\(meeting.operation)\" on another rank")
+      (root ?? self).failure = error
+      condition.broadcast()
+      throw error
+    }
+    meeting.parts[rank] = part
+    meeting.arrived += 1
+    meetings[number] = meeting
+    if meeting.arrived == size { condition.broadcast() }
+  }
+
+  func collect<Part: Sendable>(_ number: Int) throws(CommunicationError) -> [Part] {
+    condition.lock()
+    defer { condition.unlock() }
+    while currentFailure == nil, (meetings[number]?.arrived ?? 0) < size { condition.wait() }
+    if let error = currentFailure { throw error }
+    let parts = meetings[number]?.parts.compactMap { $0 as? Part } ?? []
+    precondition(parts.count == size, "collective \(number): parts of different types")
+    leave(number)
+    return parts
+  }
+
+  func isComplete(_ number: Int) throws(CommunicationError) -> Bool {
+    condition.lock()
+    defer { condition.unlock() }
+    if let error = currentFailure { throw error }
+    return meetings[number].map { $0.arrived == size } ?? false
+  }
+
+  /// Leaves a collective whose result nobody wants.
+  func forget(_ number: Int) {
+    condition.lock()
+    defer { condition.unlock() }
+    leave(number)
+  }
+
+  private func leave(_ number: Int) {
+    meetings[number]?.left += 1
+    if meetings[number]?.left == size { meetings[number] = nil }
+  }
+
+  /// The group of the ranks that gave `color` to the split with this number.
+  func child(_ number: Int, _ color: Int, size: Int) -> ThreadGroup {
+    condition.lock()
+    defer { condition.unlock() }
+    if let child = children[[number, color]] { return child }
+    let child = ThreadGroup(size: size, root: root ?? self)
+    children[[number, color]] = child
+    return child
+  }
+}
+
+/// Runs `body` once per rank, each on a thread of its own, and returns the results in rank order.
+///
+/// - Throws: the first error by time; a rank that throws ends the others' collectives.
+public func withThreadRanks<Result: Sendable>(
+  _ size: Int, _ body: @escaping @Sendable (ThreadCommunicator) throws -> Result
+) throws -> [Result] {
+  precondition(size > 0, "\(size) ranks")
+  let group = ThreadGroup(size: size)
+  let results = ThreadResults<Result>(size)
+  for rank in 0..<size {
+    let thread = Thread {
+      do {
+        results.finish(rank, .success(try body(ThreadCommunicator(rank: rank, in: group))))
+      } catch {
+        results.finish(rank, .failure(error))
+        group.fail(
+          CommunicationError(call: "thread rank", code: 1, reason: "rank \(rank) threw: \(error)"))
+      }
+    }
+    thread.stackSize = 16 << 20
+    thread.start()
+  }
+  return try results.wait()
+}
+
+private final class ThreadResults<Value: Sendable>: @unchecked Sendable {
+  private let condition = NSCondition()
+  private var values: [Value?]
+  private var finished = 0
+  private var firstError: (any Error)?
+
+  init(_ count: Int) { values = Array(repeating: nil, count: count) }
+
+  func finish(_ rank: Int, _ result: Result<Value, any Error>) {
+    condition.lock()
+    defer { condition.unlock() }
+    switch result {
+    case .success(let value): values[rank] = value
+    case .failure(let error): firstError = firstError ?? error
+    }
+    finished += 1
+    condition.broadcast()
+  }
+
+  func wait() throws -> [Value] {
+    condition.lock()
+    defer { condition.unlock() }
+    while finished < values.count { condition.wait() }
+    if let firstError { throw firstError }
+    return values.compactMap { $0 }
+  }
+}

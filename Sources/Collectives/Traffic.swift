@@ -1,0 +1,53 @@
+/// What went through a communicator, counted where it happens.
+public struct Traffic: Hashable, Sendable {
+  /// How many collectives were issued.
+  public var collectives = 0
+  /// The bytes that this rank gave to them: elements times their size.
+  public var bytes = 0
+  /// How long this rank was inside them, or waited for them, in nanoseconds.
+  public var blockedNanoseconds = 0
+
+  /// No traffic.
+  public init() {}
+
+  /// What came between `earlier` and now.
+  public static func - (now: Traffic, earlier: Traffic) -> Traffic {
+    var difference = now
+    difference.collectives -= earlier.collectives
+    difference.bytes -= earlier.bytes
+    difference.blockedNanoseconds -= earlier.blockedNanoseconds
+    return difference
+  }
+
+  /// Both together.
+  public static func + (a: Traffic, b: Traffic) -> Traffic {
+    var sum = a
+    sum.collectives += b.collectives
+    sum.bytes += b.bytes
+    sum.blockedNanoseconds += b.blockedNanoseconds
+    return sum
+  }
+}
+
+/// Counts a communicator's traffic; the backends call it around every collective.
+public final class TrafficMeter {
+  /// What was counted so far.
+  public private(set) var traffic = Traffic()
+
+  /// A meter at zero.
+  public init() {}
+
+  /// Notes that a collective begins with `bytes` of this rank's.
+  ///
+  /// - Returns: the time, for ``leave(_:)``.
+  public func enter(bytes: Int) -> UInt64 {
+    traffic.collectives += 1
+    traffic.bytes += bytes
+    return monotonicNanoseconds()
+  }
+
+  /// Notes that this rank goes on, having been blocked since `start`.
+  public func leave(_ start: UInt64) {
+    traffic.blockedNanoseconds += Int(monotonicNanoseconds() - start)
+  }
+}

@@ -1,0 +1,31 @@
+public import Collectives
+
+/// An error that any rank found, known to all.
+public struct AgreedError: Error, CustomStringConvertible, Sendable {
+  /// What was wrong, in the words of the first rank that found it.
+  public let description: String
+}
+
+/// Runs `body` on every rank, and throws on all of them if it throws on any, so that none goes on
+/// alone and none is left waiting.
+///
+/// `body` must not communicate. The message is that of the first rank that failed; its rank is
+/// named unless all failed alike.
+public func agreeing<Result>(
+  over communicator: any Communicator, _ body: () throws -> Result
+) throws -> Result {
+  var result: Result?
+  var message = ""
+  do {
+    result = try body()
+  } catch {
+    message = "\(error)"
+  }
+  let messages = try communicator.allGather(message)
+  guard let first = messages.firstIndex(where: { !$0.isEmpty }) else {
+    guard let result else { preconditionFailure("neither a result nor a message") }
+    return result
+  }
+  let all = messages.allSatisfy { $0 == messages[first] }
+  throw AgreedError(description: all ? messages[first] : "rank \(first): \(messages[first])")
+}

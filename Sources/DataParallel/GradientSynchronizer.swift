@@ -1,0 +1,94 @@
+public import Autograd
+public import Collectives
+public import Tensors
+
+/// Sums gradients over all ranks, a bucket at a time, while backward goes on.
+///
+/// A bucket is sent once its gradients and all buckets before it are ready: always in bucket
+/// order, never in order of readiness, which may differ between ranks. Gradients are seeded with
+/// their final weight, so nothing is divided here.
+public final class GradientSynchronizer {
+  private let parameters: [Parameter]
+  private let communicator: any Communicator
+  private let buckets: [Bucket]
+  private let overlaps: Bool
+  private var bucketOf: [ObjectIdentifier: Int] = [:]
+  private var missing: [Int] = []
+  private var inFlight: [InFlight] = []
+
+  /// Keeps a pending sum, which cannot be copied, in an array.
+  private final class InFlight {
+    private var pending: PendingSum<Float>?
+    init(_ pending: consuming PendingSum<Float>) { self.pending = consume pending }
+
+    func test() throws(CommunicationError) { _ = try pending?.test() }
+
+    func wait() throws(CommunicationError) -> Storage<Float> {
+      guard let sum = pending.take() else { preconditionFailure("a bucket was waited for twice") }
+      return try sum.wait()
+    }
+  }
+
+  /// Takes over the memory of the parameters' gradients.
+  ///
+  /// - Parameter overlaps: Whether buckets are sent while backward goes on, or all at its end.
+  public init(
+    _ parameters: [Parameter], over communicator: any Communicator,
+    settings: BucketSettings = BucketSettings(), overlaps: Bool = true
+  ) {
+    self.parameters = parameters
+    self.communicator = communicator
+    self.overlaps = overlaps
+    buckets = settings.buckets(parameters).map(Bucket.init)
+    for (index, bucket) in buckets.enumerated() {
+      for parameter in bucket.parameters { bucketOf[ObjectIdentifier(parameter)] = index }
+    }
+  }
+
+  /// How many buckets, and so collectives, a window takes.
+  public var bucketCount: Int { buckets.count }
+
+  /// Begins a window of one micro-batch or more: no gradient has come yet.
+  public func beginWindow() {
+    for parameter in parameters { parameter.clearGradient() }
+    missing = buckets.map(\.parameters.count)
+    inFlight = []
+  }
+
+  /// Notes that a parameter's gradient is final; for the last micro-batch's tape.
+  public func gradientReady(_ parameter: Parameter) throws(CommunicationError) {
+    guard let bucket = bucketOf[ObjectIdentifier(parameter)] else { return }
+    missing[bucket] -= 1
+    guard overlaps else { return }
+    // MPI makes no progress by itself while this rank computes.
+    for sum in inFlight { try sum.test() }
+    while inFlight.count < buckets.count, missing[inFlight.count] == 0 { try sendNext() }
+  }
+
+  private func sendNext() throws(CommunicationError) {
+    let bucket = buckets[inFlight.count]
+    for parameter in bucket.parameters { parameter.completeGradient() }
+    inFlight.append(InFlight(try communicator.beginSum(bucket.gradients)))
+  }
+
+  /// Ends a window: sends what is left, zeros where no gradient came, and waits for all.
+  ///
+  /// - Returns: the gradients summed over all ranks, in the parameters' order.
+  public func finishWindow() throws(CommunicationError) -> [Tensor] {
+    while inFlight.count < buckets.count { try sendNext() }
+    var sums: [ObjectIdentifier: Tensor] = [:]
+    for (bucket, sum) in zip(buckets, inFlight) {
+      let storage = try sum.wait()
+      for (parameter, offset) in zip(bucket.parameters, bucket.offsets) {
+        sums[ObjectIdentifier(parameter)] = Tensor(
+          storage, offset: offset, shape: parameter.value.shape)
+      }
+    }
+    inFlight = []
+    return parameters.map { parameter in
+      if let sum = sums[ObjectIdentifier(parameter)] { return sum }
+      parameter.completeGradient()
+      return parameter.gradient
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import KernelLoops
+public import Tensors
+
+/// What normalizes one channel of a column norm, a `[channels]` tensor each: the mean as
+/// K + d, K a float and d what it leaves of the mean.
+public struct ColumnCenter: Sendable {
+  /// K, the mean rounded to a float.
+  public let center: Tensor
+  /// d, the mean less K.
+  public let offset: Tensor
+
+  /// Splits each mean into what a float holds of it and the rest.
+  public init(_ means: [Double]) {
+    let rounded = means.map { Float($0) }
+    center = Tensor(rounded, shape: [means.count])
+    offset = Tensor(zip(means, rounded).map { Float($0 - Double($1)) }, shape: [means.count])
+  }
+}
+
+extension Kernel {
+  /// Adds to `sums` `[2 · channels]` Σ (x − shift), then Σ (x − shift)², over rows, in float64.
+  public static func addColumnMoments(_ x: Tensor, shift: Tensor, to sums: Storage<Double>) {
+    let (rows, channels) = (x.shape.rows, x.shape.channels)
+    precondition(shift.count == channels && sums.count >= 2 * channels)
+    guard x.count > 0 else { return }
+    table.columnMoments(x.input, rows, channels, shift.input, sums.pointer)
+  }
+
+  /// `((x − K) − d) · scale + bias` by column.
+  public static func columnNormalize(
+    _ x: Tensor, _ mean: ColumnCenter, scale: Tensor, bias: Tensor, into y: Tensor
+  ) {
+    let (rows, channels) = (x.shape.rows, x.shape.channels)
+    precondition(mean.center.count == channels && scale.count == channels)
+    precondition(bias.count == channels && y.count == x.count)
+    table.columnNormalize(
+      x.input, rows, channels, mean.center.input, mean.offset.input, scale.input, bias.input,
+      y.output)
+  }
+
+  /// Adds to `sums` `[2 · channels]` Σ dy, then Σ dy·((x − K) − d), over rows, in float64.
+  public static func addColumnGradientSums(
+    _ x: Tensor, _ dy: Tensor, _ mean: ColumnCenter, to sums: Storage<Double>
+  ) {
+    let (rows, channels) = (x.shape.rows, x.shape.channels)
+    precondition(mean.center.count == channels && dy.count == x.count)
+    precondition(sums.count >= 2 * channels)
+    guard x.count > 0 else { return }
+    table.columnGradientSums(
+      x.input, dy.input, rows, channels, mean.center.input, mean.offset.input, sums.pointer)
+  }
+
+  /// `scale · dy − shift − ((x − K) − d) · slope` by column. `dx` may be `dy`.
+  public static func columnGradient(
+    _ x: Tensor, _ dy: Tensor, _ mean: ColumnCenter, scale: Tensor, shift: Tensor, slope: Tensor,
+    into dx: Tensor
+  ) {
+    let (rows, channels) = (x.shape.rows, x.shape.channels)
+    precondition(mean.center.count == channels && dy.count == x.count && dx.count == x.count)
+    precondition(scale.count == channels && shift.count == channels && slope.count == channels)
+    table.columnGradient(
+      x.input, dy.input, rows, channels, mean.center.input, mean.offset.input, scale.input,
+      shift.input, slope.input, dx.output)
+  }
+
+  /// Σ x over rows, in float64.
+  public static func columnSums(_ x: Tensor) -> [Double] {
+    var sums = [Double](repeating: 0, count: x.shape.channels)
+    guard x.count > 0 else { return sums }
+    sums.withUnsafeMutableBufferPointer {
+      table.columnSums(x.input, x.shape.rows, x.shape.channels, $0.baseAddress!)
+    }
+    return sums
+  }
+}
+
+/// The rows of a matrix that count, for padded sequences.
+extension Kernel {
+  /// The rows of `x` `[…, channels]` at `indices`, as `[indices.count, channels]`.
+  public static func gatherRows(_ x: Tensor, _ indices: [Int]) -> Tensor {
+    let channels = x.shape.channels
+    let y = Tensor.uninitialized([indices.count, channels])
+    for (row, index) in indices.enumerated() {
+      precondition(index >= 0 && index < x.shape.rows)
+      (y.output + row * channels).update(from: x.input + index * channels, count: channels)
+    }
+    return y
+  }
+
+  /// A tensor of `shape` whose rows at `indices` are those of `x`, and 0 elsewhere.
+  public static func scatterRows(_ x: Tensor, _ indices: [Int], shape: Shape) -> Tensor {
+    let channels = shape.channels
+    precondition(x.shape.channels == channels && x.shape.rows == indices.count)
+    let y = Tensor.zeros(shape)
+    for (row, index) in indices.enumerated() {
+      precondition(index >= 0 && index < shape.rows)
+      (y.output + index * channels).update(from: x.input + row * channels, count: channels)
+    }
+    return y
+  }
+}

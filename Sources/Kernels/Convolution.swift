@@ -1,0 +1,93 @@
+public import Tensors
+
+/// The numbers that shape a convolution: channels-last input, weights as PyTorch lays them out.
+public struct ConvolutionGeometry: Hashable, Sendable {
+  /// `[N, H, W, C]`.
+  public let input: Shape
+  /// `[outputs, C, kernel height, kernel width]`.
+  public let weights: Shape
+  /// The step between output positions, in both directions.
+  public let stride: Int
+  /// Zeros around the input, on each side.
+  public let padding: Int
+
+  /// Creates a geometry.
+  public init(input: Shape, weights: Shape, stride: Int, padding: Int) {
+    precondition(input.rank == 4 && weights.rank == 4 && input[3] == weights[1])
+    self.input = input
+    self.weights = weights
+    self.stride = stride
+    self.padding = padding
+  }
+
+  /// `[N, H′, W′, outputs]`.
+  public var output: Shape {
+    [
+      input[0], (input[1] + 2 * padding - weights[2]) / stride + 1,
+      (input[2] + 2 * padding - weights[3]) / stride + 1, weights[0],
+    ]
+  }
+}
+
+/// A convolution prepared for one geometry.
+///
+/// It keeps the weights in the layout that its primitives ask for, made anew when the version
+/// that comes with them changes: once a step. One thread at a time may use it.
+public final class Convolution {
+  /// The geometry that it was prepared for.
+  public let geometry: ConvolutionGeometry
+  private let implementation: any ConvolutionImplementation
+
+  /// Prepares a convolution by oneDNN, or by the reference where there is none.
+  public convenience init(_ geometry: ConvolutionGeometry) {
+    self.init(geometry, reference: !OneDNN.isUsed)
+  }
+
+  /// Prepares a convolution, by the reference if asked.
+  public init(_ geometry: ConvolutionGeometry, reference: Bool) {
+    self.geometry = geometry
+    #if ONEDNN
+      implementation =
+        reference ? ReferenceConvolution(geometry) : OneDNNConvolution(geometry)
+    #else
+      implementation = ReferenceConvolution(geometry)
+    #endif
+  }
+
+  /// y `[N, H′, W′, outputs]` of x `[N, H, W, C]`.
+  public func forward(_ x: Tensor, weights: Tensor, version: Int) -> Tensor {
+    precondition(x.shape == geometry.input && weights.shape == geometry.weights)
+    let y = Tensor.uninitialized(geometry.output)
+    if x.count > 0 { implementation.forward(x, weights: weights, version: version, into: y) }
+    return y
+  }
+
+  /// dx of dy.
+  public func inputGradient(_ dy: Tensor, weights: Tensor, version: Int) -> Tensor {
+    precondition(dy.shape == geometry.output && weights.shape == geometry.weights)
+    let dx = Tensor.uninitialized(geometry.input)
+    if dx.count > 0 { implementation.inputGradient(dy, weights: weights, version: version, into: dx) }
+    return dx
+  }
+
+  /// Adds the gradient of the weights to `gradient`, or writes it where not `accumulating`.
+  public func weightGradient(_ x: Tensor, _ dy: Tensor, into gradient: Tensor, accumulating: Bool) {
+    precondition(x.shape == geometry.input && dy.shape == geometry.output)
+    precondition(gradient.shape == geometry.weights)
+    guard x.count > 0 else {
+      if !accumulating { gradient.fill(with: 0) }
+      return
+    }
+    guard accumulating else { return implementation.weightGradient(x, dy, into: gradient) }
+    let sum = Tensor.uninitialized(geometry.weights)
+    implementation.weightGradient(x, dy, into: sum)
+    Kernel.add(gradient, sum, into: gradient)
+  }
+}
+
+/// What a library, or the reference, has to offer; no tensor is empty.
+protocol ConvolutionImplementation {
+  func forward(_ x: Tensor, weights: Tensor, version: Int, into y: Tensor)
+  func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor)
+  func weightGradient(_ x: Tensor, _ dy: Tensor, into gradient: Tensor)
+}

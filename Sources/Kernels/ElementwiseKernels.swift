@@ -1,0 +1,74 @@
+import KernelLoops
+public import Tensors
+
+extension Kernel {
+  /// a + b.
+  public static func add(_ a: Tensor, _ b: Tensor) -> Tensor {
+    let y = Tensor.uninitialized(a.shape)
+    add(a, b, into: y)
+    return y
+  }
+
+  /// y = a + b; `y` may be either of them.
+  public static func add(_ a: Tensor, _ b: Tensor, into y: Tensor) {
+    precondition(a.count == b.count && y.count == a.count, "\(a.shape) + \(b.shape)")
+    table.add(a.input, b.input, a.count, y.output)
+  }
+
+  /// max(x, 0).
+  public static func relu(_ x: Tensor) -> Tensor {
+    let y = Tensor.uninitialized(x.shape)
+    table.relu(x.input, x.count, y.output)
+    return y
+  }
+
+  /// The gradient of ``relu(_:)`` from its output y.
+  public static func reluGradient(output y: Tensor, _ dy: Tensor) -> Tensor {
+    precondition(y.count == dy.count)
+    let dx = Tensor.uninitialized(dy.shape)
+    table.reluGradient(y.input, dy.input, y.count, dx.output)
+    return dx
+  }
+
+  /// x · Φ(x).
+  public static func gelu(_ x: Tensor) -> Tensor {
+    let y = Tensor.uninitialized(x.shape)
+    table.gelu(x.input, x.count, y.output)
+    return y
+  }
+
+  /// The gradient of ``gelu(_:)`` from its input x.
+  public static func geluGradient(input x: Tensor, _ dy: Tensor) -> Tensor {
+    precondition(x.count == dy.count)
+    let dx = Tensor.uninitialized(dy.shape)
+    table.geluGradient(x.input, dy.input, x.count, dx.output)
+    return dx
+  }
+
+  /// x · factor, in place.
+  public static func scale(_ x: Tensor, by factor: Float) {
+    table.scale(x.input, factor, x.count, x.output)
+  }
+
+  /// Σ x², in float64.
+  public static func sumOfSquares(_ x: Tensor) -> Double { table.sumOfSquares(x.input, x.count) }
+
+  /// Adds the row `bias` `[channels]` to every row of `x` `[rows, channels]`, in place.
+  public static func addRow(_ bias: Tensor, to x: Tensor) {
+    let channels = x.shape.channels
+    precondition(bias.count == channels)
+    for row in 0..<x.shape.rows {
+      table.add(x.input + row * channels, bias.input, channels, x.output + row * channels)
+    }
+  }
+
+  /// Adds float64 `sums` to the floats of `x`: how sums become gradients.
+  public static func accumulate(_ sums: some Collection<Double>, into x: Tensor) {
+    precondition(sums.count == x.count)
+    var p = x.output
+    for sum in sums {
+      p.pointee = Float(Double(p.pointee) + sum)
+      p += 1
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import KernelLoops
+public import Tensors
+
+extension Kernel {
+  /// Softmax cross-entropy of `logits` `[rows, classes]`; a label below 0 leaves its row out.
+  ///
+  /// - Returns: the probabilities, the sum of the rows' losses, and how many rows' largest
+  ///   logit is their label's.
+  public static func crossEntropy(_ logits: Tensor, labels: Storage<Int32>) -> (
+    probabilities: Tensor, loss: Double, correct: Double
+  ) {
+    let (rows, classes) = (logits.shape.rows, logits.shape.channels)
+    precondition(labels.count == rows, "\(labels.count) labels for \(rows) rows")
+    for row in 0..<rows { precondition(labels[row] < classes, "label \(labels[row])") }
+    let probabilities = Tensor.uninitialized(logits.shape)
+    var sums: [Double] = [0, 0]
+    sums.withUnsafeMutableBufferPointer {
+      table.crossEntropy(
+        logits.input, labels.pointer, rows, classes, probabilities.output, $0.baseAddress!)
+    }
+    return (probabilities, sums[0], sums[1])
+  }
+
+  /// seed · (probabilities − one-hot label).
+  public static func crossEntropyGradient(
+    _ probabilities: Tensor, labels: Storage<Int32>, seed: Float
+  ) -> Tensor {
+    let dx = Tensor.uninitialized(probabilities.shape)
+    table.crossEntropyGradient(
+      probabilities.input, labels.pointer, dx.shape.rows, dx.shape.channels, seed, dx.output)
+    return dx
+  }
+}

@@ -1,0 +1,74 @@
+import KernelLoops
+public import Tensors
+
+#if ONEDNN
+  import CDNNL
+#endif
+
+/// A matrix, or the transpose of one, as an operand.
+public struct Operand {
+  /// The matrix as it lies in memory.
+  public let matrix: Tensor
+  /// Whether its transpose is meant.
+  public let transposed: Bool
+
+  /// The matrix itself.
+  public init(_ matrix: Tensor) {
+    self.matrix = matrix
+    transposed = false
+  }
+
+  /// The transpose of `matrix`.
+  public static func transpose(_ matrix: Tensor) -> Operand { Operand(matrix, transposed: true) }
+
+  private init(_ matrix: Tensor, transposed: Bool) {
+    self.matrix = matrix
+    self.transposed = transposed
+  }
+
+  var rows: Int { transposed ? matrix.shape.channels : matrix.shape.rows }
+  var columns: Int { transposed ? matrix.shape.rows : matrix.shape.channels }
+}
+
+extension Kernel {
+  /// c = a · b, or c + a · b where `accumulating`. A matrix is `[rows, channels]`.
+  public static func matrixProduct(
+    _ a: Operand, _ b: Operand, into c: Tensor, accumulating: Bool = false
+  ) {
+    let (m, n, k) = (a.rows, b.columns, a.columns)
+    precondition(b.rows == k, "[\(m), \(k)] · [\(b.rows), \(n)]")
+    precondition(c.shape.rows == m && c.shape.channels == n, "[\(m), \(n)] into \(c.shape)")
+    // oneDNN 2.6 divides by zero on products without rows.
+    guard m > 0, n > 0, k > 0 else {
+      if !accumulating { c.fill(with: 0) }
+      return
+    }
+    #if ONEDNN
+      if OneDNN.isUsed {
+        cdnnl_use_one_thread()
+        let (ta, tb) = (CChar(a.transposed ? 84 : 78), CChar(b.transposed ? 84 : 78))  // T, N
+        let status = dnnl_sgemm(
+          ta, tb, dnnl_dim_t(m), dnnl_dim_t(n), dnnl_dim_t(k), 1, a.matrix.input,
+          dnnl_dim_t(a.matrix.shape.channels), b.matrix.input,
+          dnnl_dim_t(b.matrix.shape.channels), accumulating ? 1 : 0, c.output, dnnl_dim_t(n))
+        precondition(status == dnnl_success, "dnnl_sgemm: status \(status.rawValue)")
+        return
+      }
+    #endif
+    table.matrixProduct(a.packed.input, b.packed.input, m, n, k, accumulating, c.output)
+  }
+}
+
+extension Operand {
+  /// The operand's elements in row-major order.
+  var packed: Tensor {
+    guard transposed else { return matrix }
+    let (rows, columns) = (matrix.shape.rows, matrix.shape.channels)
+    let result = Tensor.uninitialized([columns, rows])
+    let (source, target) = (matrix.input, result.output)
+    for row in 0..<rows {
+      for column in 0..<columns { target[column * rows + row] = source[row * columns + column] }
+    }
+    return result
+  }
+}

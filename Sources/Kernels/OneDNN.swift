@@ -1,0 +1,44 @@
+#if ONEDNN
+  import CDNNL
+#endif
+
+/// What is known of oneDNN in this build and run.
+public enum OneDNN {
+  /// Whether this build has it.
+  public static var isBuiltIn: Bool {
+    #if ONEDNN
+      true
+    #else
+      false
+    #endif
+  }
+
+  /// Whether matrix products and convolutions go to it; `LOCKSTEP_ONEDNN=off` turns it off.
+  public static let isUsed = isBuiltIn && Kernel.environment("LOCKSTEP_ONEDNN") != "off"
+
+  /// Its version, such as `"2.6.3"`.
+  public static var version: String? {
+    #if ONEDNN
+      guard let v = dnnl_version()?.pointee else { return nil }
+      return "\(v.major).\(v.minor).\(v.patch)"
+    #else
+      nil
+    #endif
+  }
+
+  /// The instruction set that it uses, such as `"AVX-512 core"`.
+  public static var instructionSet: String? {
+    #if ONEDNN
+      let isa = dnnl_get_effective_cpu_isa()
+      let names: [(dnnl_cpu_isa_t, String)] = [
+        (dnnl_cpu_isa_sse41, "SSE4.1"), (dnnl_cpu_isa_avx, "AVX"), (dnnl_cpu_isa_avx2, "AVX2"),
+        (dnnl_cpu_isa_avx512_core, "AVX-512 core"),
+        (dnnl_cpu_isa_avx512_core_vnni, "AVX-512 core with VNNI"),
+        (dnnl_cpu_isa_avx512_core_bf16, "AVX-512 core with BF16"),
+      ]
+      return names.first { $0.0 == isa }?.1 ?? "code 0x" + String(isa.rawValue, radix: 16)
+    #else
+      nil
+    #endif
+  }
+}

@@ -1,0 +1,35 @@
+import KernelLoops
+public import Tensors
+
+extension Kernel {
+  /// The mean over positions: `[N, positions…, C]` to `[N, C]`.
+  public static func averagePositions(_ x: Tensor) -> Tensor {
+    let (samples, channels, positions) = (x.shape[0], x.shape.channels, x.shape.positions)
+    let y = Tensor.uninitialized([samples, channels])
+    var sums = [Double](repeating: 0, count: channels)
+    sums.withUnsafeMutableBufferPointer { sums in
+      for n in 0..<samples {
+        sums.update(repeating: 0)
+        table.columnSums(
+          x.input + n * positions * channels, positions, channels, sums.baseAddress!)
+        for c in 0..<channels { y.output[n * channels + c] = Float(sums[c] / Double(positions)) }
+      }
+    }
+    return y
+  }
+
+  /// The gradient of ``averagePositions(_:)``: dy / positions at every position of `shape`.
+  public static func averagePositionsGradient(_ dy: Tensor, shape: Shape) -> Tensor {
+    let (samples, channels, positions) = (shape[0], shape.channels, shape.positions)
+    precondition(dy.count == samples * channels)
+    let dx = Tensor.uninitialized(shape)
+    for n in 0..<samples {
+      let first = dx.output + n * positions * channels
+      table.scale(dy.input + n * channels, 1 / Float(positions), channels, first)
+      for p in 1..<max(positions, 1) {
+        (first + p * channels).update(from: first, count: channels)
+      }
+    }
+    return dx
+  }
+}

@@ -1,0 +1,48 @@
+public import KernelLoops
+public import Tensors
+
+/// Which row norm: layer norm subtracts the mean, RMS norm does not.
+public enum RowNormKind: Sendable { case layer, rms }
+
+extension Kernel {
+  /// Normalizes each row of `width` elements; see ``RowRule`` for the scale.
+  ///
+  /// - Returns: y in x's shape, and what the backward pass needs, `[rows, 4]`.
+  public static func rowNormalize(
+    _ kind: RowNormKind, _ x: Tensor, width: Int, gain: Tensor, bias: Tensor, rule: RowRule
+  ) -> (y: Tensor, saved: Tensor) {
+    precondition(width > 0 && x.count % width == 0 && gain.count % width == 0)
+    precondition(bias.count == gain.count)
+    let rows = x.count / width
+    let y = Tensor.uninitialized(x.shape)
+    let saved = Tensor.uninitialized([rows, 4])
+    let loop = kind == .layer ? table.layerNormalize : table.rmsNormalize
+    loop(
+      x.input, rows, width, gain.count / width, gain.input, bias.input, rule, y.output,
+      saved.output)
+    return (y, saved)
+  }
+
+  /// The backward pass of ``rowNormalize``.
+  ///
+  /// - Returns: dx, and the float64 sums Σ dy (layer norm only) and Σ dy·t·r that are the
+  ///   gradients of bias and gain.
+  public static func rowGradient(
+    _ kind: RowNormKind, _ x: Tensor, _ dy: Tensor, width: Int, gain: Tensor, saved: Tensor
+  ) -> (dx: Tensor, dbias: ArraySlice<Double>, dgain: ArraySlice<Double>) {
+    precondition(width > 0 && x.count % width == 0 && dy.count == x.count)
+    let rows = x.count / width
+    let parameters = gain.count
+    precondition(saved.count == 4 * rows && parameters % width == 0)
+    let dx = Tensor.uninitialized(x.shape)
+    let scratch = Tensor.uninitialized([2 * parameters])
+    var sums = [Double](repeating: 0, count: 2 * parameters)
+    let loop = kind == .layer ? table.layerGradient : table.rmsGradient
+    sums.withUnsafeMutableBufferPointer {
+      loop(
+        x.input, dy.input, rows, width, parameters / width, gain.input, saved.input, dx.output,
+        $0.baseAddress!, scratch.output)
+    }
+    return (dx, sums[..<parameters], sums[parameters...])
+  }
+}

@@ -1,0 +1,29 @@
+public import Autograd
+import Kernels
+
+/// A function of each element.
+public enum Activation: String, Layer, CaseIterable, Sendable {
+  /// max(x, 0).
+  case relu
+  /// x · Φ(x), the exact form (Hendrycks & Gimpel, 2016).
+  case gelu
+
+  /// Applies the function to every element.
+  public func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
+    let input = x.value
+    switch self {
+    case .relu:
+      let y = Kernel.relu(input)
+      return tape.record(
+        y, inputPullback: { [gradient = x.gradient] dy in
+          gradient?.add(Kernel.reluGradient(output: y, dy))
+        })
+    case .gelu:
+      return tape.record(
+        Kernel.gelu(input),
+        inputPullback: { [gradient = x.gradient] dy in
+          gradient?.add(Kernel.geluGradient(input: input, dy))
+        })
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import Foundation
+
+/// What the launcher left in the environment.
+public struct LaunchEnvironment: Sendable {
+  /// One launcher's variables.
+  private struct Launcher: Sendable {
+    let name: String
+    let size: String
+    let rank: String
+  }
+
+  private static let launchers = [
+    Launcher(
+      name: "Open MPI's mpirun", size: "OMPI_COMM_WORLD_SIZE", rank: "OMPI_COMM_WORLD_RANK"),
+    Launcher(name: "a PMI launcher (MPICH, Intel MPI or srun)", size: "PMI_SIZE", rank: "PMI_RANK"),
+    Launcher(name: "MVAPICH's launcher", size: "MV2_COMM_WORLD_SIZE", rank: "MV2_COMM_WORLD_RANK"),
+    Launcher(name: "Slurm's srun", size: "SLURM_NTASKS", rank: "SLURM_PROCID"),
+  ]
+
+  private let variables: [String: String]
+
+  /// This process's environment.
+  public static let current = LaunchEnvironment(ProcessInfo.processInfo.environment)
+
+  /// An environment with these variables.
+  public init(_ variables: [String: String]) { self.variables = variables }
+
+  /// The launchers that left their variables, with what they say.
+  private var found: [(launcher: Launcher, size: Int, rank: Int)] {
+    Self.launchers.compactMap { launcher in
+      guard let size = variables[launcher.size].flatMap({ Int($0) }) else { return nil }
+      return (launcher, size, variables[launcher.rank].flatMap { Int($0) } ?? 0)
+    }
+  }
+
+  /// Which rank the launcher says this process is, before MPI is asked; 0 if none says.
+  public var rankHint: Int { found.first?.rank ?? 0 }
+
+  /// The name of the launcher, or nil where the process was started alone.
+  public var launcherName: String? { found.first?.launcher.name }
+
+  /// Throws if the launcher says that there are several ranks and MPI says that there is one.
+  ///
+  /// The first launcher found decides: `mpirun -n 1` inside a Slurm job of many tasks is right.
+  public func check(worldSize: Int, library: String) throws {
+    guard worldSize == 1, let wrong = found.first, wrong.size > 1 else { return }
+    throw LaunchError(
+      description:
+        "\(wrong.launcher.name) started \(wrong.size) processes (\(wrong.launcher.size)="
+        + "\(wrong.size)), but the MPI that lockstep is linked with, \(library), sees each of them "
+        + "alone. Start it with that MPI's own mpirun, or under Slurm with "
+        + "`srun --mpi=pmix` (`srun --mpi=list` names what there is).")
+  }
+}
+
+/// A process that was started by the wrong launcher.
+public struct LaunchError: Error, CustomStringConvertible, Sendable {
+  /// What was found and what to do instead.
+  public let description: String
+}

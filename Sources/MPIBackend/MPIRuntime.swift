@@ -1,0 +1,46 @@
+internal import CMPI
+import Collectives
+
+/// MPI's life in this process.
+public enum MPIRuntime {
+  /// Initializes MPI (`MPI_THREAD_FUNNELED`) and returns the group of all launched processes.
+  ///
+  /// - Throws: ``LaunchError`` if another MPI's launcher started this process, so that every
+  ///   process would think itself alone; ``CommunicationError`` if MPI fails.
+  public static func start() throws -> MPICommunicator {
+    var provided: CInt = 0
+    try check(
+      unsafe cmpi_init_thread(cmpi_thread_funneled(), &provided), "MPI_Init_thread")
+    let world = try unsafe MPICommunicator(handle: cmpi_comm_world())
+    guard provided >= cmpi_thread_funneled() else {
+      throw CommunicationError(
+        call: "MPI_Init_thread", code: provided, reason: "MPI_THREAD_FUNNELED is not provided")
+    }
+    try LaunchEnvironment.current.check(worldSize: world.size, library: libraryVersion)
+    return world
+  }
+
+  /// Ends MPI; no communicator may be used afterwards.
+  public static func finish() { _ = MPI_Finalize() }
+
+  /// Ends every rank at once with `status`, so that none is left waiting for this one.
+  public static func abort(_ world: MPICommunicator, status: Int32) -> Never {
+    world.abort(status: status)
+    fatalError("MPI_Abort returned")
+  }
+
+  /// The MPI library's name and version, its first line.
+  public static var libraryVersion: String {
+    let version = unsafe text(capacity: cmpi_max_library_version_string()) { text, length in
+      unsafe MPI_Get_library_version(text, length)
+    }
+    return version?.split(whereSeparator: \.isNewline).first.map(String.init) ?? "unknown MPI"
+  }
+
+  /// The version of the MPI standard that the library implements.
+  public static var standardVersion: String {
+    var (major, minor): (CInt, CInt) = (0, 0)
+    _ = unsafe MPI_Get_version(&major, &minor)
+    return "\(major).\(minor)"
+  }
+}

@@ -1,0 +1,36 @@
+internal import CMPI
+import Collectives
+import Tensors
+
+/// An MPI operation in flight.
+///
+/// It keeps the buffers alive, and completes in `deinit` if nobody waited, so that MPI never
+/// writes into freed memory. A completed handle is null, and waiting on null is a no-op.
+@safe
+final class Request: PendingOperation {
+  private let memory = unsafe Storage<cmpi_request>(count: 1)
+  private let buffers: [AnyObject]
+  private let meter: TrafficMeter
+
+  var handle: UnsafeMutablePointer<cmpi_request> { unsafe memory.pointer }
+
+  init(keeping buffers: [AnyObject], meter: TrafficMeter) {
+    self.buffers = buffers
+    self.meter = meter
+    unsafe memory.pointer.pointee = unsafe cmpi_request_null()
+  }
+
+  func wait() throws(CommunicationError) {
+    let start = monotonicNanoseconds()
+    defer { meter.leave(start) }
+    try check(unsafe cmpi_wait(handle), "MPI_Wait")
+  }
+
+  func test() throws(CommunicationError) -> Bool {
+    var done: CInt = 0
+    try check(unsafe cmpi_test(handle, &done), "MPI_Test")
+    return done != 0
+  }
+
+  deinit { _ = unsafe cmpi_wait(handle) }
+}

@@ -1,0 +1,101 @@
+public import Autograd
+import Layers
+public import Norms
+public import Tensors
+
+/// A place in a model where a norm stands.
+public struct NormSite: Hashable, Sendable {
+  /// The norm's name.
+  public let name: String
+  /// Its channels.
+  public let channels: Int
+  /// How many positions a sample has there: 1 where activations are `[N, C]`.
+  public let positions: Int
+}
+
+/// A network for classification: samples in, logits out.
+public struct Model: Layer {
+  private let network: any Layer
+  /// Where its norms stand, in order.
+  public let normSites: [NormSite]
+  /// All parameters, in registration order.
+  public let parameters: [Parameter]
+  /// All running statistics.
+  public let buffers: [Buffer]
+  /// All counts.
+  public let counters: [Counter]
+
+  init(_ network: any Layer, normSites: [NormSite]) {
+    self.network = network
+    self.normSites = normSites
+    parameters = network.parameters
+    buffers = network.buffers
+    counters = network.counters
+  }
+
+  /// Applies the network: `[N, …]` to `[N, classes]`.
+  public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
+    try network(x, on: tape)
+  }
+}
+
+/// What every model has to be told.
+public struct ModelContext {
+  /// `[height, width, channels]` of one sample.
+  public let input: Shape
+  /// How many logits.
+  public let classes: Int
+  /// Keys the initial values.
+  public let seed: UInt64
+  /// Over which ranks sync-batch norms take their statistics.
+  public let synchronized: StatisticsScope
+
+  /// Puts the context together.
+  public init(input: Shape, classes: Int, seed: UInt64, synchronized: StatisticsScope) {
+    precondition(input.rank == 3, "a sample is [height, width, channels], not \(input)")
+    self.input = input
+    self.classes = classes
+    self.seed = seed
+    self.synchronized = synchronized
+  }
+}
+
+/// Makes the parts of a model: each with its own stream of initial values, each norm's site noted.
+final class ModelBuilder {
+  private let norm: NormSettings
+  private let context: ModelContext
+  private var parts = 0
+  private(set) var normSites: [NormSite] = []
+
+  init(_ norm: NormSettings, _ context: ModelContext) {
+    self.norm = norm
+    self.context = context
+  }
+
+  /// The stream of the next part's initial values.
+  private func nextStream() -> RandomStream {
+    defer { parts += 1 }
+    return RandomStream(seed: context.seed, site: .initialization, slot: parts)
+  }
+
+  func linear(_ name: String, _ inputs: Int, _ outputs: Int) -> Linear {
+    var random = nextStream()
+    return Linear(name, inputs: inputs, outputs: outputs, using: &random)
+  }
+
+  func convolution(_ name: String, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int)
+    -> Convolution2D
+  {
+    var random = nextStream()
+    return Convolution2D(
+      name, inputs: inputs, outputs: outputs, kernel: kernel, stride: stride,
+      padding: (kernel - 1) / 2, using: &random)
+  }
+
+  func norm(_ name: String, channels: Int, positions: Int) -> any Layer {
+    if norm.kind != .none {
+      normSites.append(NormSite(name: name, channels: channels, positions: positions))
+    }
+    return makeNorm(name, channels: channels, norm, synchronized: context.synchronized)
+  }
+}

@@ -1,0 +1,128 @@
+public import Autograd
+public import Collectives
+public import Kernels
+public import Tensors
+
+/// Batch normalization of each channel, over the samples of all ranks of a communicator.
+///
+///     μ = mean x,  v = mean (x − μ)²
+///     y = γ · (x − μ) / √(v + ε) + β
+///
+/// with both means over all samples and positions of all ranks. Over ``Solo`` it is per-rank
+/// batch norm, over all ranks SyncBatchNorm: one program with two communicators. Ranks may hold
+/// different numbers of rows, and none.
+///
+/// - Shapes: x and y `[…, C]`, γ, β and the running statistics `[C]`.
+/// - Communication: one all-reduce of 2·C + 1 float64 forward, one of 2·C backward; none in
+///   evaluation.
+/// - Source: Ioffe & Szegedy, 2015, algorithm 1, <https://arxiv.org/abs/1502.03167>.
+public enum BatchNorm {
+  /// The moments of a batch over all ranks.
+  public struct Moments: Sendable {
+    /// The rows of all ranks.
+    public let count: Double
+    /// μ by channel.
+    public let means: [Double]
+    /// v by channel, over `count`.
+    public let variances: [Double]
+  }
+
+  /// What the forward pass keeps for the backward pass.
+  public struct Saved: Sendable {
+    let x: Tensor
+    let center: ColumnCenter
+    let inverses: [Double]
+    /// The rows of all ranks, or nil where the statistics were not the batch's.
+    let count: Double?
+  }
+
+  /// The moments of x over all ranks: sums shifted by K, which has to be the same on all ranks,
+  /// merged by one all-reduce of `[Σ (x − K), Σ (x − K)², n]`.
+  public static func moments(_ x: Tensor, shift: Tensor, over communicator: any Communicator)
+    throws(CommunicationError) -> Moments
+  {
+    let channels = x.shape.channels
+    let sums = Storage<Double>(count: 2 * channels + 1, filledWith: 0)
+    Kernel.addColumnMoments(x, shift: shift, to: sums)
+    sums[2 * channels] = Double(x.shape.rows)
+    try sums.withMutableSpan(0..<sums.count) { span throws(CommunicationError) in
+      try communicator.sum(&span)
+    }
+    let count = sums[2 * channels]
+    let n = max(count, 1)
+    let offsets = (0..<channels).map { sums[$0] / n }
+    return Moments(
+      count: count, means: offsets.indices.map { Double(shift.storage[shift.offset + $0]) + offsets[$0] },
+      variances: offsets.indices.map {
+        max(0, sums[channels + $0] / n - offsets[$0] * offsets[$0])
+      })
+  }
+
+  /// y of x by given moments: the batch's, or running ones whose `count` is nil.
+  public static func normalize(
+    _ x: Tensor, means: [Double], variances: [Double], count: Double?, gain: Tensor,
+    bias: Tensor, epsilon: Double
+  ) -> (y: Tensor, saved: Saved) {
+    let inverses = variances.map { 1 / ($0 + epsilon).squareRoot() }
+    let center = ColumnCenter(means)
+    let scale = Tensor(
+      zip(gain.elements, inverses).map { Float(Double($0) * $1) }, shape: gain.shape)
+    let y = Tensor.uninitialized(x.shape)
+    Kernel.columnNormalize(x, center, scale: scale, bias: bias, into: y)
+    return (y, Saved(x: x, center: center, inverses: inverses, count: count))
+  }
+
+  /// y of x by the moments of all ranks' batches.
+  public static func forward(
+    _ x: Tensor, shift: Tensor, gain: Tensor, bias: Tensor, epsilon: Double,
+    over communicator: any Communicator
+  ) throws(CommunicationError) -> (y: Tensor, saved: Saved, moments: Moments) {
+    let moments = try moments(x, shift: shift, over: communicator)
+    let (y, saved) = normalize(
+      x, means: moments.means, variances: moments.variances, count: moments.count, gain: gain,
+      bias: bias, epsilon: epsilon)
+    return (y, saved, moments)
+  }
+
+  /// What flows back.
+  public struct Gradients: Sendable {
+    /// The input's gradient.
+    public let dx: Tensor
+    /// dγ and dβ of this rank's rows alone.
+    public let own: (gain: [Double], bias: [Double])
+    /// dγ and dβ of all ranks' rows.
+    public let summed: (gain: [Double], bias: [Double])
+  }
+
+  ///     t = x − μ,  r = 1 / √(v + ε),  n rows over all ranks
+  ///     dβ = Σ dy,  dγ = Σ dy · t · r                 over all ranks
+  ///     dx = γ · r · (dy − dβ / n − t · r · dγ / n)
+  ///
+  /// By running statistics only the first term of dx is left, and nothing is sent.
+  public static func backward(
+    _ dy: Tensor, gain: Tensor, saved: Saved, over communicator: any Communicator
+  ) throws(CommunicationError) -> Gradients {
+    let channels = dy.shape.channels
+    let own = Storage<Double>(count: 2 * channels, filledWith: 0)
+    Kernel.addColumnGradientSums(saved.x, dy, saved.center, to: own)
+    let summed = saved.count == nil ? own : try communicator.beginSum(own).wait()
+    let gains = gain.elements
+    let n = saved.count.map { max($0, 1) }
+    var (scale, shift, slope) = (gains, gains, gains)
+    for c in 0..<channels {
+      let r = saved.inverses[c]
+      let a = Double(gains[c]) * r
+      scale[c] = Float(a)
+      shift[c] = n.map { Float(a * summed[c] / $0) } ?? 0
+      slope[c] = n.map { Float(a * r * r * summed[channels + c] / $0) } ?? 0
+    }
+    let dx = Tensor.uninitialized(dy.shape)
+    Kernel.columnGradient(
+      saved.x, dy, saved.center, scale: Tensor(scale, shape: gain.shape),
+      shift: Tensor(shift, shape: gain.shape), slope: Tensor(slope, shape: gain.shape), into: dx)
+    func split(_ sums: Storage<Double>) -> (gain: [Double], bias: [Double]) {
+      ((0..<channels).map { sums[channels + $0] * saved.inverses[$0] }, sums.copy(0..<channels))
+    }
+    return Gradients(dx: dx, own: split(own), summed: split(summed))
+  }
+}

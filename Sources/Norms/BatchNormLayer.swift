@@ -1,0 +1,67 @@
+import Autograd
+public import Collectives
+import Tensors
+
+/// Over which ranks a batch norm takes its statistics.
+public struct StatisticsScope {
+  /// The ranks whose batches are one.
+  public let communicator: any Communicator
+  /// Whether these are all ranks, so that what is summed over them is final.
+  public let coversAllRanks: Bool
+
+  /// Statistics over the ranks of `communicator`.
+  public init(_ communicator: any Communicator, coversAllRanks: Bool) {
+    self.communicator = communicator
+    self.coversAllRanks = coversAllRanks
+  }
+
+  /// Per-rank statistics.
+  public static var thisRank: StatisticsScope { StatisticsScope(Solo(), coversAllRanks: false) }
+}
+
+extension BatchNorm {
+  /// The norm as a layer of a model.
+  struct Module: Layer {
+    private let affine: Affine
+    private let running: RunningStatistics
+    private let scope: StatisticsScope
+    private let settings: NormSettings
+
+    var parameters: [Parameter] { affine.parameters }
+    var buffers: [Buffer] { [running.mean, running.variance] }
+    var counters: [Counter] { [running.batches] }
+
+    init(_ name: String, channels: Int, _ settings: NormSettings, _ scope: StatisticsScope) {
+      affine = Affine(
+        name, channels: channels, affine: settings.affine, isSummedByLayer: scope.coversAllRanks)
+      running = RunningStatistics(name, channels: channels)
+      self.scope = scope
+      self.settings = settings
+    }
+
+    func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
+      guard tape.mode == .training else {
+        return tape.record(
+          BatchNorm.normalize(
+            x.value, means: running.mean.value.elements.map(Double.init),
+            variances: running.variance.value.elements.map(Double.init), count: nil,
+            gain: affine.gainValue, bias: affine.biasValue, epsilon: settings.epsilon
+          ).y, inputPullback: { _ in })
+      }
+      let (y, saved, moments) = try BatchNorm.forward(
+        x.value, shift: running.mean.value, gain: affine.gainValue, bias: affine.biasValue,
+        epsilon: settings.epsilon, over: scope.communicator)
+      running.update(moments, momentum: settings.momentum)
+      return tape.record(
+        y, uses: parameters,
+        inputPullback: { [affine, scope, gradient = x.gradient] dy in
+          let gradients = try BatchNorm.backward(
+            dy, gain: affine.gainValue, saved: saved, over: scope.communicator)
+          gradient?.add(gradients.dx)
+          let own = scope.coversAllRanks ? gradients.summed : gradients.own
+          affine.gain?.contribute(own.gain)
+          affine.bias?.contribute(own.bias)
+        })
+    }
+  }
+}

@@ -1,0 +1,68 @@
+public import Autograd
+public import KernelLoops
+public import Kernels
+public import Tensors
+
+/// Layer normalization of each row.
+///
+///     μ = mean x,  v = mean (x − μ)²
+///     y = γ · (x − μ) / √(v + ε) + β
+///
+/// with both means over the channels of one row. `epsilonPlacement: outside` divides by √v + ε
+/// instead, and `unbiased` takes v over one less than the number of channels.
+///
+/// - Shapes: x and y `[…, C]`, γ and β `[C]`.
+/// - Communication: none.
+/// - Source: Ba, Kiros & Hinton, 2016, eq. 3 and 4, <https://arxiv.org/abs/1607.06450>.
+public enum LayerNorm {
+  /// What the forward pass keeps for the backward pass.
+  public struct Saved: Sendable {
+    let x: Tensor
+    let rows: Tensor
+  }
+
+  /// y of x.
+  public static func forward(_ x: Tensor, gain: Tensor, bias: Tensor, rule: RowRule) -> (
+    y: Tensor, saved: Saved
+  ) {
+    let (y, rows) = Kernel.rowNormalize(
+      .layer, x, width: x.shape.channels, gain: gain, bias: bias, rule: rule)
+    return (y, Saved(x: x, rows: rows))
+  }
+
+  ///     t = x − μ,  h = γ · dy,  r = 1 / √(v + ε)
+  ///     dx = r · (h − mean h) − t · r³ · mean (h·t)
+  ///     dγ = Σ dy · t · r,  dβ = Σ dy     over rows
+  public static func backward(_ dy: Tensor, gain: Tensor, saved: Saved) -> (
+    dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>
+  ) {
+    let (dx, dbias, dgain) = Kernel.rowGradient(
+      .layer, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows)
+    return (dx, dgain, dbias)
+  }
+
+  /// The norm as a layer of a model.
+  struct Module: Layer {
+    private let affine: Affine
+    private let rule: RowRule
+    var parameters: [Parameter] { affine.parameters }
+
+    init(_ name: String, channels: Int, _ settings: NormSettings) {
+      affine = Affine(name, channels: channels, affine: settings.affine)
+      rule = settings.rule
+    }
+
+    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
+      let (y, saved) = LayerNorm.forward(
+        x.value, gain: affine.gainValue, bias: affine.biasValue, rule: rule)
+      return tape.record(
+        y, uses: parameters,
+        inputPullback: { [affine, gradient = x.gradient] dy in
+          let (dx, dgain, dbias) = LayerNorm.backward(dy, gain: affine.gainValue, saved: saved)
+          gradient?.add(dx)
+          affine.gain?.contribute(dgain)
+          affine.bias?.contribute(dbias)
+        })
+    }
+  }
+}

@@ -1,0 +1,39 @@
+public import Autograd
+import Tensors
+
+/// A batch norm's running mean and variance, under PyTorch's names.
+///
+///     running ← (1 − m) · running + m · batch
+///
+/// with m the momentum, or 1 / batches for the cumulative average; the variance is the unbiased
+/// one.
+public final class RunningStatistics {
+  /// `running_mean` `[C]`, from 0.
+  public let mean: Buffer
+  /// `running_var` `[C]`, from 1.
+  public let variance: Buffer
+  /// `num_batches_tracked`.
+  public let batches: Counter
+
+  /// Statistics before the first batch.
+  public init(_ name: String, channels: Int) {
+    mean = Buffer("\(name).running_mean", .zeros([channels]))
+    variance = Buffer("\(name).running_var", .filled([channels], with: 1))
+    batches = Counter("\(name).num_batches_tracked")
+  }
+
+  /// Takes in a batch's moments. A batch of one row has no unbiased variance, and one of none
+  /// no moments: they leave the statistics as they are.
+  public func update(_ moments: BatchNorm.Moments, momentum: Double?) {
+    guard moments.count > 1 else { return }
+    batches.value += 1
+    let weight = momentum ?? 1 / Double(batches.value)
+    let unbiased = moments.count / (moments.count - 1)
+    func blend(_ old: [Float], _ new: [Double]) -> [Float] {
+      zip(old, new).map { Float((1 - weight) * Double($0) + weight * $1) }
+    }
+    mean.value.write(blend(mean.value.elements, moments.means))
+    variance.value.write(
+      blend(variance.value.elements, moments.variances.map { $0 * unbiased }))
+  }
+}

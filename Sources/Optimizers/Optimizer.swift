@@ -1,0 +1,67 @@
+public import Autograd
+import Glibc
+import KernelLoops
+import Kernels
+public import Tensors
+
+/// Which optimizer, and its settings.
+public enum OptimizerSettings: Hashable, Sendable {
+  /// Stochastic gradient descent; weight decay is added to the gradient.
+  case sgd(momentum: Double, nesterov: Bool, weightDecay: Double)
+  /// Adam with decoupled weight decay (Loshchilov & Hutter, 2017,
+  /// <https://arxiv.org/abs/1711.05101>).
+  case adamW(beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double)
+}
+
+/// Updates parameters from their gradients, in the order of operations that PyTorch has, with
+/// one state a parameter.
+public final class Optimizer {
+  private let settings: OptimizerSettings
+  private let parameters: [Parameter]
+  private let first: [Tensor]
+  private let second: [Tensor]
+  /// How many steps were taken.
+  public private(set) var steps = 0
+
+  /// An optimizer of `parameters` before its first step.
+  public init(_ settings: OptimizerSettings, _ parameters: [Parameter]) {
+    self.settings = settings
+    self.parameters = parameters
+    first = parameters.map { .zeros($0.value.shape) }
+    if case .adamW = settings {
+      second = parameters.map { .zeros($0.value.shape) }
+    } else {
+      second = []
+    }
+  }
+
+  /// Updates every parameter.
+  ///
+  /// - Parameters:
+  ///   - learningRate: The schedule's rate for this step.
+  ///   - gradients: The gradients summed over all ranks, in the parameters' order.
+  public func step(learningRate: Double, gradients: [Tensor]) {
+    precondition(gradients.count == parameters.count)
+    steps += 1
+    switch settings {
+    case .sgd(let momentum, let nesterov, let weightDecay):
+      let step = SGDStep(
+        rate: Float(learningRate), momentum: Float(momentum), decay: Float(weightDecay),
+        nesterov: nesterov, first: steps == 1)
+      for (i, parameter) in parameters.enumerated() {
+        Kernel.sgd(parameter.value, gradient: gradients[i], velocity: first[i], step: step)
+      }
+    case .adamW(let beta1, let beta2, let epsilon, let weightDecay):
+      let step = AdamWStep(
+        rate: Float(learningRate), beta1: Float(beta1), beta2: Float(beta2),
+        epsilon: Float(epsilon), decay: Float(weightDecay),
+        correction1: Float(1 - pow(beta1, Double(steps))),
+        correction2: Float((1 - pow(beta2, Double(steps))).squareRoot()))
+      for (i, parameter) in parameters.enumerated() {
+        Kernel.adamW(
+          parameter.value, gradient: gradients[i], first: first[i], second: second[i], step: step)
+      }
+    }
+    for parameter in parameters { parameter.valueChanged() }
+  }
+}
