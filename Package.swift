@@ -97,7 +97,7 @@ targets += [
     "Training",
     [
       "Tensors", "Kernels", "Collectives", "Autograd", "Layers", "Norms", "Models", "Optimizers",
-      "Datasets", "DataParallel", "Measurement",
+      "Datasets", "DataParallel", "Measurement", "KernelLoops",
       .product(name: "Yams", package: "Yams"),
       .product(name: "Logging", package: "swift-log"),
     ]),

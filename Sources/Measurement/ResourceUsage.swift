@@ -10,7 +10,7 @@ public struct ResourceUsage: Sendable {
   /// Asks the system.
   public static func current() -> ResourceUsage {
     var usage = rusage()
-    _ = unsafe getrusage(RUSAGE_SELF, &usage)
+    _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return ResourceUsage(
       pageFaults: usage.ru_minflt, peakMebibytes: Double(usage.ru_maxrss) / 1024)
   }

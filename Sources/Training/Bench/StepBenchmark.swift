@@ -1,0 +1,74 @@
+public import Datasets
+public import Measurement
+import Collectives
+import Norms
+
+/// What `bench step` prints.
+public struct StepBenchmark: Codable, Sendable {
+  /// Traffic of each purpose.
+  public struct ByPurpose: Codable, Sendable {
+    /// Of statistics.
+    public let statistics: Double
+    /// Of gradients.
+    public let gradients: Double
+  }
+
+  /// The configuration's name.
+  public let work: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// The duration of a step on rank 0, in milliseconds.
+  public let step_ms: MedianInterval
+  /// Samples a second over all ranks, at the median.
+  public let per_s: Double
+  /// Rank 0's largest resident set, in MiB.
+  public let peak_rss_mb: Double
+  /// Collectives a step.
+  public let collectives_per_step: ByPurpose
+  /// Rank 0's bytes a step.
+  public let bytes_per_step: ByPurpose
+  /// How long rank 0 was blocked in a step, at the median, in milliseconds.
+  public let blocked_ms_per_step: ByPurpose
+  /// Pages that rank 0 touched for the first time in a step, at the median.
+  public let page_faults_per_step: Double
+
+  /// Takes `warmup` steps, then measures `steps`.
+  ///
+  /// Collective.
+  public init(
+    _ configuration: RunConfiguration, data: (train: ImageDataset, test: ImageDataset),
+    context: RankContext, warmup: Int, steps: Int
+  ) throws {
+    var settings = configuration
+    settings.length = .steps(warmup + steps)
+    settings.data.dropLast = true
+    let run = try TrainingRun(settings, data: data, context: context)
+    for _ in 0..<warmup { _ = try run.step() }
+    try context.control.barrier()
+    var results: [StepResult] = []
+    var faults: [Double] = []
+    for _ in 0..<steps {
+      let before = ResourceUsage.current().pageFaults
+      results.append(try run.step())
+      faults.append(Double(ResourceUsage.current().pageFaults - before))
+    }
+    let times = MedianInterval(results.map { Double($0.nanoseconds) / 1e6 })
+    let statistics = TrafficPerStep(results.map(\.statistics))
+    let gradients = TrafficPerStep(results.map(\.gradients))
+    work = configuration.name
+    norm = configuration.model.norm.kind.rawValue
+    ranks = context.size
+    step_ms = times
+    per_s = Double(configuration.globalBatch(ranks: context.size)) / times.median * 1e3
+    peak_rss_mb = ResourceUsage.current().peakMebibytes
+    collectives_per_step = ByPurpose(
+      statistics: statistics.collectives_per_step, gradients: gradients.collectives_per_step)
+    bytes_per_step = ByPurpose(
+      statistics: statistics.bytes_per_step, gradients: gradients.bytes_per_step)
+    blocked_ms_per_step = ByPurpose(
+      statistics: statistics.blocked_ms.median, gradients: gradients.blocked_ms.median)
+    page_faults_per_step = MedianInterval(faults).median
+  }
+}

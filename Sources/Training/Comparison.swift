@@ -1,0 +1,91 @@
+public import Datasets
+public import Measurement
+public import Norms
+
+/// The same run under several norms.
+public struct Comparison: Codable, Sendable {
+  /// One norm's figures.
+  public struct Result: Codable, Sendable {
+    /// The kind of norm.
+    public let norm: String
+    /// The duration of a step on rank 0, in milliseconds.
+    public let step_ms: MedianInterval
+    /// Collectives of statistics.
+    public let statistics: TrafficPerStep
+    /// Collectives of gradients.
+    public let gradients: TrafficPerStep
+    /// Where the run ended, the mean over repeats.
+    public let final: FinalFigures
+    /// Where each repeat ended.
+    public let repeats: [FinalFigures]
+  }
+
+  /// The number of ranks.
+  public let ranks: Int
+  /// One result a norm, in the order asked for.
+  public let results: [Result]
+}
+
+extension Comparison {
+  /// How many steps one norm takes before the next one's turn: enough that its memory is in the
+  /// caches, few enough that a slow minute of the machine meets all norms alike.
+  private static let turn = 6
+
+  /// Trains `configuration` under each of `norms`, interleaved, `repeats` times with seeds that
+  /// count up.
+  ///
+  /// Collective.
+  ///
+  /// - Parameter onStep: Called after each step with the norm and the step, and how far the
+  ///   whole comparison is, from 0 to 1.
+  public init(
+    _ configuration: RunConfiguration, norms: [NormKind], repeats: Int,
+    data: (train: ImageDataset, test: ImageDataset), context: RankContext,
+    onStep: (NormKind, StepResult, Double) -> Void
+  ) throws {
+    var steps: [[[StepResult]]] = norms.map { _ in [] }
+    var finals: [[FinalFigures]] = norms.map { _ in [] }
+    for index in 0..<repeats {
+      var settings = configuration
+      settings.seed &+= UInt64(index)
+      let runs = try norms.map {
+        try TrainingRun(settings.with(norm: $0), data: data, context: context)
+      }
+      var taken: [[StepResult]] = norms.map { _ in [] }
+      var done = 0
+      let all = runs.reduce(0) { $0 + $1.totalSteps } * repeats
+      while runs.contains(where: { $0.stepsTaken < $0.totalSteps }) {
+        for (i, run) in runs.enumerated() {
+          for _ in 0..<min(Self.turn, run.totalSteps - run.stepsTaken) {
+            let result = try run.step()
+            taken[i].append(result)
+            done += 1
+            let before = Double(index) / Double(repeats)
+            onStep(norms[i], result, before + Double(done) / Double(all))
+          }
+        }
+      }
+      for (i, run) in runs.enumerated() {
+        try run.verifyReplicas()
+        let evaluation = try run.evaluate()
+        finals[i].append(
+          FinalFigures(
+            loss: taken[i].finalLoss(), accuracy: evaluation.accuracy, test_loss: evaluation.loss))
+        steps[i].append(taken[i])
+      }
+    }
+    ranks = context.size
+    results = norms.indices.map { i in
+      let times = StepTimes(steps[i])
+      func mean(_ figure: (FinalFigures) -> Double) -> Double {
+        finals[i].map(figure).reduce(0, +) / Double(repeats)
+      }
+      return Result(
+        norm: norms[i].rawValue, step_ms: times.step_ms, statistics: times.statistics,
+        gradients: times.gradients,
+        final: FinalFigures(
+          loss: mean(\.loss), accuracy: mean(\.accuracy), test_loss: mean(\.test_loss)),
+        repeats: finals[i])
+    }
+  }
+}

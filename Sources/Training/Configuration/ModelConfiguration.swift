@@ -1,0 +1,120 @@
+import Autograd
+public import Layers
+public import Models
+public import Norms
+public import Tensors
+
+/// The `model` section: a network and the norm at its norm sites.
+public struct ModelConfiguration: Hashable, Sendable {
+  /// Which network.
+  public enum Kind: Hashable, Sendable {
+    /// A multilayer perceptron with these hidden widths.
+    case mlp(hidden: [Int])
+    /// A residual network.
+    case resNet(blocks: [Int], widths: [Int])
+  }
+
+  /// The shape of a sample and the number of classes.
+  public struct InputDescription: Hashable, Sendable {
+    /// `[height, width, channels]`.
+    public var shape: Shape
+    /// How many classes there are.
+    public var classes: Int
+  }
+
+  /// Which network.
+  public var kind: Kind
+  /// The norm at every norm site.
+  public var norm: NormSettings
+  /// The activation.
+  public var activation: Activation
+  /// What the section says of the data; a run's data say it themselves, parity files do not.
+  public var input: InputDescription?
+  /// Where the norm's settings stand, for messages.
+  let normPlace: String
+
+  init(_ node: ConfigurationNode, path: String, describesInput: Bool = false)
+    throws(ConfigurationError)
+  {
+    let own = ["mlp": ["hidden"], "resnet": ["blocks", "widths"]]
+    let shared =
+      ["kind", "norm", "activation"]
+      + (describesInput ? ["inputChannels", "imageSize", "classes"] : [])
+    let kind = try ConfigurationSection(
+      node, path: path, keys: shared + own.values.joined().sorted()
+    ).choice("kind", of: own.keys.sorted())
+    let section = try ConfigurationSection(node, path: path, keys: shared + (own[kind] ?? []))
+    let positive = 1...Int.max
+    switch kind {
+    case "mlp": self.kind = .mlp(hidden: try section.ints("hidden", in: positive))
+    default:
+      let blocks = try section.ints("blocks", in: positive)
+      let widths = try section.ints("widths", in: positive)
+      guard blocks.count == widths.count else {
+        throw ConfigurationError(
+          section.place("widths"),
+          "\(path).blocks has \(blocks.count) stages and \(path).widths \(widths.count), "
+            + "expected as many")
+      }
+      self.kind = .resNet(blocks: blocks, widths: widths)
+    }
+    activation = try section.choice("activation", default: .relu)
+    normPlace = section.place("norm")
+    norm =
+      try section.node("norm").map { node throws(ConfigurationError) in
+        try NormSettings(node, path: "\(path).norm")
+      } ?? NormSettings(.none)
+    if describesInput {
+      let size = try section.int("imageSize", in: positive)
+      input = InputDescription(
+        shape: [size, size, try section.int("inputChannels", in: positive)],
+        classes: try section.int("classes", in: positive))
+    }
+  }
+
+  /// Builds the network.
+  public func make(_ context: ModelContext) -> Model {
+    switch kind {
+    case .mlp(let hidden):
+      .mlp(MLPSettings(hidden: hidden, norm: norm, activation: activation), context)
+    case .resNet(let blocks, let widths):
+      .resNet(
+        ResNetSettings(blocks: blocks, widths: widths, norm: norm, activation: activation),
+        context)
+    }
+  }
+}
+
+extension NormSettings {
+  /// Decodes the `norm` section. Every norm's settings may be given whatever the kind, so that a
+  /// run is moved to another norm by its kind alone.
+  init(_ node: ConfigurationNode, path: String) throws(ConfigurationError) {
+    let section = try ConfigurationSection(
+      node, path: path,
+      keys: [
+        "kind", "epsilon", "momentum", "affine", "groups", "statisticsGroup", "epsilonPlacement",
+        "unbiased",
+      ])
+    let name = try section.choice("kind", of: NormKind.allCases.map(\.rawValue))
+    self.init(NormKind(rawValue: name) ?? .none)
+    epsilon = try section.double("epsilon", default: epsilon, in: 0...1)
+    momentum =
+      section.isNull("momentum")
+      ? nil : try section.double("momentum", default: momentum ?? 0.1, in: 0...1)
+    affine = try section.bool("affine", default: affine)
+    groups = try section.int("groups", default: groups, in: 1...Int.max)
+    epsilonPlacement = try section.choice("epsilonPlacement", default: epsilonPlacement)
+    unbiased = try section.bool("unbiased", default: unbiased)
+    switch try section.text("statisticsGroup", default: "all") {
+    case "all": statisticsGroup = .all
+    case "node": statisticsGroup = .node
+    case let text:
+      guard let ranks = Int(text), ranks > 0 else {
+        throw ConfigurationError(
+          section.place("statisticsGroup"),
+          "\(path).statisticsGroup is \"\(text)\", expected all, node or a number of ranks")
+      }
+      statisticsGroup = .ranks(ranks)
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import Datasets
+import Norms
+import Optimizers
+import Tensors
+import Yams
+import Layers
+import DataParallel
+
+extension RunConfiguration {
+  /// The configuration as YAML with every default spelt out: decoding it gives the same run.
+  public var resolvedYAML: String {
+    get throws {
+      var pairs: [(String, Node)] = [
+        ("name", scalar(name)), ("seed", scalar(seed)), ("model", model.node),
+        ("data", data.node),
+      ]
+      switch batch {
+      case .global(let count): pairs.append(("batch", scalar(count)))
+      case .perRank(let count): pairs.append(("batchPerRank", scalar(count)))
+      }
+      pairs.append(("accumulate", scalar(accumulate)))
+      switch length {
+      case .epochs(let count): pairs.append(("epochs", scalar(count)))
+      case .steps(let count): pairs.append(("steps", scalar(count)))
+      }
+      pairs += [("optimizer", optimizerNode), ("schedule", scheduleNode)]
+      if let clipNorm { pairs.append(("clipNorm", scalar(clipNorm))) }
+      pairs.append(
+        (
+          "parallel",
+          mapping([
+            ("firstBucketMegabytes", scalar(Double(buckets.firstBytes) / 1_048_576)),
+            ("bucketMegabytes", scalar(Double(buckets.bytes) / 1_048_576)),
+            ("overlap", scalar(overlap)),
+          ])
+        ))
+      switch evaluation {
+      case .atEnd: break
+      case .epochs(let count): pairs.append(("evaluate", mapping([("everyEpochs", scalar(count))])))
+      case .steps(let count): pairs.append(("evaluate", mapping([("everySteps", scalar(count))])))
+      }
+      return try Yams.serialize(node: mapping(pairs))
+    }
+  }
+
+  private var optimizerNode: Node {
+    switch optimizer {
+    case .sgd(let momentum, let nesterov, let weightDecay):
+      mapping([
+        ("kind", scalar("sgd")), ("learningRate", scalar(learningRate)),
+        ("momentum", scalar(momentum)), ("nesterov", scalar(nesterov)),
+        ("weightDecay", scalar(weightDecay)),
+      ])
+    case .adamW(let beta1, let beta2, let epsilon, let weightDecay):
+      mapping([
+        ("kind", scalar("adamw")), ("learningRate", scalar(learningRate)),
+        ("betas", sequence([beta1, beta2])), ("epsilon", scalar(epsilon)),
+        ("weightDecay", scalar(weightDecay)),
+      ])
+    }
+  }
+
+  private var scheduleNode: Node {
+    var pairs: [(String, Node)] = [("warmupSteps", scalar(warmupSteps))]
+    switch decay {
+    case .constant: pairs.append(("decay", scalar("constant")))
+    case .step(let milestones, let factor):
+      pairs += [
+        ("decay", scalar("step")), ("milestones", sequence(milestones)),
+        ("factor", scalar(factor)),
+      ]
+    case .cosine(let final): pairs += [("decay", scalar("cosine")), ("final", scalar(final))]
+    case .linear(let final): pairs += [("decay", scalar("linear")), ("final", scalar(final))]
+    }
+    return mapping(pairs)
+  }
+}
+
+extension ModelConfiguration {
+  fileprivate var node: Node {
+    var pairs: [(String, Node)]
+    switch kind {
+    case .mlp(let hidden):
+      pairs = [("kind", scalar("mlp")), ("hidden", sequence(hidden))]
+    case .resNet(let blocks, let widths):
+      pairs = [
+        ("kind", scalar("resnet")), ("blocks", sequence(blocks)),
+        ("widths", sequence(widths)),
+      ]
+    }
+    let group =
+      switch norm.statisticsGroup {
+      case .all: "all"
+      case .node: "node"
+      case .ranks(let count): "\(count)"
+      }
+    pairs += [
+      ("activation", scalar(activation.rawValue)),
+      (
+        "norm",
+        mapping([
+          ("kind", scalar(norm.kind.rawValue)), ("epsilon", scalar(norm.epsilon)),
+          ("momentum", scalar(norm.momentum.map { "\($0)" } ?? "null")),
+          ("affine", scalar(norm.affine)), ("groups", scalar(norm.groups)),
+          ("statisticsGroup", scalar(group)),
+          ("epsilonPlacement", scalar(norm.epsilonPlacement.rawValue)),
+          ("unbiased", scalar(norm.unbiased)),
+        ])
+      ),
+    ]
+    return mapping(pairs)
+  }
+}
+
+extension DataConfiguration {
+  fileprivate var node: Node {
+    var pairs: [(String, Node)]
+    switch source {
+    case .digits: pairs = [("kind", scalar("digits"))]
+    case .mnist(let folder, let files, let holdOut):
+      pairs = [("kind", scalar("mnist")), ("path", scalar(folder)), ("files", scalar(files))]
+      if let holdOut { pairs.append(("holdOut", scalar(holdOut))) }
+    case .cifar10(let folder): pairs = [("kind", scalar("cifar10")), ("path", scalar(folder))]
+    case .synthetic(let shape, let classes, let samples):
+      pairs = [
+        ("kind", scalar("synthetic")), ("imageSize", scalar(shape[0])),
+        ("channels", scalar(shape[2])), ("classes", scalar(classes)),
+        ("samples", scalar(samples)),
+      ]
+    }
+    pairs += [
+      (
+        "augment",
+        mapping([
+          ("crop", scalar(augmentation.crop)), ("flip", scalar(augmentation.flip)),
+        ])
+      ), ("dropLast", scalar(dropLast)),
+    ]
+    return mapping(pairs)
+  }
+}
+
+private func scalar(_ value: some CustomStringConvertible) -> Node {
+  .scalar(Node.Scalar(value.description))
+}
+
+private func sequence(_ values: [some CustomStringConvertible]) -> Node {
+  .sequence(Node.Sequence(values.map { scalar($0) }, .implicit, .flow))
+}
+
+private func mapping(_ pairs: [(String, Node)]) -> Node {
+  .mapping(Node.Mapping(pairs.map { (scalar($0.0), $0.1) }))
+}

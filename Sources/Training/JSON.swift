@@ -1,0 +1,19 @@
+import Foundation
+
+/// One JSON document as the command line prints it.
+public func jsonDocument(_ value: some Encodable) throws -> String {
+  try encoded(value, [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+}
+
+/// One JSON object on one line.
+func jsonLine(_ value: some Encodable) throws -> String {
+  try encoded(value, [.sortedKeys, .withoutEscapingSlashes])
+}
+
+private func encoded(_ value: some Encodable, _ formatting: JSONEncoder.OutputFormatting) throws
+  -> String
+{
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = formatting
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
+}

@@ -1,0 +1,49 @@
+public import Collectives
+public import Norms
+
+/// The communicators of one rank, one for each kind of traffic, so that orders cannot mix and
+/// every byte can be attributed.
+public final class RankContext {
+  /// Everything that is neither statistics nor gradients.
+  public let control: any Communicator
+  /// Gradient buckets.
+  public let gradients: any Communicator
+  /// Statistics over all ranks.
+  public let statistics: any Communicator
+  private var statisticsGroups: [StatisticsGroup: any Communicator] = [:]
+
+  /// Duplicates the communicator of all ranks.
+  public init(_ world: any Communicator) throws(CommunicationError) {
+    control = try world.duplicate()
+    gradients = try world.duplicate()
+    statistics = try world.duplicate()
+  }
+
+  /// This process's index.
+  public var rank: Int { control.rank }
+  /// The number of processes.
+  public var size: Int { control.size }
+
+  /// The ranks that share statistics under `group`. Collective the first time a group is asked
+  /// for; a number of ranks has to divide ``size``.
+  public func scope(of group: StatisticsGroup) throws(CommunicationError) -> StatisticsScope {
+    let communicator: any Communicator
+    if let known = statisticsGroups[group] {
+      communicator = known
+    } else {
+      switch group {
+      case .all: communicator = statistics
+      case .node: communicator = try statistics.splitByNode()
+      case .ranks(let count):
+        communicator = try statistics.split(color: rank / count, key: rank)
+      }
+      statisticsGroups[group] = communicator
+    }
+    return StatisticsScope(communicator, coversAllRanks: communicator.size == size)
+  }
+
+  /// All traffic of statistics, over whatever group.
+  public var statisticsTraffic: Traffic {
+    statisticsGroups.values.reduce(Traffic()) { $0 + $1.traffic }
+  }
+}

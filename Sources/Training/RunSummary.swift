@@ -1,0 +1,103 @@
+import Collectives
+public import Measurement
+
+/// The traffic of one step.
+public struct TrafficSummary: Codable, Hashable, Sendable {
+  /// Collectives.
+  public let collectives: Int
+  /// This rank's bytes.
+  public let bytes: Int
+  /// How long this rank was blocked, in milliseconds.
+  public let blocked_ms: Double
+
+  init(_ traffic: Traffic) {
+    collectives = traffic.collectives
+    bytes = traffic.bytes
+    blocked_ms = Double(traffic.blockedNanoseconds) / 1e6
+  }
+}
+
+/// The traffic of many steps, by step.
+public struct TrafficPerStep: Codable, Hashable, Sendable {
+  /// Collectives a step.
+  public let collectives_per_step: Double
+  /// This rank's bytes a step.
+  public let bytes_per_step: Double
+  /// How long this rank was blocked in a step, in milliseconds.
+  public let blocked_ms: MedianInterval
+
+  init(_ steps: [Traffic]) {
+    let n = Double(max(steps.count, 1))
+    collectives_per_step = Double(steps.reduce(0) { $0 + $1.collectives }) / n
+    bytes_per_step = Double(steps.reduce(0) { $0 + $1.bytes }) / n
+    blocked_ms = MedianInterval(
+      steps.isEmpty ? [0] : steps.map { Double($0.blockedNanoseconds) / 1e6 })
+  }
+}
+
+/// Where a run ended.
+public struct FinalFigures: Codable, Hashable, Sendable {
+  /// The mean training loss of the last epoch's steps.
+  public let loss: Double
+  /// The test set's accuracy.
+  public let accuracy: Double
+  /// The test set's mean loss.
+  public let test_loss: Double
+}
+
+/// Times and traffic of a run's steady steps: those of a whole batch, but for the first three.
+public struct StepTimes: Codable, Hashable, Sendable {
+  /// The duration of a step on this rank, in milliseconds.
+  public let step_ms: MedianInterval
+  /// Collectives of statistics.
+  public let statistics: TrafficPerStep
+  /// Collectives of gradients.
+  public let gradients: TrafficPerStep
+
+  /// Summarizes the steps of one run or several.
+  public init(_ runs: [[StepResult]]) {
+    let steady = runs.flatMap { steps in
+      let largest = steps.map(\.samples).max() ?? 0
+      let whole = steps.filter { $0.samples == largest }
+      return whole.count > 3 ? Array(whole.dropFirst(3)) : whole
+    }
+    step_ms = MedianInterval(
+      steady.isEmpty ? [0] : steady.map { Double($0.nanoseconds) / 1e6 })
+    statistics = TrafficPerStep(steady.map(\.statistics))
+    gradients = TrafficPerStep(steady.map(\.gradients))
+  }
+}
+
+/// What `summary.json` holds.
+public struct RunSummary: Codable, Sendable {
+  /// The run's name.
+  public let name: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// Steps taken.
+  public let steps: Int
+  /// Seconds from the first step to the end.
+  public let seconds: Double
+  /// Times and traffic.
+  public let times: StepTimes
+  /// Where the run ended.
+  public let final: FinalFigures
+}
+
+extension StepResult {
+  /// How long this rank was inside collectives or waited for them, in milliseconds.
+  public var blockedMilliseconds: Double {
+    Double((statistics + gradients + control).blockedNanoseconds) / 1e6
+  }
+}
+
+extension [StepResult] {
+  /// The mean loss over the steps of the last epoch.
+  func finalLoss() -> Double {
+    let last = filter { $0.epoch == self.last?.epoch }
+    let samples = last.reduce(0) { $0 + $1.samples }
+    return last.reduce(0) { $0 + $1.loss * Double($1.samples) } / Double(Swift.max(samples, 1))
+  }
+}

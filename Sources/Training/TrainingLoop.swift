@@ -1,0 +1,33 @@
+import Collectives
+import Datasets
+import Norms
+
+/// Trains a run from its first step to its last.
+///
+/// Collective. The callbacks are called on every rank; what they print is rank 0's business.
+public func train(
+  _ run: TrainingRun, ranks: Int, onStep: (StepResult) throws -> Void,
+  onEvaluation: (Evaluation, _ step: Int) throws -> Void
+) throws -> RunSummary {
+  let start = monotonicNanoseconds()
+  var steps: [StepResult] = []
+  var evaluation: Evaluation?
+  while run.stepsTaken < run.totalSteps {
+    let result = try run.step()
+    steps.append(result)
+    try onStep(result)
+    if run.isEvaluationDue {
+      let figures = try run.evaluate()
+      try onEvaluation(figures, run.stepsTaken)
+      evaluation = figures
+    }
+  }
+  try run.verifyReplicas()
+  guard let evaluation else { preconditionFailure("a run without a step") }
+  return RunSummary(
+    name: run.configuration.name, norm: run.configuration.model.norm.kind.rawValue, ranks: ranks,
+    steps: steps.count, seconds: Double(monotonicNanoseconds() - start) / 1e9,
+    times: StepTimes([steps]),
+    final: FinalFigures(
+      loss: steps.finalLoss(), accuracy: evaluation.accuracy, test_loss: evaluation.loss))
+}

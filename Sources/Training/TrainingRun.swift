@@ -1,0 +1,198 @@
+import Autograd
+public import Collectives
+import DataParallel
+public import Datasets
+import Layers
+public import Models
+import Norms
+import Optimizers
+import Tensors
+
+/// A run that had to end, on all ranks in the same step.
+public struct TrainingFailure: Error, CustomStringConvertible, Hashable, Sendable {
+  /// What happened, and in which step.
+  public let description: String
+}
+
+/// What one step was, the same on all ranks but for times and traffic.
+public struct StepResult: Sendable {
+  /// The step's number, from 1.
+  public let step: Int
+  /// The epoch's number, from 1.
+  public let epoch: Int
+  /// The mean loss over the global batch, before the update.
+  public let loss: Double
+  /// The share of the global batch that was classified right.
+  public let accuracy: Double
+  /// The learning rate.
+  public let learningRate: Double
+  /// The samples of the global batch.
+  public let samples: Int
+  /// The step's duration on this rank.
+  public let nanoseconds: Int
+  /// This rank's statistics traffic.
+  public let statistics: Traffic
+  /// This rank's gradient traffic.
+  public let gradients: Traffic
+  /// This rank's other traffic.
+  public let control: Traffic
+}
+
+/// The mean loss and accuracy over a data set.
+public struct Evaluation: Hashable, Sendable {
+  /// The mean loss.
+  public let loss: Double
+  /// The share that was classified right.
+  public let accuracy: Double
+}
+
+/// One replica's part in training one network.
+public final class TrainingRun {
+  /// What is trained.
+  public let configuration: RunConfiguration
+  /// The network of this rank.
+  public let model: Model
+  /// How many steps the run has.
+  public let totalSteps: Int
+  /// Steps taken.
+  public private(set) var stepsTaken = 0
+  private let context: RankContext
+  private let train: ImageDataset
+  private let test: ImageDataset
+  private let sampler: ShardedSampler
+  private let schedule: LearningRateSchedule
+  private let stepper: TrainingStep
+  private var order: (epoch: Int, indices: [Int]) = (-1, [])
+
+  /// Builds the model, checks it against the data and the ranks, and gives every rank the
+  /// parameters of rank 0.
+  ///
+  /// Collective. All ranks throw the same ``ConfigurationError``, or none does.
+  ///
+  /// - Parameter initialState: Values for the parameters and running statistics by name.
+  public init(
+    _ configuration: RunConfiguration, data: (train: ImageDataset, test: ImageDataset),
+    context: RankContext, initialState: StateDictionary? = nil
+  ) throws {
+    self.configuration = configuration
+    self.context = context
+    (train, test) = data
+    let batch = configuration.globalBatch(ranks: context.size)
+    try RunCheck.batch(configuration, batch: batch, samples: train.count)
+    sampler = ShardedSampler(
+      count: train.count, batch: batch, seed: configuration.seed,
+      dropLast: configuration.data.dropLast)
+    switch configuration.length {
+    case .epochs(let epochs): totalSteps = epochs * sampler.stepsPerEpoch
+    case .steps(let steps): totalSteps = steps
+    }
+    try RunCheck.statisticsGroup(configuration.model, ranks: context.size)
+    let group = configuration.model.norm.statisticsGroup
+    let scope =
+      configuration.model.norm.kind == .syncBatch
+      ? try context.scope(of: group) : .thisRank
+    model = configuration.model.make(
+      ModelContext(
+        input: train.shape, classes: train.classes, seed: configuration.seed, synchronized: scope))
+    try RunCheck.norms(
+      configuration.model, model.normSites, ranks: context.size,
+      ranksPerGroup: scope.communicator.size, batchSizes: sampler.batchSizes,
+      accumulate: configuration.accumulate)
+    try initialState?.load(into: model)
+    try broadcastState(model, over: context.control)
+    schedule = configuration.schedule(totalSteps: totalSteps)
+    stepper = TrainingStep(
+      model, optimizer: configuration.optimizer, context: context,
+      buckets: configuration.buckets, overlaps: configuration.overlap,
+      clipNorm: configuration.clipNorm)
+  }
+
+  /// Steps in an epoch.
+  public var stepsPerEpoch: Int { sampler.stepsPerEpoch }
+
+  /// Takes the next step.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks in the same step if the loss is not finite.
+  public func step() throws -> StepResult {
+    let start = monotonicNanoseconds()
+    let before = traffic
+    let step = stepsTaken
+    let (epoch, stepInEpoch) = step.quotientAndRemainder(dividingBy: sampler.stepsPerEpoch)
+    if order.epoch != epoch { order = (epoch, sampler.order(epoch: epoch)) }
+    let window = sampler.slots(step: stepInEpoch)
+    let rate = schedule.rate(at: step)
+    let (loss, accuracy) = try stepper.run(
+      number: step + 1, samples: window.count, accumulate: configuration.accumulate,
+      learningRate: rate
+    ) { part in
+      let slots = share(
+        context.rank, of: context.size,
+        in: share(part, of: configuration.accumulate, in: window))
+      let (images, labels) = train.batch(order.indices[slots]) { place in
+        configuration.data.augmentation.draw(
+          seed: configuration.seed, step: step,
+          slot: slots.lowerBound + place - window.lowerBound)
+      }
+      return MicroBatch(images: images, labels: labels)
+    }
+    stepsTaken += 1
+    let after = traffic
+    return StepResult(
+      step: step + 1, epoch: epoch + 1, loss: loss, accuracy: accuracy, learningRate: rate, samples: window.count,
+      nanoseconds: Int(monotonicNanoseconds() - start),
+      statistics: after.statistics - before.statistics,
+      gradients: after.gradients - before.gradients, control: after.control - before.control)
+  }
+
+  private var traffic: (statistics: Traffic, gradients: Traffic, control: Traffic) {
+    (context.statisticsTraffic, context.gradients.traffic, context.control.traffic)
+  }
+
+  /// Whether the configuration asks for an evaluation now.
+  public var isEvaluationDue: Bool {
+    if stepsTaken == totalSteps { return true }
+    switch configuration.evaluation {
+    case .atEnd: return false
+    case .steps(let steps): return stepsTaken % steps == 0
+    case .epochs(let epochs): return stepsTaken % (epochs * sampler.stepsPerEpoch) == 0
+    }
+  }
+
+  /// Evaluates the network on the test set, shared out over the ranks.
+  ///
+  /// Ranks whose running statistics are their own take rank 0's first, so that all evaluate one
+  /// network.
+  public func evaluate() throws -> Evaluation {
+    try synchronizeBuffers()
+    var sums = [0.0, 0.0]
+    let mine = share(context.rank, of: context.size, in: 0..<test.count)
+    for from in stride(from: mine.lowerBound, to: mine.upperBound, by: Self.evaluationBatch) {
+      let (images, labels) = test.batch(from..<min(from + Self.evaluationBatch, mine.upperBound))
+      let tape = Tape(.evaluation)
+      let loss = CrossEntropyLoss(try model(tape.input(images), on: tape), labels: labels)
+      sums[0] += loss.sum
+      sums[1] += loss.correct
+    }
+    try context.control.sum(&sums)
+    return Evaluation(
+      loss: sums[0] / Double(test.count), accuracy: sums[1] / Double(test.count))
+  }
+
+  private static let evaluationBatch = 128
+
+  /// The state to save, with rank 0's running statistics on every rank. Collective.
+  public func state() throws -> StateDictionary {
+    try synchronizeBuffers()
+    return StateDictionary(model)
+  }
+
+  private func synchronizeBuffers() throws {
+    guard configuration.model.norm.kind.usesBatchStatistics else { return }
+    try broadcastBuffers(model, over: context.control)
+  }
+
+  /// Throws unless all ranks hold the same parameters, bit by bit. Collective.
+  public func verifyReplicas() throws {
+    try DataParallel.verifyReplicas(model.parameters, over: context.control)
+  }
+}

@@ -1,0 +1,78 @@
+import Autograd
+import Collectives
+import DataParallel
+import Layers
+import Models
+import Optimizers
+import Tensors
+
+/// A micro-batch of this rank: its share of the samples, which may be none.
+struct MicroBatch {
+  let images: Tensor
+  let labels: Storage<Int32>
+}
+
+/// One replica's way of taking a step: forward and backward over the window's micro-batches,
+/// gradients summed over all ranks, one update.
+final class TrainingStep {
+  private let model: Model
+  private let optimizer: Optimizer
+  private let synchronizer: GradientSynchronizer
+  private let control: any Communicator
+  private let clipNorm: Double?
+
+  init(
+    _ model: Model, optimizer: OptimizerSettings, context: RankContext,
+    buckets: BucketSettings = BucketSettings(), overlaps: Bool = true, clipNorm: Double? = nil
+  ) {
+    self.model = model
+    self.optimizer = Optimizer(optimizer, model.parameters)
+    control = context.control
+    synchronizer = GradientSynchronizer(
+      model.parameters, over: context.gradients, settings: buckets, overlaps: overlaps)
+    self.clipNorm = clipNorm
+  }
+
+  /// Takes a step.
+  ///
+  /// - Parameters:
+  ///   - number: The step's number for messages, from 1.
+  ///   - samples: The samples of all micro-batches of all ranks.
+  ///   - microBatches: Makes this rank's part of each micro-batch.
+  /// - Returns: the mean loss before the update and the share classified right, over all ranks.
+  func run(
+    number: Int, samples: Int, accumulate: Int, learningRate: Double,
+    _ microBatch: (Int) -> MicroBatch
+  ) throws -> (loss: Double, accuracy: Double) {
+    // The one weight: everything after it is a plain sum over micro-batches and ranks.
+    let weight = 1 / Float(samples)
+    var sums = [0.0, 0.0]
+    var pending: PendingSum<Double>?
+    synchronizer.beginWindow()
+    for part in 0..<accumulate {
+      let batch = microBatch(part)
+      let tape = Tape(.training)
+      let logits = try model(tape.input(batch.images), on: tape)
+      let loss = CrossEntropyLoss(logits, labels: batch.labels)
+      sums[0] += loss.sum
+      sums[1] += loss.correct
+      if part == accumulate - 1 {
+        pending = try control.beginSum(Storage(sums))
+        tape.onGradientReady = { [synchronizer] in try synchronizer.gradientReady($0) }
+      }
+      try loss.backward(weight: weight, on: tape)
+    }
+    let gradients = try synchronizer.finishWindow()
+    guard let totals = try pending.take()?.wait() else { preconditionFailure("an empty window") }
+    let loss = totals[0] / Double(samples)
+    guard loss.isFinite else {
+      throw TrainingFailure(
+        description:
+          "step \(number): the loss is \(loss); a smaller learning rate, warm-up or clipNorm may "
+          + "help")
+    }
+    if let clipNorm { clipGradients(gradients, toGlobalNorm: clipNorm) }
+    optimizer.step(learningRate: learningRate, gradients: gradients)
+    return (loss, totals[1] / Double(samples))
+  }
+}

@@ -1,0 +1,85 @@
+public import ArgumentParser
+public import Norms
+import Training
+import Measurement
+
+/// `lockstep compare`.
+struct Compare: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Train the same network under several norms, interleaved, and print what each costs.")
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var output: OutputOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "The norms to compare, separated by commas: \(NormKind.names).", valueName: "a,b,…"))
+  var norms: NormList
+
+  @Option(help: "Train this often, with seeds that count up.")
+  var repeats = 1
+
+  func validate() throws {
+    guard repeats > 0 else { throw ValidationError("--repeats is \(repeats), expected 1 or more.") }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    let (settings, data) = try session.load(options.configuration, set: options.set)
+    session.noteRanks()
+    let progress = ProgressLine(isOn: session.isFirst)
+    let comparison = try Comparison(
+      settings, norms: norms.kinds, repeats: repeats, data: data, context: session.context
+    ) { norm, result, done in
+      progress.show(result, label: "\(norm.rawValue) step \(result.step)", progress: done)
+    }
+    progress.finish()
+    session.print(output.json ? try jsonDocument(comparison) : text(comparison, settings))
+    return ExitStatus.done
+  }
+
+  private func text(_ comparison: Comparison, _ settings: RunConfiguration) -> String {
+    var table = Table([
+      "norm", "loss", "test acc", "step ms [95%]", "stat coll/step", "stat B/step",
+      "stat blocked ms", "grad coll/step", "grad B/step", "grad blocked ms",
+    ])
+    for result in comparison.results {
+      table.append([
+        result.norm, fixed(result.final.loss, 4), fixed(100 * result.final.accuracy, 2) + "%",
+        result.step_ms.text(2), counted(result.statistics.collectives_per_step),
+        counted(result.statistics.bytes_per_step), fixed(result.statistics.blocked_ms.median, 3),
+        counted(result.gradients.collectives_per_step), counted(result.gradients.bytes_per_step),
+        fixed(result.gradients.blocked_ms.median, 3),
+      ])
+    }
+    return """
+      \(settings.name) on \(comparison.ranks) rank(s), \(repeats) run(s) a norm, interleaved
+
+      \(table.text)
+
+      loss: mean training loss of the last epoch. Times are rank 0's medians over steady steps of \
+      a whole batch.
+      stat: collectives of norm statistics; grad: gradient buckets. blocked: inside MPI or \
+      waiting for it.
+      """
+  }
+}
+
+/// Norm kinds in a list with commas.
+struct NormList: ExpressibleByArgument {
+  let kinds: [NormKind]
+
+  init(_ kinds: [NormKind]) { self.kinds = kinds }
+
+  init?(argument: String) {
+    let names = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    let kinds = names.compactMap { NormKind(rawValue: $0) }
+    guard kinds.count == names.count, Set(kinds).count == kinds.count else { return nil }
+    self.kinds = kinds
+  }
+
+  var defaultValueDescription: String { kinds.map(\.rawValue).joined(separator: ",") }
+}
+
+extension NormKind: ExpressibleByArgument {
+  static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
+}

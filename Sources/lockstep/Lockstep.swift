@@ -1,0 +1,83 @@
+import ArgumentParser
+import Collectives
+import Foundation
+import Kernels
+import MPIBackend
+import Training
+
+/// The command line.
+@main
+struct Lockstep: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lockstep",
+    abstract: "Data-parallel training over MPI that measures what normalization costs.",
+    discussion: """
+      Every subcommand works alone and under `mpirun -n P lockstep …`; `Launch/run -n P -- \
+      lockstep …` chooses the binding. Only rank 0 prints.
+
+      Exit status: 0 done; 1 a parity case failed; 2 bad usage, configuration or input; 3 a run \
+      that failed.
+      """,
+    version: "lockstep 0.1.0",
+    subcommands: [Train.self, Compare.self, Parity.self, Bench.self, Doctor.self])
+
+  /// Parses, runs, and turns every error into one message and the exit status of its kind.
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      if let ranked = command as? any RankedCommand {
+        try run(ranked)
+      } else {
+        try command.run()
+      }
+    } catch {
+      guard exitCode(for: error) != .success else { exit(withError: error) }  // --help, --version
+      if LaunchEnvironment.current.rankHint == 0 {
+        printError(fullMessage(for: error))
+      }
+      Foundation.exit(ExitStatus.badInput)
+    }
+    Foundation.exit(ExitStatus.done)
+  }
+
+  /// Starts MPI, runs the command on every rank, and ends all ranks alike.
+  private static func run(_ command: any RankedCommand) throws -> Never {
+    let world: MPICommunicator
+    do {
+      world = try MPIRuntime.start()
+    } catch {
+      if LaunchEnvironment.current.rankHint == 0 { printError("Error: \(error)") }
+      Foundation.exit(ExitStatus.badInput)
+    }
+    let status: Int32
+    do {
+      try checkEnvironment()
+      let session = try Session(world)
+      status = try command.run(session)
+    } catch let error where ExitStatus.isSharedByAllRanks(error) {
+      if world.rank == 0 { printError("Error: \(error)") }
+      status = ExitStatus.of(error)
+    } catch {
+      // The other ranks do not know: without this they would wait for ever.
+      printError("Error: rank \(world.rank): \(error)")
+      MPIRuntime.abort(world, status: ExitStatus.failed)
+    }
+    MPIRuntime.finish()
+    Foundation.exit(status)
+  }
+
+  private static func checkEnvironment() throws(ConfigurationError) {
+    guard let name = Kernel.requestedInstructionSet else { return }
+    let names = Kernel.available.map(\.name)
+    guard names.contains(name) else {
+      throw ConfigurationError(
+        "LOCKSTEP_INSTRUCTION_SET",
+        "is \"\(name)\", and this processor has \(names.joined(separator: ", "))")
+    }
+  }
+}
+
+/// Writes a message to standard error.
+func printError(_ message: String) {
+  FileHandle.standardError.write(Data((message + "\n").utf8))
+}

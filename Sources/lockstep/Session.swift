@@ -1,0 +1,73 @@
+import Collectives
+import DataParallel
+import Datasets
+import Foundation
+import Logging
+import MPIBackend
+import Training
+
+/// A command that runs on every rank.
+protocol RankedCommand {
+  /// Runs on this rank and returns the exit status, the same on all ranks.
+  func run(_ session: Session) throws -> Int32
+}
+
+/// One rank's view of a command in progress: its communicators, and what it may print.
+final class Session {
+  let context: RankContext
+  /// Messages to people, on standard error and from rank 0 alone.
+  let log: Logger
+
+  init(_ world: MPICommunicator) throws {
+    context = try RankContext(world)
+    let isFirst = context.rank == 0
+    var log = Logger(label: "lockstep") { _ in MessageHandler() }
+    log.logLevel = isFirst ? .info : .critical
+    self.log = log
+  }
+
+  /// Whether this is rank 0.
+  var isFirst: Bool { context.rank == 0 }
+
+  /// Writes to standard output, on rank 0.
+  func print(_ text: String) {
+    if isFirst { Swift.print(text) }
+  }
+
+  /// Says how many ranks there are where there is only one.
+  func noteRanks() {
+    if context.size == 1 {
+      log.info("one rank (P = 1): start more with `Launch/run -n P -- lockstep …`")
+    }
+  }
+
+  /// Runs `body`, which may fail on some ranks alone, with all ranks of one mind.
+  func agreeing<Result>(_ body: () throws -> Result) throws -> Result {
+    try DataParallel.agreeing(over: context.control, body)
+  }
+
+  /// Reads a configuration and its data on every rank.
+  func load(_ path: String, set assignments: [String]) throws -> (
+    configuration: RunConfiguration, data: (train: ImageDataset, test: ImageDataset)
+  ) {
+    try agreeing {
+      let configuration = try RunConfiguration(path: path, set: assignments)
+      return (configuration, try configuration.data.load(seed: configuration.seed))
+    }
+  }
+}
+
+/// Prints log messages plainly: they are part of the product, not of a log file.
+struct MessageHandler: LogHandler {
+  var metadata: Logger.Metadata = [:]
+  var logLevel: Logger.Level = .info
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    printError(event.level >= .warning ? "\(event.level): \(event.message)" : "\(event.message)")
+  }
+}
