@@ -114,6 +114,7 @@ targets += [
     path: "Tests/mpi-checks", swiftSettings: strict),
 ]
 
+targets.append(.executableTarget(name: "kbench", dependencies: ["Kernels","KernelLoops"], swiftSettings: loops))
 let package = Package(
   name: "lockstep",
   products: [

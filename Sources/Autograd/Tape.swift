@@ -85,9 +85,10 @@ public final class Tape {
     return output
   }
 
-  /// Replays the tape in reverse from `output`, whose gradient is `seed`, and empties it.
-  public func backward(from output: Variable, seed: Tensor) throws {
-    output.gradient?.add(seed)
+  /// Replays the tape in reverse from a variable's `gradient`, which becomes `seed`, and empties
+  /// it. The variable's value need not be kept for it.
+  public func backward(from gradient: Gradient?, seed: Tensor) throws {
+    gradient?.add(seed)
     while let entry = entries.popLast() {
       if let dy = entry.gradient.sum {
         entry.gradient.sum = nil

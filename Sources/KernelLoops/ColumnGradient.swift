@@ -16,37 +16,28 @@ public func columnGradientReference(
   }
 }
 
-/// The vector form.
+/// The vector form, in memory order: the channels' numbers stay in the nearest cache.
 @_alwaysEmitIntoClient @inline(__always)
 public func columnGradientLoop(
   _ x: Input, _ dy: Input, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
   _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Output
 ) {
   let whole = vectorized(channels)
-  let block = rowBlock(channels)
-  var from = 0
-  while from < rows {
-    let to = min(rows, from + block)
+  var i = 0
+  for _ in 0..<rows {
     var c = 0
     while c < whole {
-      let (k, d) = (load(center, c), load(offset, c))
-      let (a, m, q) = (load(scale, c), -load(mean, c), -load(slope, c))
-      var i = from * channels + c
-      for _ in from..<to {
-        let t = (load(x, i) - k) - d
-        store(fma(t, q, fma(load(dy, i), a, m)), dx, i)
-        i += channels
-      }
+      let t = (load(x, i) - load(center, c)) - load(offset, c)
+      let shifted = fma(load(dy, i), load(scale, c), -load(mean, c))
+      store(fma(-t, load(slope, c), shifted), dx, i)
+      i += 16
       c += 16
     }
     while c < channels {
-      for row in from..<to {
-        let i = row * channels + c
-        let t = (x[i] - center[c]) - offset[c]
-        dx[i] = (-mean[c]).addingProduct(dy[i], scale[c]).addingProduct(-t, slope[c])
-      }
+      let t = (x[i] - center[c]) - offset[c]
+      dx[i] = (-mean[c]).addingProduct(dy[i], scale[c]).addingProduct(-t, slope[c])
+      i += 1
       c += 1
     }
-    from = to
   }
 }

@@ -17,38 +17,67 @@ public func columnGradientSumsReference(
   }
 }
 
-/// The vector form.
+/// Sixteen of one row's gradients, taken into the sums.
+@_alwaysEmitIntoClient @_transparent
+public func addGradients(
+  _ x: Vector, _ dy: Vector, _ k: Vector, _ d: Vector, _ s: inout WideSums, _ p: inout WideSums
+) {
+  let g = WideSums(dy)
+  s.add(g)
+  p.add(g, times: WideSums((x - k) - d))
+}
+
+/// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms.
 @_alwaysEmitIntoClient @inline(__always)
 public func columnGradientSumsLoop(
   _ x: Input, _ dy: Input, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
   _ sums: Sums
 ) {
-  let whole = vectorized(channels)
   let block = rowBlock(channels)
   let products = sums + channels
   var from = 0
   while from < rows {
     let to = min(rows, from + block)
     var c = 0
-    while c < whole {
-      let (k, d) = (load(center, c), load(offset, c))
-      var (s0, s1) = (loadWide(sums, c), loadWide(sums, c + 8))
-      var (p0, p1) = (loadWide(products, c), loadWide(products, c + 8))
+    while c + 64 <= channels {
+      let (k0, k1, k2, k3) = (
+        load(center, c), load(center, c + 16), load(center, c + 32), load(center, c + 48)
+      )
+      let (d0, d1, d2, d3) = (
+        load(offset, c), load(offset, c + 16), load(offset, c + 32), load(offset, c + 48)
+      )
+      var (s0, s1) = (WideSums(sums, c), WideSums(sums, c + 16))
+      var (s2, s3) = (WideSums(sums, c + 32), WideSums(sums, c + 48))
+      var (p0, p1) = (WideSums(products, c), WideSums(products, c + 16))
+      var (p2, p3) = (WideSums(products, c + 32), WideSums(products, c + 48))
       var i = from * channels + c
       for _ in from..<to {
-        let g = load(dy, i)
-        let t = (load(x, i) - k) - d
-        let (g0, g1) = (widen(g.lowHalf), widen(g.highHalf))
-        s0 += g0
-        s1 += g1
-        p0.addProduct(g0, widen(t.lowHalf))
-        p1.addProduct(g1, widen(t.highHalf))
+        addGradients(load(x, i), load(dy, i), k0, d0, &s0, &p0)
+        addGradients(load(x, i + 16), load(dy, i + 16), k1, d1, &s1, &p1)
+        addGradients(load(x, i + 32), load(dy, i + 32), k2, d2, &s2, &p2)
+        addGradients(load(x, i + 48), load(dy, i + 48), k3, d3, &s3, &p3)
         i += channels
       }
-      storeWide(s0, sums, c)
-      storeWide(s1, sums, c + 8)
-      storeWide(p0, products, c)
-      storeWide(p1, products, c + 8)
+      s0.store(sums, c)
+      s1.store(sums, c + 16)
+      s2.store(sums, c + 32)
+      s3.store(sums, c + 48)
+      p0.store(products, c)
+      p1.store(products, c + 16)
+      p2.store(products, c + 32)
+      p3.store(products, c + 48)
+      c += 64
+    }
+    while c + 16 <= channels {
+      let (k, d) = (load(center, c), load(offset, c))
+      var (s, p) = (WideSums(sums, c), WideSums(products, c))
+      var i = from * channels + c
+      for _ in from..<to {
+        addGradients(load(x, i), load(dy, i), k, d, &s, &p)
+        i += channels
+      }
+      s.store(sums, c)
+      p.store(products, c)
       c += 16
     }
     while c < channels {

@@ -16,38 +16,60 @@ public func columnMomentsReference(
   }
 }
 
-/// The vector form.
+/// Sixteen of one row, less K, taken into the sums.
+@_alwaysEmitIntoClient @_transparent
+public func addMoments(_ x: Vector, _ k: WideSums, _ s: inout WideSums, _ q: inout WideSums) {
+  let d = WideSums(x) - k
+  s.add(d)
+  q.add(d, times: d)
+}
+
+/// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms.
 @_alwaysEmitIntoClient @inline(__always)
 public func columnMomentsLoop(
   _ x: Input, _ rows: Int, _ channels: Int, _ shift: Input, _ sums: Sums
 ) {
-  let whole = vectorized(channels)
   let block = rowBlock(channels)
   let squares = sums + channels
   var from = 0
   while from < rows {
     let to = min(rows, from + block)
     var c = 0
-    while c < whole {
-      let k = load(shift, c)
-      let (k0, k1) = (widen(k.lowHalf), widen(k.highHalf))
-      var (s0, s1) = (loadWide(sums, c), loadWide(sums, c + 8))
-      var (q0, q1) = (loadWide(squares, c), loadWide(squares, c + 8))
+    while c + 64 <= channels {
+      let (k0, k1) = (WideSums(load(shift, c)), WideSums(load(shift, c + 16)))
+      let (k2, k3) = (WideSums(load(shift, c + 32)), WideSums(load(shift, c + 48)))
+      var (s0, s1) = (WideSums(sums, c), WideSums(sums, c + 16))
+      var (s2, s3) = (WideSums(sums, c + 32), WideSums(sums, c + 48))
+      var (q0, q1) = (WideSums(squares, c), WideSums(squares, c + 16))
+      var (q2, q3) = (WideSums(squares, c + 32), WideSums(squares, c + 48))
       var i = from * channels + c
       for _ in from..<to {
-        let v = load(x, i)
-        let d0 = widen(v.lowHalf) - k0
-        let d1 = widen(v.highHalf) - k1
-        s0 += d0
-        s1 += d1
-        q0.addProduct(d0, d0)
-        q1.addProduct(d1, d1)
+        addMoments(load(x, i), k0, &s0, &q0)
+        addMoments(load(x, i + 16), k1, &s1, &q1)
+        addMoments(load(x, i + 32), k2, &s2, &q2)
+        addMoments(load(x, i + 48), k3, &s3, &q3)
         i += channels
       }
-      storeWide(s0, sums, c)
-      storeWide(s1, sums, c + 8)
-      storeWide(q0, squares, c)
-      storeWide(q1, squares, c + 8)
+      s0.store(sums, c)
+      s1.store(sums, c + 16)
+      s2.store(sums, c + 32)
+      s3.store(sums, c + 48)
+      q0.store(squares, c)
+      q1.store(squares, c + 16)
+      q2.store(squares, c + 32)
+      q3.store(squares, c + 48)
+      c += 64
+    }
+    while c + 16 <= channels {
+      let k = WideSums(load(shift, c))
+      var (s, q) = (WideSums(sums, c), WideSums(squares, c))
+      var i = from * channels + c
+      for _ in from..<to {
+        addMoments(load(x, i), k, &s, &q)
+        i += channels
+      }
+      s.store(sums, c)
+      q.store(squares, c)
       c += 16
     }
     while c < channels {

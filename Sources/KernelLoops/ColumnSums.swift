@@ -17,16 +17,13 @@ public func columnSumsLoop(_ x: Input, _ rows: Int, _ channels: Int, _ sums: Sum
     let to = min(rows, from + block)
     var c = 0
     while c < whole {
-      var (s0, s1) = (loadWide(sums, c), loadWide(sums, c + 8))
+      var s = WideSums(sums, c)
       var i = from * channels + c
       for _ in from..<to {
-        let v = load(x, i)
-        s0 += widen(v.lowHalf)
-        s1 += widen(v.highHalf)
+        s.add(WideSums(load(x, i)))
         i += channels
       }
-      storeWide(s0, sums, c)
-      storeWide(s1, sums, c + 8)
+      s.store(sums, c)
       c += 16
     }
     while c < channels {

@@ -22,12 +22,14 @@ public struct KernelTable: Sendable {
   public var columnSums: @Sendable (Input, Int, Int, Sums) -> Void = columnSumsReference
 
   public var layerNormalize:
-    @Sendable (Input, Int, Int, Int, Input, Input, RowRule, Output, Output) -> Void = {
-      rowNormalizeReference(true, $0, $1, $2, $3, $4, $5, $6, $7, $8)
+    @Sendable (Input, Int, Int, Int, Input, Input, RowRule, Output, Output, Output) -> Void = {
+      (x, rows, width, period, gain, bias, rule, y, saved, _) in
+      rowNormalizeReference(true, x, rows, width, period, gain, bias, rule, y, saved)
     }
   public var rmsNormalize:
-    @Sendable (Input, Int, Int, Int, Input, Input, RowRule, Output, Output) -> Void = {
-      rowNormalizeReference(false, $0, $1, $2, $3, $4, $5, $6, $7, $8)
+    @Sendable (Input, Int, Int, Int, Input, Input, RowRule, Output, Output, Output) -> Void = {
+      (x, rows, width, period, gain, bias, rule, y, saved, _) in
+      rowNormalizeReference(false, x, rows, width, period, gain, bias, rule, y, saved)
     }
   public var layerGradient:
     @Sendable (Input, Input, Int, Int, Int, Input, Input, Output, Sums, Output) -> Void = {

@@ -16,7 +16,7 @@ public func rowGradientReference(
     let (x, dy, dx) = (x + row * width, dy + row * width, dx + row * width)
     let base = row % period * width
     let (k, d, r, slope) = (
-      saved[4 * row], saved[4 * row + 1], saved[4 * row + 2], saved[4 * row + 3]
+      saved[row], saved[rows + row], saved[2 * rows + row], saved[3 * rows + row]
     )
     var (total, product) = (0.0, 0.0)
     for i in 0..<width {
@@ -36,89 +36,158 @@ public func rowGradientReference(
   }
 }
 
-/// The vector form. `scratch` has `2 · period · width` floats: the parameters' gradients over
-/// a block of rows, before they are widened.
+/// The vector form. Rows of at most 32 elements go sixteen at a time. `scratch` has
+/// `2 · period · width` floats, the parameters' gradients over a block of rows before they are
+/// widened, and 512 more.
 @_alwaysEmitIntoClient @inline(__always)
 public func rowGradientLoop(
   _ centred: Bool, _ x: Input, _ dy: Input, _ rows: Int, _ width: Int, _ period: Int,
   _ gain: Input, _ saved: Input, _ dx: Output, _ sums: Sums, _ scratch: Output
 ) {
-  let whole = vectorized(width)
-  let inverse = 1 / Float(width)
   let all = period * width
-  let block = 32 * period
-  var from = 0
-  var part = 0
-  while from < rows {
-    let to = min(rows, from + block)
-    scratch.update(repeating: 0, count: 2 * all)
-    for row in from..<to {
+  scratch.update(repeating: 0, count: 2 * all)
+  let isNarrow = width % 16 == 0 && width <= 32 && period == 1
+  let whole = vectorized(width)
+  let inverse = 1 / Double(width)
+  let block = 32 * max(period, 2)
+  var start = 0
+  while start < rows {
+    let end = min(rows, start + block)
+    var row = start
+    var base = 0
+    while isNarrow, row + 16 <= end {
+      sixteenRowsGradient(
+        centred, x + row * width, dy + row * width, width, gain, saved + row, rows,
+        dx + row * width, scratch, scratch + all, scratch + 2 * all)
+      row += 16
+    }
+    while row < end {
       let (x, dy, dx) = (x + row * width, dy + row * width, dx + row * width)
-      let saved = saved + 4 * row
-      let gain = gain + part * width
-      let (dbias, dgain) = (scratch + part * width, scratch + all + part * width)
-      part = part + 1 == period ? 0 : part + 1
-      let (k, d, r) = (
-        Vector(repeating: saved[0]), Vector(repeating: saved[1]), Vector(repeating: saved[2])
-      )
+      let (dbias, dgain, gain) = (scratch + base, scratch + all + base, gain + base)
+      let (k, d, r) = (saved[row], saved[rows + row], saved[2 * rows + row])
+      let (vk, vd, vr) = (Vector(repeating: k), Vector(repeating: d), Vector(repeating: r))
       var (total, product) = (0.0, 0.0)
       var i = 0
       while i < whole {
         let chunk = min(whole, i + 1024)
-        var (s0, p0) = (Vector.zero, Vector.zero)
+        var (totals, products) = (Vector.zero, Vector.zero)
         while i < chunk {
-          let t = centred ? (load(x, i) - k) - d : load(x, i)
-          let g = load(dy, i)
+          let (a, g) = (load(x, i), load(dy, i))
+          let (oldGain, oldBias) = (load(dgain, i), centred ? load(dbias, i) : Vector.zero)
+          let t = centred ? (a - vk) - vd : a
           let h = g * load(gain, i)
+          products = fma(h, t, products)
           if centred {
-            s0 += h
-            store(load(dbias, i) + g, dbias, i)
+            totals += h
+            store(oldBias + g, dbias, i)
           }
-          p0 = fma(h, t, p0)
-          store(fma(g, t * r, load(dgain, i)), dgain, i)
+          store(fma(g, t * vr, oldGain), dgain, i)
           i += 16
         }
-        if centred { total += Double(laneSum(s0)) }
-        product += Double(laneSum(p0))
+        if centred { total += Double(laneSum(totals)) }
+        product += Double(laneSum(products))
       }
       while i < width {
-        let t = (x[i] - saved[0]) - saved[1]
+        let t = (x[i] - k) - d
         let h = dy[i] * gain[i]
         if centred {
           total += Double(h)
           dbias[i] += dy[i]
         }
         product += Double(h * t)
-        dgain[i] += dy[i] * t * saved[2]
+        dgain[i] += dy[i] * t * r
         i += 1
       }
-      let mean = centred ? Float(total) * inverse : 0
-      let slope = Float(product) * saved[3]
-      let (m, q) = (Vector(repeating: -mean * saved[2]), Vector(repeating: -slope))
+      let mean = centred ? Float(total * inverse) : 0
+      let slope = Float(product) * saved[3 * rows + row]
+      let (m, q) = (Vector(repeating: -mean * r), Vector(repeating: -slope))
       i = 0
       while i < whole {
-        let t = centred ? (load(x, i) - k) - d : load(x, i)
+        let t = centred ? (load(x, i) - vk) - vd : load(x, i)
         let h = load(dy, i) * load(gain, i)
-        store(fma(t, q, centred ? fma(h, r, m) : h * r), dx, i)
+        store(fma(t, q, centred ? fma(h, vr, m) : h * vr), dx, i)
         i += 16
       }
       while i < width {
-        let t = (x[i] - saved[0]) - saved[1]
-        dx[i] = saved[2] * (dy[i] * gain[i] - mean) - t * slope
+        dx[i] = r * (dy[i] * gain[i] - mean) - ((x[i] - k) - d) * slope
         i += 1
       }
+      row += 1
+      base = base + width == all ? 0 : base + width
     }
-    var i = 0
-    while i < vectorized(2 * all) {
-      let v = load(scratch, i)
-      storeWide(loadWide(sums, i) + widen(v.lowHalf), sums, i)
-      storeWide(loadWide(sums, i + 8) + widen(v.highHalf), sums, i + 8)
+    flushRowSums(scratch, 2 * all, sums)
+    start = end
+  }
+}
+
+/// Adds `count` floats to float64 sums, and makes them 0.
+@_alwaysEmitIntoClient @_transparent
+public func flushRowSums(_ scratch: Output, _ count: Int, _ sums: Sums) {
+  var i = 0
+  while i < vectorized(count) {
+    var s = WideSums(sums, i)
+    s.add(WideSums(load(scratch, i)))
+    s.store(sums, i)
+    store(Vector.zero, scratch, i)
+    i += 16
+  }
+  while i < count {
+    sums[i] += Double(scratch[i])
+    scratch[i] = 0
+    i += 1
+  }
+}
+
+/// Sixteen short rows: their projections meet in the lanes of one vector. `scratch` has 512
+/// floats.
+@_alwaysEmitIntoClient @_transparent
+public func sixteenRowsGradient(
+  _ centred: Bool, _ x: Input, _ dy: Input, _ width: Int, _ gain: Input, _ saved: Input,
+  _ rows: Int, _ dx: Output, _ dbias: Output, _ dgain: Output, _ scratch: Output
+) {
+  let (offsets, scales, slopes) = (saved + rows, saved + 2 * rows, saved + 3 * rows)
+  scratch.update(repeating: 0, count: 512)
+  var c = 0
+  while c < width {
+    let w = load(gain, c)
+    var (biasSum, gainSum) = (load(dbias, c), load(dgain, c))
+    for row in 0..<16 {
+      let i = row * width + c
+      let t =
+        centred
+        ? (load(x, i) - Vector(repeating: saved[row])) - Vector(repeating: offsets[row])
+        : load(x, i)
+      let g = load(dy, i)
+      let h = g * w
+      if centred {
+        biasSum += g
+        store(load(scratch, 16 * row) + h, scratch, 16 * row)
+      }
+      gainSum = fma(g, t * Vector(repeating: scales[row]), gainSum)
+      store(fma(h, t, load(scratch, 256 + 16 * row)), scratch, 256 + 16 * row)
+    }
+    if centred { store(biasSum, dbias, c) }
+    store(gainSum, dgain, c)
+    c += 16
+  }
+  let r = load(scales, 0)
+  let inverse = Vector(repeating: -1 / Float(width))
+  let means = centred ? sixteenLaneSums(scratch) * inverse * r : Vector.zero
+  let q = sixteenLaneSums(scratch + 256) * load(slopes, 0)
+  store(means, scratch, 0)
+  store(-q, scratch, 16)
+  for row in 0..<16 {
+    let (k, d) = (Vector(repeating: saved[row]), Vector(repeating: offsets[row]))
+    let (m, q) = (Vector(repeating: scratch[row]), Vector(repeating: scratch[16 + row]))
+    let r = Vector(repeating: scales[row])
+    var c = 0
+    var i = row * width
+    while c < width {
+      let t = centred ? (load(x, i) - k) - d : load(x, i)
+      let h = load(dy, i) * load(gain, c)
+      store(fma(t, q, centred ? fma(h, r, m) : h * r), dx, i)
+      c += 16
       i += 16
     }
-    while i < 2 * all {
-      sums[i] += Double(scratch[i])
-      i += 1
-    }
-    from = to
   }
 }

@@ -31,6 +31,22 @@ public struct RowRule: Sendable, Hashable {
     let r = 1 / (root + epsilon)
     return (r, root > 0 ? r * r / (n * root) : 0)
   }
+
+  /// The scales of sixteen rows.
+  @_alwaysEmitIntoClient @_transparent
+  public func scale(sumsOfSquares: Vector, width: Int) -> (r: Vector, k: Vector) {
+    let n = Vector(repeating: divisor(width))
+    let e = Vector(repeating: epsilon)
+    let v = sumsOfSquares / n
+    guard outside else {
+      let r = Vector(repeating: 1) / (v + e).squareRoot()
+      return (r, r * r * r / n)
+    }
+    let root = v.squareRoot()
+    let r = Vector(repeating: 1) / (root + e)
+    let k = r * r / (n * root)
+    return (r, Vector.zero.replacing(with: k, where: root .> Vector.zero))
+  }
 }
 
 // Normalizes each row of `x` `[rows, width]`; r is the row's scale by its rule:
@@ -39,7 +55,7 @@ public struct RowRule: Sendable, Hashable {
 //     otherwise (RMS norm):  t = x
 //     y = t · r · gain + bias
 //
-// `saved` `[rows, 4]` keeps K, d, r and k for the backward pass. Gain and bias have
+// `saved` `[4, rows]` keeps K, d, r and k for the backward pass. Gain and bias have
 // `period · width` elements, and row i takes part i mod period: a group norm of one position
 // is a layer norm of each group.
 
@@ -49,7 +65,7 @@ public func rowNormalizeReference(
   _ bias: Input, _ rule: RowRule, _ y: Output, _ saved: Output
 ) {
   for row in 0..<rows {
-    let (x, y, saved) = (x + row * width, y + row * width, saved + 4 * row)
+    let (x, y) = (x + row * width, y + row * width)
     let (gain, bias) = (gain + row % period * width, bias + row % period * width)
     var mean = 0.0
     if centred {
@@ -64,92 +80,180 @@ public func rowNormalizeReference(
       squares += t * t
     }
     let scale = rule.scale(sumOfSquares: Float(squares), width: width)
-    (saved[0], saved[1], saved[2], saved[3]) = (k, d, scale.r, scale.k)
+    (saved[row], saved[rows + row]) = (k, d)
+    (saved[2 * rows + row], saved[3 * rows + row]) = (scale.r, scale.k)
     for i in 0..<width { y[i] = bias[i].addingProduct(((x[i] - k) - d) * scale.r, gain[i]) }
   }
 }
 
-/// The vector form. Lanes sum in float32 over at most 64 vectors before they are widened.
+/// The vector form. Rows of at most 64 elements go sixteen at a time; of longer ones, the next row
+/// is summed while this one is written, so that reading and computing overlap. Lanes sum in
+/// float32 over at most 64 vectors before they are widened. `scratch` has 512 floats.
 @_alwaysEmitIntoClient @inline(__always)
 public func rowNormalizeLoop(
   _ centred: Bool, _ x: Input, _ rows: Int, _ width: Int, _ period: Int, _ gain: Input,
-  _ bias: Input, _ rule: RowRule, _ y: Output, _ saved: Output
+  _ bias: Input, _ rule: RowRule, _ y: Output, _ saved: Output, _ scratch: Output
 ) {
+  let isNarrow = width % 16 == 0 && width <= 64 && period == 1
+  let narrow = isNarrow ? vectorized(rows) : 0
+  var row = 0
+  while row < narrow {
+    sixteenRowsNormalize(
+      centred, x + row * width, width, gain, bias, rule, y + row * width, saved + row, rows, scratch)
+    row += 16
+  }
+  guard row < rows else { return }
   let whole = vectorized(width)
   let inverse = 1 / Double(width)
   var part = 0
-  for row in 0..<rows {
-    let (x, y, saved) = (x + row * width, y + row * width, saved + 4 * row)
+  // Of the next row: Σ x where centred, else Σ x².
+  var first = firstSum(centred, x + row * width, width, whole)
+  while row < rows {
+    let (x, y) = (x + row * width, y + row * width)
     let (gain, bias) = (gain + part * width, bias + part * width)
     part = part + 1 == period ? 0 : part + 1
-    var k: Float = 0
-    if centred {
-      // A mean that is good to a few units in the last place centres well enough for the
-      // second pass to find the rest of it.
-      var (s0, s1) = (Vector.zero, Vector.zero)
-      var i = 0
-      while i + 32 <= whole {
-        s0 += load(x, i)
-        s1 += load(x, i + 16)
-        i += 32
-      }
-      if i < whole {
-        s0 += load(x, i)
-        i += 16
-      }
-      var s = laneSum(s0 + s1)
-      while i < width {
-        s += x[i]
-        i += 1
-      }
-      k = Float(Double(s) * inverse)
-    }
+    // A mean that is good to a few units in the last place centres well enough for the second
+    // pass to find the rest of it.
+    let k: Float = centred ? Float(first * inverse) : 0
     let center = Vector(repeating: k)
-    var (sum, squares) = (0.0, 0.0)
+    var (sum, squares) = (0.0, centred ? 0 : first)
     var i = 0
-    while i < whole {
-      let chunk = min(whole, i + 1024)
-      var (s0, s1, q0, q1) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
-      while i + 32 <= chunk {
-        let (t0, t1) = (load(x, i) - center, load(x, i + 16) - center)
-        if centred {
+    if centred {
+      while i < whole {
+        let chunk = min(whole, i + 1024)
+        var (s0, s1, q0, q1) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+        while i + 32 <= chunk {
+          let (t0, t1) = (load(x, i) - center, load(x, i + 16) - center)
           s0 += t0
           s1 += t1
+          q0 = fma(t0, t0, q0)
+          q1 = fma(t1, t1, q1)
+          i += 32
         }
-        q0 = fma(t0, t0, q0)
-        q1 = fma(t1, t1, q1)
-        i += 32
+        if i < chunk {
+          let t = load(x, i) - center
+          s0 += t
+          q0 = fma(t, t, q0)
+          i += 16
+        }
+        sum += Double(laneSum(s0 + s1))
+        squares += Double(laneSum(q0 + q1))
       }
-      if i < chunk {
-        let t = load(x, i) - center
-        if centred { s0 += t }
-        q0 = fma(t, t, q0)
-        i += 16
+      while i < width {
+        let t = x[i] - k
+        sum += Double(t)
+        squares += Double(t * t)
+        i += 1
       }
-      if centred { sum += Double(laneSum(s0 + s1)) }
-      squares += Double(laneSum(q0 + q1))
-    }
-    while i < width {
-      let t = x[i] - k
-      if centred { sum += Double(t) }
-      squares += Double(t * t)
-      i += 1
     }
     let shift = sum * inverse
     let d = Float(shift)
     let scale = rule.scale(
       sumOfSquares: Float(max(0, squares - sum * shift)), width: width)
-    (saved[0], saved[1], saved[2], saved[3]) = (k, d, scale.r, scale.k)
+    (saved[row], saved[rows + row]) = (k, d)
+    (saved[2 * rows + row], saved[3 * rows + row]) = (scale.r, scale.k)
     let (offset, r) = (Vector(repeating: d), Vector(repeating: scale.r))
+    row += 1
+    // The last row sums itself once more, which costs less than asking in the loop.
+    let next = row < rows ? x + width : x
+    first = 0
     i = 0
     while i < whole {
-      let t = centred ? (load(x, i) - center) - offset : load(x, i)
-      store(fma(t * r, load(gain, i), load(bias, i)), y, i)
-      i += 16
+      let chunk = min(whole, i + 1024)
+      var lanes = Vector.zero
+      while i < chunk {
+        let t = centred ? (load(x, i) - center) - offset : load(x, i)
+        store(fma(t * r, load(gain, i), load(bias, i)), y, i)
+        let v = load(next, i)
+        lanes = centred ? lanes + v : fma(v, v, lanes)
+        i += 16
+      }
+      first += Double(laneSum(lanes))
     }
     while i < width {
       y[i] = bias[i].addingProduct(((x[i] - k) - d) * scale.r, gain[i])
+      first += centred ? Double(next[i]) : Double(next[i] * next[i])
       i += 1
+    }
+  }
+}
+
+/// Σ x of a row where centred, else Σ x².
+@_alwaysEmitIntoClient @_transparent
+public func firstSum(_ centred: Bool, _ x: Input, _ width: Int, _ whole: Int) -> Double {
+  var sum = 0.0
+  var i = 0
+  while i < whole {
+    let chunk = min(whole, i + 1024)
+    var lanes = Vector.zero
+    while i < chunk {
+      let v = load(x, i)
+      lanes = centred ? lanes + v : fma(v, v, lanes)
+      i += 16
+    }
+    sum += Double(laneSum(lanes))
+  }
+  while i < width {
+    sum += centred ? Double(x[i]) : Double(x[i] * x[i])
+    i += 1
+  }
+  return sum
+}
+
+/// Sixteen short rows: their sums meet in the lanes of one vector, so that means, roots and
+/// quotients are taken of all rows at once. `scratch` has 512 floats.
+@_alwaysEmitIntoClient @_transparent
+public func sixteenRowsNormalize(
+  _ centred: Bool, _ x: Input, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,
+  _ y: Output, _ saved: Output, _ rows: Int, _ scratch: Output
+) {
+  let inverse = Vector(repeating: 1 / Float(width))
+  let (offsets, scales) = (saved + rows, saved + 2 * rows)
+  if centred {
+    for row in 0..<16 {
+      var lanes = Vector.zero
+      var i = row * width
+      while i < (row + 1) * width {
+        lanes += load(x, i)
+        i += 16
+      }
+      store(lanes, scratch, 16 * row)
+    }
+    store(sixteenLaneSums(scratch) * inverse, saved, 0)
+  } else {
+    store(Vector.zero, saved, 0)
+  }
+  for row in 0..<16 {
+    let center = Vector(repeating: saved[row])
+    var (lanes, squares) = (Vector.zero, Vector.zero)
+    var i = row * width
+    while i < (row + 1) * width {
+      let t = centred ? load(x, i) - center : load(x, i)
+      if centred { lanes += t }
+      squares = fma(t, t, squares)
+      i += 16
+    }
+    if centred { store(lanes, scratch, 16 * row) }
+    store(squares, scratch, 256 + 16 * row)
+  }
+  let sums = centred ? sixteenLaneSums(scratch) : Vector.zero
+  let d = sums * inverse
+  let rest = sixteenLaneSums(scratch + 256) - sums * d
+  let scale = rule.scale(
+    sumsOfSquares: Vector.zero.replacing(with: rest, where: rest .> Vector.zero), width: width)
+  store(d, offsets, 0)
+  store(scale.r, scales, 0)
+  store(scale.k, saved + 3 * rows, 0)
+  for row in 0..<16 {
+    let (center, offset) = (Vector(repeating: saved[row]), Vector(repeating: offsets[row]))
+    let r = Vector(repeating: scales[row])
+    var c = 0
+    var i = row * width
+    while c < width {
+      let t = centred ? (load(x, i) - center) - offset : load(x, i)
+      store(fma(t * r, load(gain, c), load(bias, c)), y, i)
+      c += 16
+      i += 16
     }
   }
 }

@@ -72,6 +72,79 @@ public func larger(_ a: Vector, _ b: Vector) -> Vector { a.replacing(with: b, wh
 @_alwaysEmitIntoClient @_transparent
 public func vectorized(_ count: Int) -> Int { count & ~15 }
 
-/// Rows to take at a time so that a block of `[rows, channels]` stays in the nearest cache.
+/// Rows to take at a time where columns are summed a few at a time: enough to make loading the
+/// sums cheap, few enough that the block stays in the second cache for the next columns.
 @_alwaysEmitIntoClient @_transparent
-public func rowBlock(_ channels: Int) -> Int { max(4, 4096 / max(channels, 1)) }
+public func rowBlock(_ channels: Int) -> Int { max(16, 16_384 / max(channels, 1)) }
+
+/// Sixteen float64 sums.
+public struct WideSums {
+  @usableFromInline var low: WideVector
+  @usableFromInline var high: WideVector
+
+  /// The sums at `p + i`.
+  @_alwaysEmitIntoClient @_transparent
+  public init(_ p: Sums, _ i: Int) {
+    low = loadWide(p, i)
+    high = loadWide(p, i + 8)
+  }
+
+  /// Sixteen floats, widened.
+  @_alwaysEmitIntoClient @_transparent
+  public init(_ v: Vector) {
+    low = widen(v.lowHalf)
+    high = widen(v.highHalf)
+  }
+
+  @_alwaysEmitIntoClient @_transparent
+  init(low: WideVector, high: WideVector) {
+    self.low = low
+    self.high = high
+  }
+
+  /// Adds sixteen numbers.
+  @_alwaysEmitIntoClient @_transparent
+  public mutating func add(_ v: WideSums) {
+    low += v.low
+    high += v.high
+  }
+
+  /// Adds sixteen products.
+  @_alwaysEmitIntoClient @_transparent
+  public mutating func add(_ a: WideSums, times b: WideSums) {
+    low.addProduct(a.low, b.low)
+    high.addProduct(a.high, b.high)
+  }
+
+  /// Sixteen differences.
+  @_alwaysEmitIntoClient @_transparent
+  public static func - (a: WideSums, b: WideSums) -> WideSums {
+    WideSums(low: a.low - b.low, high: a.high - b.high)
+  }
+
+  /// Writes the sums to `p + i`.
+  @_alwaysEmitIntoClient @_transparent
+  public func store(_ p: Sums, _ i: Int) {
+    storeWide(low, p, i)
+    storeWide(high, p, i + 8)
+  }
+}
+
+/// The sums of neighbouring lanes, a's eight, then b's.
+@_alwaysEmitIntoClient @_transparent
+public func pairSums(_ a: Vector, _ b: Vector) -> Vector {
+  Vector(lowHalf: a.evenHalf, highHalf: b.evenHalf)
+    + Vector(lowHalf: a.oddHalf, highHalf: b.oddHalf)
+}
+
+/// The sum of the lanes of each of sixteen vectors, which lie one after the other.
+@_alwaysEmitIntoClient @_transparent
+public func sixteenLaneSums(_ p: Output) -> Vector {
+  pairSums(
+    pairSums(
+      pairSums(pairSums(load(p, 0), load(p, 16)), pairSums(load(p, 32), load(p, 48))),
+      pairSums(pairSums(load(p, 64), load(p, 80)), pairSums(load(p, 96), load(p, 112)))),
+    pairSums(
+      pairSums(pairSums(load(p, 128), load(p, 144)), pairSums(load(p, 160), load(p, 176))),
+      pairSums(pairSums(load(p, 192), load(p, 208)), pairSums(load(p, 224), load(p, 240)))))
+}

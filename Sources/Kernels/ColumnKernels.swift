@@ -11,9 +11,13 @@ public struct ColumnCenter: Sendable {
 
   /// Splits each mean into what a float holds of it and the rest.
   public init(_ means: [Double]) {
-    let rounded = means.map { Float($0) }
-    center = Tensor(rounded, shape: [means.count])
-    offset = Tensor(zip(means, rounded).map { Float($0 - Double($1)) }, shape: [means.count])
+    center = .uninitialized([means.count])
+    offset = .uninitialized([means.count])
+    let (k, d) = (center.output, offset.output)
+    for c in means.indices {
+      k[c] = Float(means[c])
+      d[c] = Float(means[c] - Double(k[c]))
+    }
   }
 }
 

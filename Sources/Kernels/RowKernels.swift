@@ -7,7 +7,7 @@ public enum RowNormKind: Sendable { case layer, rms }
 extension Kernel {
   /// Normalizes each row of `width` elements; see ``RowRule`` for the scale.
   ///
-  /// - Returns: y in x's shape, and what the backward pass needs, `[rows, 4]`.
+  /// - Returns: y in x's shape, and what the backward pass needs, `[4, rows]`.
   public static func rowNormalize(
     _ kind: RowNormKind, _ x: Tensor, width: Int, gain: Tensor, bias: Tensor, rule: RowRule
   ) -> (y: Tensor, saved: Tensor) {
@@ -15,11 +15,12 @@ extension Kernel {
     precondition(bias.count == gain.count)
     let rows = x.count / width
     let y = Tensor.uninitialized(x.shape)
-    let saved = Tensor.uninitialized([rows, 4])
+    let saved = Tensor.uninitialized([4, rows])
     let loop = kind == .layer ? table.layerNormalize : table.rmsNormalize
+    let scratch = Tensor.uninitialized([512])
     loop(
       x.input, rows, width, gain.count / width, gain.input, bias.input, rule, y.output,
-      saved.output)
+      saved.output, scratch.output)
     return (y, saved)
   }
 
@@ -35,7 +36,7 @@ extension Kernel {
     let parameters = gain.count
     precondition(saved.count == 4 * rows && parameters % width == 0)
     let dx = Tensor.uninitialized(x.shape)
-    let scratch = Tensor.uninitialized([2 * parameters])
+    let scratch = Tensor.uninitialized([2 * parameters + 512])
     var sums = [Double](repeating: 0, count: 2 * parameters)
     let loop = kind == .layer ? table.layerGradient : table.rmsGradient
     sums.withUnsafeMutableBufferPointer {

@@ -11,8 +11,8 @@ public func useVectorKernels(in table: inout KernelTable) {
   table.columnGradientSums = { columnGradientSumsLoop($0, $1, $2, $3, $4, $5, $6) }
   table.columnGradient = { columnGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   table.columnSums = { columnSumsLoop($0, $1, $2, $3) }
-  table.layerNormalize = { rowNormalizeLoop(true, $0, $1, $2, $3, $4, $5, $6, $7, $8) }
-  table.rmsNormalize = { rowNormalizeLoop(false, $0, $1, $2, $3, $4, $5, $6, $7, $8) }
+  table.layerNormalize = { rowNormalizeLoop(true, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
+  table.rmsNormalize = { rowNormalizeLoop(false, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   table.layerGradient = { rowGradientLoop(true, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   table.rmsGradient = { rowGradientLoop(false, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   table.add = { addLoop($0, $1, $2, $3) }

@@ -8,13 +8,13 @@ public struct CrossEntropyLoss {
   public let sum: Double
   /// How many rows' largest logit is their label's.
   public let correct: Double
-  private let logits: Variable
+  private let logits: Gradient?
   private let probabilities: Tensor
   private let labels: Storage<Int32>
 
   /// Computes the loss of `logits` `[rows, classes]`; a label below 0 leaves its row out.
   public init(_ logits: Variable, labels: Storage<Int32>) {
-    self.logits = logits
+    self.logits = logits.gradient
     self.labels = labels
     (probabilities, sum, correct) = Kernel.crossEntropy(logits.value, labels: labels)
   }

@@ -40,43 +40,53 @@ public enum GroupNorm {
     let sums = Storage<Double>(count: 2 * channels)
     var centers: [ColumnCenter] = []
     var inverses: [[Double]] = []
+    var means = [Double](repeating: 0, count: channels)
+    var scale = gains
     for n in 0..<x.shape[0] {
       let sample = x.samples(n..<n + 1)
       // The first position is near enough to the mean to keep the sums' digits.
       let shift = Tensor(sample.storage, offset: sample.offset, shape: [channels])
       sums.fill(0..<2 * channels, with: 0)
       Kernel.addColumnMoments(sample, shift: shift, to: sums)
-      let moments = GroupNorm.moments(sums, shift: shift.elements, positions, width: width)
-      let center = ColumnCenter(
-        moments.flatMap { Array(repeating: $0.mean, count: width) })
-      let inverse = moments.map { 1 / ($0.variance + epsilon).squareRoot() }
-      let scale = Tensor(
-        gains.indices.map { Float(Double(gains[$0]) * inverse[$0 / width]) }, shape: [channels])
+      let inverse = normalizers(
+        sums.copy(0..<2 * channels), shift: shift.elements, positions, width: width,
+        epsilon: epsilon, means: &means)
+      for c in 0..<channels { scale[c] = Float(Double(gains[c]) * inverse[c / width]) }
+      let center = ColumnCenter(means)
       Kernel.columnNormalize(
-        sample, center, scale: scale, bias: bias, into: y.samples(n..<n + 1))
+        sample, center, scale: Tensor(scale, shape: [channels]), bias: bias,
+        into: y.samples(n..<n + 1))
       centers.append(center)
       inverses.append(inverse)
     }
     return (y, .samples(x, centers, inverses: inverses))
   }
 
-  /// Each group's moments from its channels' shifted sums: the channels' means and squared
-  /// deviations merged (Chan, Golub & LeVeque, 1979), all in float64.
-  private static func moments(
-    _ sums: Storage<Double>, shift: [Float], _ positions: Int, width: Int
-  ) -> [(mean: Double, variance: Double)] {
+  /// Each group's 1 / √(v + ε), and its mean for each of its channels, from the channels' shifted
+  /// sums: their means and squared deviations merged (Chan, Golub & LeVeque, 1979) in float64.
+  private static func normalizers(
+    _ sums: [Double], shift: [Float], _ positions: Int, width: Int, epsilon: Double,
+    means: inout [Double]
+  ) -> [Double] {
     let (channels, n) = (shift.count, Double(positions))
-    return stride(from: 0, to: channels, by: width).map { first in
-      let group = first..<first + width
-      let means = group.map { Double(shift[$0]) + sums[$0] / n }
-      let mean = means.reduce(0, +) / Double(width)
-      var deviations = 0.0
-      for (c, channelMean) in zip(group, means) {
-        deviations += sums[channels + c] - sums[c] * sums[c] / n
-        deviations += n * (channelMean - mean) * (channelMean - mean)
+    var inverses: [Double] = []
+    inverses.reserveCapacity(channels / width)
+    for first in stride(from: 0, to: channels, by: width) {
+      var (mean, deviations) = (0.0, 0.0)
+      for c in first..<first + width {
+        means[c] = Double(shift[c]) + sums[c] / n
+        mean += means[c]
       }
-      return (mean, max(0, deviations) / (n * Double(width)))
+      mean /= Double(width)
+      for c in first..<first + width {
+        deviations += sums[channels + c] - sums[c] * sums[c] / n
+        deviations += n * (means[c] - mean) * (means[c] - mean)
+        means[c] = mean
+      }
+      let variance = max(0, deviations) / (n * Double(width))
+      inverses.append(1 / (variance + epsilon).squareRoot())
     }
+    return inverses
   }
 
   ///     t = x − μ,  h = γ · dy,  r = 1 / √(v + ε)
@@ -112,14 +122,15 @@ public enum GroupNorm {
       let count = Double(width * x.shape.positions)
       sums.fill(0..<2 * channels, with: 0)
       Kernel.addColumnGradientSums(x.samples(range), dy.samples(range), centers[n], to: sums)
+      let totals = sums.copy(0..<2 * channels)
       for (g, r) in inverse.enumerated() {
         let group = g * width..<(g + 1) * width
         var (total, product) = (0.0, 0.0)
         for c in group {
-          total += Double(gains[c]) * sums[c]
-          product += Double(gains[c]) * sums[channels + c]
-          dbias[c] += sums[c]
-          dgain[c] += sums[channels + c] * r
+          total += Double(gains[c]) * totals[c]
+          product += Double(gains[c]) * totals[channels + c]
+          dbias[c] += totals[c]
+          dgain[c] += totals[channels + c] * r
         }
         for c in group {
           scale[c] = Float(Double(gains[c]) * r)
