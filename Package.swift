@@ -70,7 +70,7 @@ func house(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+  .testTarget(name: "\(name)Tests", dependencies: dependencies, swiftSettings: strict)
 }
 
 targets += [
@@ -112,9 +112,28 @@ targets += [
   .executableTarget(
     name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors", "Norms"],
     path: "Tests/mpi-checks", swiftSettings: strict),
+  tests("Tensors", ["Tensors"]),
+  // The loops take raw pointers, and so does their test.
+  .testTarget(
+    name: "KernelsTests", dependencies: ["Kernels", "KernelLoops", "Tensors"],
+    swiftSettings: loops),
+  tests("Collectives", ["Collectives", "Tensors"]),
+  tests("Layers", ["Layers", "Autograd", "Tensors"]),
+  tests("Norms", ["Norms", "Autograd", "Collectives", "KernelLoops", "Tensors"]),
+  tests("Optimizers", ["Optimizers", "Autograd", "Tensors"]),
+  tests("Datasets", ["Datasets", "Tensors"]),
+  tests("DataParallel", ["DataParallel", "Autograd", "Collectives", "Tensors"]),
+  tests("Measurement", ["Measurement"]),
+  tests(
+    "Training",
+    [
+      "Training", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
+      "Autograd", "Kernels", "Layers", "Measurement",
+    ]),
+  tests("MPI", ["MPIBackend"]),
+  tests("House", []),
 ]
 
-targets.append(.executableTarget(name: "kbench", dependencies: ["Kernels","KernelLoops"], swiftSettings: loops))
 let package = Package(
   name: "lockstep",
   products: [

@@ -7,9 +7,13 @@ public final class Gradient {
 
   fileprivate init() {}
 
+  /// Whether nobody else holds the sum.
+  fileprivate var isOwned: Bool { sum?.isUniquelyReferenced() ?? false }
+
   /// Adds a contribution. It may be shared with other gradients, so it is never written to.
-  public func add(_ contribution: Tensor) {
-    sum = sum.map { Kernel.add($0, contribution) } ?? contribution
+  public func add(_ contribution: consuming Tensor) {
+    guard let before = sum else { return sum = consume contribution }
+    sum = Kernel.add(before, contribution)
   }
 }
 
@@ -40,10 +44,14 @@ public enum Mode: Sendable {
 /// One entry is a whole layer, not a scalar operation. Replay order is the reverse of record
 /// order, so all ranks issue the same collectives in the same order.
 public final class Tape {
+  /// Takes dy and adds dx to the inputs' gradients. Where `overwriting`, nobody else needs dy, and
+  /// dx may be written over it: that is memory which is in the caches already.
+  public typealias InputPullback = (_ dy: Tensor, _ overwriting: Bool) throws -> Void
+
   private struct Entry {
     let gradient: Gradient
     let uses: [Parameter]
-    let inputPullback: (Tensor) throws -> Void
+    let inputPullback: InputPullback
     let weightPullback: ((Tensor) throws -> Void)?
   }
 
@@ -66,12 +74,12 @@ public final class Tape {
   ///
   /// - Parameters:
   ///   - uses: The parameters whose gradients the pullbacks contribute to.
-  ///   - inputPullback: Takes dy and adds dx to the inputs' gradients, at once. The pullback of
-  ///     a layer whose input and parameter gradients come from one pass does both.
+  ///   - inputPullback: Runs at once. The pullback of a layer whose input and parameter gradients
+  ///     come from one pass does both.
   ///   - weightPullback: Takes dy and contributes to the parameters' gradients, for which
   ///     nothing upstream waits.
   public func record(
-    _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping (Tensor) throws -> Void,
+    _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping InputPullback,
     weightPullback: ((Tensor) throws -> Void)? = nil
   ) -> Variable {
     guard mode == .training else { return Variable(y, wantsGradient: false) }
@@ -87,12 +95,13 @@ public final class Tape {
 
   /// Replays the tape in reverse from a variable's `gradient`, which becomes `seed`, and empties
   /// it. The variable's value need not be kept for it.
-  public func backward(from gradient: Gradient?, seed: Tensor) throws {
-    gradient?.add(seed)
+  public func backward(from gradient: Gradient?, seed: consuming Tensor) throws {
+    guard let gradient else { return }
+    gradient.sum = consume seed
     while let entry = entries.popLast() {
-      if let dy = entry.gradient.sum {
-        entry.gradient.sum = nil
-        try entry.inputPullback(dy)
+      let overwriting = entry.weightPullback == nil && entry.gradient.isOwned
+      if let dy = entry.gradient.sum.take() {
+        try entry.inputPullback(dy, overwriting)
         try entry.weightPullback?(dy)
       }
       for parameter in entry.uses where parameter.close() { try onGradientReady(parameter) }

@@ -22,10 +22,12 @@ extension Kernel {
     return y
   }
 
-  /// The gradient of ``relu(_:)`` from its output y.
-  public static func reluGradient(output y: Tensor, _ dy: Tensor) -> Tensor {
+  /// The gradient of ``relu(_:)`` from its output y; written over dy where `overwriting`.
+  public static func reluGradient(output y: Tensor, _ dy: Tensor, overwriting: Bool = false)
+    -> Tensor
+  {
     precondition(y.count == dy.count)
-    let dx = Tensor.uninitialized(dy.shape)
+    let dx = overwriting ? dy : .uninitialized(dy.shape)
     table.reluGradient(y.input, dy.input, y.count, dx.output)
     return dx
   }
@@ -37,10 +39,12 @@ extension Kernel {
     return y
   }
 
-  /// The gradient of ``gelu(_:)`` from its input x.
-  public static func geluGradient(input x: Tensor, _ dy: Tensor) -> Tensor {
+  /// The gradient of ``gelu(_:)`` from its input x; written over dy where `overwriting`.
+  public static func geluGradient(input x: Tensor, _ dy: Tensor, overwriting: Bool = false)
+    -> Tensor
+  {
     precondition(x.count == dy.count)
-    let dx = Tensor.uninitialized(dy.shape)
+    let dx = overwriting ? dy : .uninitialized(dy.shape)
     table.geluGradient(x.input, dy.input, x.count, dx.output)
     return dx
   }

@@ -24,18 +24,19 @@ extension Kernel {
     return (y, saved)
   }
 
-  /// The backward pass of ``rowNormalize``.
+  /// The backward pass of ``rowNormalize``; dx is written over dy where `overwriting`.
   ///
   /// - Returns: dx, and the float64 sums Σ dy (layer norm only) and Σ dy·t·r that are the
   ///   gradients of bias and gain.
   public static func rowGradient(
-    _ kind: RowNormKind, _ x: Tensor, _ dy: Tensor, width: Int, gain: Tensor, saved: Tensor
+    _ kind: RowNormKind, _ x: Tensor, _ dy: Tensor, width: Int, gain: Tensor, saved: Tensor,
+    overwriting: Bool = false
   ) -> (dx: Tensor, dbias: ArraySlice<Double>, dgain: ArraySlice<Double>) {
     precondition(width > 0 && x.count % width == 0 && dy.count == x.count)
     let rows = x.count / width
     let parameters = gain.count
     precondition(saved.count == 4 * rows && parameters % width == 0)
-    let dx = Tensor.uninitialized(x.shape)
+    let dx = overwriting ? dy : .uninitialized(x.shape)
     let scratch = Tensor.uninitialized([2 * parameters + 512])
     var sums = [Double](repeating: 0, count: 2 * parameters)
     let loop = kind == .layer ? table.layerGradient : table.rmsGradient

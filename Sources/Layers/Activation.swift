@@ -15,14 +15,14 @@ public enum Activation: String, Layer, CaseIterable, Sendable {
     case .relu:
       let y = Kernel.relu(input)
       return tape.record(
-        y, inputPullback: { [gradient = x.gradient] dy in
-          gradient?.add(Kernel.reluGradient(output: y, dy))
+        y, inputPullback: { [gradient = x.gradient] dy, overwriting in
+          gradient?.add(Kernel.reluGradient(output: y, dy, overwriting: overwriting))
         })
     case .gelu:
       return tape.record(
         Kernel.gelu(input),
-        inputPullback: { [gradient = x.gradient] dy in
-          gradient?.add(Kernel.geluGradient(input: input, dy))
+        inputPullback: { [gradient = x.gradient] dy, overwriting in
+          gradient?.add(Kernel.geluGradient(input: input, dy, overwriting: overwriting))
         })
     }
   }

@@ -46,7 +46,7 @@ public final class Convolution2D: Layer {
     let y = convolution.forward(input, weights: weight.value, version: weight.version)
     return tape.record(
       y, uses: [weight],
-      inputPullback: { [weight, gradient = x.gradient] dy in
+      inputPullback: { [weight, gradient = x.gradient] dy, _ in
         gradient?.add(
           convolution.inputGradient(dy, weights: weight.value, version: weight.version))
       },

@@ -12,7 +12,7 @@ public struct GlobalAveragePool: Layer {
     let shape = x.value.shape
     return tape.record(
       Kernel.averagePositions(x.value),
-      inputPullback: { [gradient = x.gradient] dy in
+      inputPullback: { [gradient = x.gradient] dy, _ in
         gradient?.add(Kernel.averagePositionsGradient(dy, shape: shape))
       })
   }
@@ -29,6 +29,6 @@ public struct Flatten: Layer {
     let row = shape.dimensions.dropFirst().reduce(1, *)
     return tape.record(
       x.value.reshaped([shape[0], row]),
-      inputPullback: { [gradient = x.gradient] dy in gradient?.add(dy.reshaped(shape)) })
+      inputPullback: { [gradient = x.gradient] dy, _ in gradient?.add(dy.reshaped(shape)) })
   }
 }

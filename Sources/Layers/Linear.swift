@@ -30,7 +30,7 @@ public struct Linear: Layer {
     Kernel.addRow(bias.value, to: y)
     return tape.record(
       y, uses: parameters,
-      inputPullback: { [weight, gradient = x.gradient] dy in
+      inputPullback: { [weight, gradient = x.gradient] dy, _ in
         guard let gradient else { return }
         let dx = Tensor.uninitialized(input.shape)
         Kernel.matrixProduct(Operand(dy), Operand(weight.value), into: dx)

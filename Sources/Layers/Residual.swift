@@ -6,7 +6,7 @@ extension Tape {
   public func add(_ a: Variable, _ b: Variable) -> Variable {
     record(
       Kernel.add(a.value, b.value),
-      inputPullback: { [a = a.gradient, b = b.gradient] dy in
+      inputPullback: { [a = a.gradient, b = b.gradient] dy, _ in
         a?.add(dy)
         b?.add(dy)
       })

@@ -100,7 +100,8 @@ public enum BatchNorm {
   ///
   /// By running statistics only the first term of dx is left, and nothing is sent.
   public static func backward(
-    _ dy: Tensor, gain: Tensor, saved: Saved, over communicator: any Communicator
+    _ dy: Tensor, gain: Tensor, saved: Saved, over communicator: any Communicator,
+    overwriting: Bool = false
   ) throws(CommunicationError) -> Gradients {
     let channels = dy.shape.channels
     let own = Storage<Double>(count: 2 * channels, filledWith: 0)
@@ -116,7 +117,7 @@ public enum BatchNorm {
       shift[c] = n.map { Float(a * summed[c] / $0) } ?? 0
       slope[c] = n.map { Float(a * r * r * summed[channels + c] / $0) } ?? 0
     }
-    let dx = Tensor.uninitialized(dy.shape)
+    let dx = overwriting ? dy : .uninitialized(dy.shape)
     Kernel.columnGradient(
       saved.x, dy, saved.center, scale: Tensor(scale, shape: gain.shape),
       shift: Tensor(shift, shape: gain.shape), slope: Tensor(slope, shape: gain.shape), into: dx)

@@ -46,7 +46,7 @@ extension BatchNorm {
             x.value, means: running.mean.value.elements.map(Double.init),
             variances: running.variance.value.elements.map(Double.init), count: nil,
             gain: affine.gainValue, bias: affine.biasValue, epsilon: settings.epsilon
-          ).y, inputPullback: { _ in })
+          ).y, inputPullback: { _, _ in })
       }
       let (y, saved, moments) = try BatchNorm.forward(
         x.value, shift: running.mean.value, gain: affine.gainValue, bias: affine.biasValue,
@@ -54,9 +54,9 @@ extension BatchNorm {
       running.update(moments, momentum: settings.momentum)
       return tape.record(
         y, uses: parameters,
-        inputPullback: { [affine, scope, gradient = x.gradient] dy in
+        inputPullback: { [affine, scope, gradient = x.gradient] dy, overwriting in
           let gradients = try BatchNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, over: scope.communicator)
+            dy, gain: affine.gainValue, saved: saved, over: scope.communicator, overwriting: overwriting)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain)

@@ -92,24 +92,27 @@ public enum GroupNorm {
   ///     t = x − μ,  h = γ · dy,  r = 1 / √(v + ε)
   ///     dx = r · (h − mean h) − t · r³ · mean (h·t)     means over the group
   ///     dγ = Σ dy · t · r,  dβ = Σ dy                   over samples and positions
-  public static func backward(_ dy: Tensor, gain: Tensor, saved: Saved) -> (
+  public static func backward(
+    _ dy: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
+  ) -> (
     dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>
   ) {
     switch saved {
     case .rows(let x, let width, let rows):
       let (dx, dbias, dgain) = Kernel.rowGradient(
-        .layer, x, dy, width: width, gain: gain, saved: rows)
+        .layer, x, dy, width: width, gain: gain, saved: rows, overwriting: overwriting)
       return (dx, dgain, dbias)
     case .samples(let x, let centers, let inverses):
-      return backward(dy, x, gain: gain, centers, inverses)
+      return backward(dy, x, gain: gain, centers, inverses, overwriting)
     }
   }
 
   private static func backward(
-    _ dy: Tensor, _ x: Tensor, gain: Tensor, _ centers: [ColumnCenter], _ inverses: [[Double]]
+    _ dy: Tensor, _ x: Tensor, gain: Tensor, _ centers: [ColumnCenter], _ inverses: [[Double]],
+    _ overwriting: Bool
   ) -> (dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>) {
     let channels = x.shape.channels
-    let dx = Tensor.uninitialized(x.shape)
+    let dx = overwriting ? dy : .uninitialized(x.shape)
     let gains = gain.elements
     let sums = Storage<Double>(count: 2 * channels)
     var dgain = [Double](repeating: 0, count: channels)
@@ -164,8 +167,9 @@ public enum GroupNorm {
         x.value, groups: groups, gain: affine.gainValue, bias: affine.biasValue, epsilon: epsilon)
       return tape.record(
         y, uses: parameters,
-        inputPullback: { [affine, gradient = x.gradient] dy in
-          let (dx, dgain, dbias) = GroupNorm.backward(dy, gain: affine.gainValue, saved: saved)
+        inputPullback: { [affine, gradient = x.gradient] dy, overwriting in
+          let (dx, dgain, dbias) = GroupNorm.backward(
+            dy, gain: affine.gainValue, saved: saved, overwriting: overwriting)
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)

@@ -19,10 +19,12 @@ public enum InstanceNorm {
     GroupNorm.forward(x, groups: x.shape.channels, gain: gain, bias: bias, epsilon: epsilon)
   }
 
-  /// The gradients, as ``GroupNorm/backward(_:gain:saved:)`` has them.
-  public static func backward(_ dy: Tensor, gain: Tensor, saved: GroupNorm.Saved) -> (
+  /// The gradients, as ``GroupNorm/backward(_:gain:saved:overwriting:)`` has them.
+  public static func backward(
+    _ dy: Tensor, gain: Tensor, saved: GroupNorm.Saved, overwriting: Bool = false
+  ) -> (
     dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>
   ) {
-    GroupNorm.backward(dy, gain: gain, saved: saved)
+    GroupNorm.backward(dy, gain: gain, saved: saved, overwriting: overwriting)
   }
 }

@@ -33,11 +33,14 @@ public enum LayerNorm {
   ///     t = x − μ,  h = γ · dy,  r = 1 / √(v + ε)
   ///     dx = r · (h − mean h) − t · r³ · mean (h·t)
   ///     dγ = Σ dy · t · r,  dβ = Σ dy     over rows
-  public static func backward(_ dy: Tensor, gain: Tensor, saved: Saved) -> (
+  public static func backward(
+    _ dy: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
+  ) -> (
     dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>
   ) {
     let (dx, dbias, dgain) = Kernel.rowGradient(
-      .layer, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows)
+      .layer, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows,
+      overwriting: overwriting)
     return (dx, dgain, dbias)
   }
 
@@ -57,8 +60,9 @@ public enum LayerNorm {
         x.value, gain: affine.gainValue, bias: affine.biasValue, rule: rule)
       return tape.record(
         y, uses: parameters,
-        inputPullback: { [affine, gradient = x.gradient] dy in
-          let (dx, dgain, dbias) = LayerNorm.backward(dy, gain: affine.gainValue, saved: saved)
+        inputPullback: { [affine, gradient = x.gradient] dy, overwriting in
+          let (dx, dgain, dbias) = LayerNorm.backward(
+            dy, gain: affine.gainValue, saved: saved, overwriting: overwriting)
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)

@@ -32,11 +32,14 @@ public enum RMSNorm {
   ///     h = γ · dy,  r = 1 / √(mean x² + ε)
   ///     dx = r · h − x · r³ · mean (h·x)
   ///     dγ = Σ dy · x · r     over rows
-  public static func backward(_ dy: Tensor, gain: Tensor, saved: Saved) -> (
+  public static func backward(
+    _ dy: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
+  ) -> (
     dx: Tensor, dgain: ArraySlice<Double>
   ) {
     let (dx, _, dgain) = Kernel.rowGradient(
-      .rms, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows)
+      .rms, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows,
+      overwriting: overwriting)
     return (dx, dgain)
   }
 
@@ -55,8 +58,9 @@ public enum RMSNorm {
       let (y, saved) = RMSNorm.forward(x.value, gain: affine.gainValue, rule: rule)
       return tape.record(
         y, uses: parameters,
-        inputPullback: { [affine, gradient = x.gradient] dy in
-          let (dx, dgain) = RMSNorm.backward(dy, gain: affine.gainValue, saved: saved)
+        inputPullback: { [affine, gradient = x.gradient] dy, overwriting in
+          let (dx, dgain) = RMSNorm.backward(
+            dy, gain: affine.gainValue, saved: saved, overwriting: overwriting)
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
         })

@@ -7,7 +7,7 @@ public struct Tensor: Sendable {
   /// The extents, outermost first.
   public let shape: Shape
   /// The memory, shared by all views of it.
-  public let storage: Storage<Float>
+  public private(set) var storage: Storage<Float>
   /// Where in `storage` this view begins.
   public let offset: Int
 
@@ -48,6 +48,9 @@ public struct Tensor: Sendable {
 
   /// A tensor of zeros.
   public static func zeros(_ shape: Shape) -> Tensor { filled(shape, with: 0) }
+
+  /// Whether no other tensor shares the memory, so that it may be written over.
+  public mutating func isUniquelyReferenced() -> Bool { isKnownUniquelyReferenced(&storage) }
 
   /// A copy of the elements in row-major order.
   public var elements: [Float] { storage.copy(range) }

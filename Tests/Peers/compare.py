@@ -1,0 +1,84 @@
+"""Lockstep against PyTorch in one session, the two in turn, so that a slow minute meets both.
+
+usage: compare.py norms [--turns N]        every norm's forward + backward on one thread
+       compare.py steps [--turns N]        training steps of ResNet-20 at 1 and 2 ranks
+
+Needs PyTorch for the Python that runs it, and `swift build -c release --product lockstep`.
+`steps` runs ../shared/peers/torch_ddp.py, as it is and with channels-last tensors, and takes
+whichever is the faster. A ratio is the median over turns of PyTorch's time over Lockstep's.
+"""
+import argparse, json, os, pathlib, statistics, subprocess, sys, tempfile
+
+root = pathlib.Path(__file__).resolve().parents[2]
+lockstep = str(root / '.build/release/lockstep')
+environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONDONTWRITEBYTECODE='1')
+mpirun = ['mpirun', '--bind-to', 'core'] + (['--allow-run-as-root'] if os.geteuid() == 0 else [])
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root)
+    if done.returncode != 0:
+        sys.exit(f'{" ".join(command)}\n{done.stdout}{done.stderr}')
+    return done.stdout
+
+
+def norms(turns):
+    ours, theirs = {}, {}
+    for _ in range(turns):
+        for row in json.loads(run([lockstep, 'bench', 'norms', '--json', '--rounds', '12']))['results']:
+            ours.setdefault((row['norm'], tuple(row['shape'])), []).append(row['total_ms']['median'])
+        torch = run([sys.executable, str(root / 'Tests/Peers/torch_norms.py'), '--rounds', '12'])
+        for row in json.loads(torch)['results']:
+            theirs.setdefault((row['norm'], tuple(row['shape'])), []).append(row['total_ms'])
+    print('| norm | shape | Lockstep ms | PyTorch ms | ratio |\n| --- | --- | ---: | ---: | ---: |')
+    for key in ours:
+        # PyTorch has no synchronized batch norm for CPU tensors: its plain one stands in.
+        peer = theirs[('batch' if key[0] == 'sync-batch' else key[0], key[1])]
+        ratio = statistics.median(t / o for t, o in zip(peer, ours[key]))
+        print(f'| {key[0]} | {"×".join(map(str, key[1]))} | {statistics.median(ours[key]):.2f} '
+              f'| {statistics.median(peer):.2f} | {ratio:.2f} |')
+
+
+def steps(turns):
+    peer = root.parent / 'shared/peers/torch_ddp.py'
+    text = peer.read_text()
+    last = tempfile.NamedTemporaryFile('w', suffix='.py', delete=False)
+    last.write(text.replace(
+        'm = resnet20(a.norm)', 'm = resnet20(a.norm).to(memory_format=torch.channels_last)'
+    ).replace('x, y = torch.randn(B, 3, 32, 32)',
+              'x, y = torch.randn(B, 3, 32, 32).to(memory_format=torch.channels_last)'))
+    last.close()
+    torchrun = [sys.executable, '-m', 'torch.distributed.run']
+    print('| norm | ranks | Lockstep images/s | PyTorch images/s | ratio | Lockstep MiB '
+          '| PyTorch MiB |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |')
+    for norm, torch_norm in (('batch', 'batch'), ('sync-batch', 'syncbatch'), ('group', 'group')):
+        for ranks in (1, 2):
+            if ranks == 1 and norm == 'sync-batch':
+                torch_norm = 'batch'  # the peer's synchronized norm needs a process group
+            elif norm == 'sync-batch':
+                torch_norm = 'syncbatch'
+            ours, theirs = [], []
+            for _ in range(turns):
+                ours.append(json.loads(run(mpirun + [
+                    '-n', str(ranks), lockstep, 'bench', 'step', 'Configs/bench/resnet20.yaml',
+                    '--norm', norm, '--steps', '10', '--json'])))
+                both = []
+                for script in (str(peer), last.name):
+                    work = [script, 'resnet', '--norm', torch_norm, '--steps', '10']
+                    command = [sys.executable] + work if ranks == 1 else (
+                        torchrun + [f'--nproc-per-node={ranks}'] + work)
+                    both.append(json.loads(run(command).strip().splitlines()[-1]))
+                theirs.append(max(both, key=lambda r: r['per_s']))
+            ratio = statistics.median(o['per_s'] / t['per_s'] for o, t in zip(ours, theirs))
+            middle = lambda rows, key: statistics.median(r[key] for r in rows)
+            print(f'| {norm} | {ranks} | {middle(ours, "per_s"):.0f} | {middle(theirs, "per_s"):.0f} '
+                  f'| {ratio:.2f} | {middle(ours, "peak_rss_mb"):.0f} '
+                  f'| {middle(theirs, "rss_mb"):.0f} |', flush=True)
+    os.unlink(last.name)
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument('what', choices=['norms', 'steps'])
+parser.add_argument('--turns', type=int, default=5)
+arguments = parser.parse_args()
+{'norms': norms, 'steps': steps}[arguments.what](arguments.turns)
