@@ -2,8 +2,9 @@
 import Foundation
 import PackageDescription
 
-/// Settings every Swift target builds with. Warnings about `unsafe` are errors,
-/// so a raw pointer cannot appear anywhere unmarked.
+/// Settings every Swift target builds with.
+///
+/// Warnings about `unsafe` are errors, so a raw pointer cannot appear anywhere unmarked.
 let strict: [SwiftSetting] = [
   .strictMemorySafety(),
   .treatWarning("StrictMemorySafety", as: .error),
@@ -110,7 +111,7 @@ targets += [
       .product(name: "Logging", package: "swift-log"),
     ], swiftSettings: strict),
   .executableTarget(
-    name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors", "Norms"],
+    name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors"],
     path: "Tests/mpi-checks", swiftSettings: strict),
   tests("Tensors", ["Tensors"]),
   // The loops take raw pointers, and so does their test.
@@ -128,10 +129,13 @@ targets += [
     "Training",
     [
       "Training", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
-      "Autograd", "Kernels", "Layers", "Measurement",
+      "Autograd", "Kernels", "Layers", "Measurement", "Spawning",
     ]),
-  tests("MPI", ["MPIBackend"]),
-  tests("House", []),
+  // What the tests share to run programs with a time limit.
+  .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
+  tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
+  tests("Command", ["Spawning", "lockstep"]),
+  tests("House", ["Spawning"]),
 ]
 
 let package = Package(

@@ -10,15 +10,19 @@ public final class Gradient {
   /// Whether nobody else holds the sum.
   fileprivate var isOwned: Bool { sum?.isUniquelyReferenced() ?? false }
 
-  /// Adds a contribution. It may be shared with other gradients, so it is never written to.
+  /// Adds a contribution.
+  ///
+  /// It may be shared with other gradients, so it is never written to.
   public func add(_ contribution: consuming Tensor) {
     guard let before = sum else { return sum = consume contribution }
     sum = Kernel.add(before, contribution)
   }
 }
 
-/// A value on the tape. The tape keeps its gradient alive, not the value: what a pullback needs
-/// of the value it captures.
+/// A value on the tape.
+///
+/// The tape keeps its gradient alive, not the value: what a pullback needs of the value it
+/// captures.
 public struct Variable {
   /// The value.
   public let value: Tensor
@@ -44,8 +48,10 @@ public enum Mode: Sendable {
 /// One entry is a whole layer, not a scalar operation. Replay order is the reverse of record
 /// order, so all ranks issue the same collectives in the same order.
 public final class Tape {
-  /// Takes dy and adds dx to the inputs' gradients. Where `overwriting`, nobody else needs dy, and
-  /// dx may be written over it: that is memory which is in the caches already.
+  /// Takes dy and adds dx to the inputs' gradients.
+  ///
+  /// Where `overwriting`, nobody else needs dy, and dx may be written over it: that is memory which
+  /// is in the caches already.
   public typealias InputPullback = (_ dy: Tensor, _ overwriting: Bool) throws -> Void
 
   private struct Entry {
@@ -73,11 +79,13 @@ public final class Tape {
   /// Records a layer's output with what flows back through the layer.
   ///
   /// - Parameters:
+  ///   - y: The output.
   ///   - uses: The parameters whose gradients the pullbacks contribute to.
   ///   - inputPullback: Runs at once. The pullback of a layer whose input and parameter gradients
   ///     come from one pass does both.
   ///   - weightPullback: Takes dy and contributes to the parameters' gradients, for which
   ///     nothing upstream waits.
+  /// - Returns: the output as a variable.
   public func record(
     _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping InputPullback,
     weightPullback: ((Tensor) throws -> Void)? = nil
@@ -94,7 +102,9 @@ public final class Tape {
   }
 
   /// Replays the tape in reverse from a variable's `gradient`, which becomes `seed`, and empties
-  /// it. The variable's value need not be kept for it.
+  /// it.
+  ///
+  /// The variable's value need not be kept for it.
   public func backward(from gradient: Gradient?, seed: consuming Tensor) throws {
     guard let gradient else { return }
     gradient.sum = consume seed

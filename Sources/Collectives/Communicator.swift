@@ -19,8 +19,8 @@ public protocol Communicator: AnyObject {
 
   /// Starts a sum of `addends` over all ranks and returns at once.
   ///
-  /// - Parameter addends: What this rank adds. It is read until the operation has completed:
-  ///   write to it only after ``PendingSum/wait()``.
+  /// `addends` are read until the operation has completed: write to them only after
+  /// ``PendingSum/wait()``.
   func beginSum<Element: Communicable>(_ addends: Storage<Element>) throws(CommunicationError)
     -> PendingSum<Element>
 
@@ -61,10 +61,25 @@ public protocol Communicable: BitwiseCopyable, Sendable, AdditiveArithmetic {
 /// The scalars that can be sent.
 public enum ScalarKind: Sendable { case float32, float64, int64, byte }
 
-extension Float: Communicable { public static var kind: ScalarKind { .float32 } }
-extension Double: Communicable { public static var kind: ScalarKind { .float64 } }
-extension Int64: Communicable { public static var kind: ScalarKind { .int64 } }
-extension UInt8: Communicable { public static var kind: ScalarKind { .byte } }
+extension Float: Communicable {
+  /// Sent as it is.
+  public static var kind: ScalarKind { .float32 }
+}
+
+extension Double: Communicable {
+  /// Sent as it is.
+  public static var kind: ScalarKind { .float64 }
+}
+
+extension Int64: Communicable {
+  /// Sent as it is.
+  public static var kind: ScalarKind { .int64 }
+}
+
+extension UInt8: Communicable {
+  /// Sent as it is.
+  public static var kind: ScalarKind { .byte }
+}
 
 /// A failed call into the communication library, or a rank that is gone.
 public struct CommunicationError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -15,8 +15,10 @@ public struct BucketSettings: Hashable, Sendable {
   }
 
   /// Cuts `parameters` into buckets in reverse registration order, nearly the order in which
-  /// gradients become ready. A parameter larger than a bucket has one to itself; one whose layer
-  /// sums its gradient is in none.
+  /// gradients become ready.
+  ///
+  /// A parameter larger than a bucket has one to itself; one whose layer sums its gradient is in
+  /// none.
   public func buckets(_ parameters: [Parameter]) -> [[Parameter]] {
     var buckets: [[Parameter]] = []
     var room = 0

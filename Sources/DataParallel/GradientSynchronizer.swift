@@ -31,7 +31,7 @@ public final class GradientSynchronizer {
 
   /// Takes over the memory of the parameters' gradients.
   ///
-  /// - Parameter overlaps: Whether buckets are sent while backward goes on, or all at its end.
+  /// Buckets are sent while backward goes on, or all at its end where not `overlaps`.
   public init(
     _ parameters: [Parameter], over communicator: any Communicator,
     settings: BucketSettings = BucketSettings(), overlaps: Bool = true

@@ -2,8 +2,9 @@ import Foundation
 import Tensors
 
 extension ImageDataset {
-  /// The embedded data set: 1,797 handwritten digits of 8×8 pixels. Every fifth row is for
-  /// testing.
+  /// The embedded data set: 1,797 handwritten digits of 8×8 pixels.
+  ///
+  /// Every fifth row is for testing.
   public static func digits() throws(DatasetError) -> (train: ImageDataset, test: ImageDataset) {
     guard
       let url = Bundle.module.url(

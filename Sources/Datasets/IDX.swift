@@ -8,9 +8,7 @@ extension ImageDataset {
   /// MNIST, or a data set in its format: `FILES-images-idx3-ubyte` and
   /// `FILES-labels-idx1-ubyte` in a folder, each plain or with `.gz`.
   ///
-  /// - Parameters:
-  ///   - folder: Where the files are.
-  ///   - files: The prefix: `train` or `t10k`.
+  /// The prefix `files` is `train` or `t10k`; floats are normalized as those of `reference`.
   public static func mnist(
     in folder: String, files: String, normalizedAs reference: ImageDataset? = nil
   ) throws(DatasetError) -> ImageDataset {

@@ -14,7 +14,7 @@ public struct ShardedSampler: Sendable {
 
   /// A sampler of `count` samples in global batches of `batch`.
   ///
-  /// - Parameter dropLast: Whether a last batch smaller than the others is left out.
+  /// `dropLast` leaves out a last batch smaller than the others.
   public init(count: Int, batch: Int, seed: UInt64, dropLast: Bool) {
     precondition(batch > 0 && count > 0)
     self.count = count

@@ -1,5 +1,7 @@
-/// Every numeric loop, for one instruction set. A new table holds the plain references; the
-/// modules of the instruction sets put vector forms in their places.
+/// Every numeric loop, for one instruction set.
+///
+/// A new table holds the plain references; the modules of the instruction sets put vector forms in
+/// their places.
 public struct KernelTable: Sendable {
   /// The name of the instruction set: `"reference"`, `"baseline"`, `"x86-64-v3"` or `"x86-64-v4"`.
   public let name: String
@@ -7,60 +9,82 @@ public struct KernelTable: Sendable {
   /// The table of plain references, under `name`.
   public init(_ name: String = "reference") { self.name = name }
 
+  /// The class of each row.
   public typealias Labels = UnsafePointer<Int32>
 
+  /// Shifted sums and squares by column: x, rows, channels, K, sums.
   public var columnMoments: @Sendable (Input, Int, Int, Input, Sums) -> Void =
     columnMomentsReference
+  /// Normalization by column: x, rows, channels, K, d, scale, bias, y.
   public var columnNormalize:
     @Sendable (Input, Int, Int, Input, Input, Input, Input, Output) -> Void =
       columnNormalizeReference
+  /// The backward sums by column: x, dy, rows, channels, K, d, sums.
   public var columnGradientSums: @Sendable (Input, Input, Int, Int, Input, Input, Sums) -> Void =
     columnGradientSumsReference
+  /// dx by column: x, dy, rows, channels, K, d, scale, mean, slope, dx.
   public var columnGradient:
     @Sendable (Input, Input, Int, Int, Input, Input, Input, Input, Input, Output) -> Void =
       columnGradientReference
+  /// Sums by column: x, rows, channels, sums.
   public var columnSums: @Sendable (Input, Int, Int, Sums) -> Void = columnSumsReference
 
+  /// Layer norm by row: x, rows, width, period, gain, bias, rule, y, saved, scratch.
   public var layerNormalize:
     @Sendable (Input, Int, Int, Int, Input, Input, RowRule, Output, Output, Output) -> Void = {
       (x, rows, width, period, gain, bias, rule, y, saved, _) in
       rowNormalizeReference(true, x, rows, width, period, gain, bias, rule, y, saved)
     }
+  /// RMS norm by row: as ``layerNormalize``.
   public var rmsNormalize:
     @Sendable (Input, Int, Int, Int, Input, Input, RowRule, Output, Output, Output) -> Void = {
       (x, rows, width, period, gain, bias, rule, y, saved, _) in
       rowNormalizeReference(false, x, rows, width, period, gain, bias, rule, y, saved)
     }
+  /// Layer norm backward: x, dy, rows, width, period, gain, saved, dx, sums, scratch.
   public var layerGradient:
     @Sendable (Input, Input, Int, Int, Int, Input, Input, Output, Sums, Output) -> Void = {
       (x, dy, rows, width, period, gain, saved, dx, sums, _) in
       rowGradientReference(true, x, dy, rows, width, period, gain, saved, dx, sums)
     }
+  /// RMS norm backward: as ``layerGradient``.
   public var rmsGradient:
     @Sendable (Input, Input, Int, Int, Int, Input, Input, Output, Sums, Output) -> Void = {
       (x, dy, rows, width, period, gain, saved, dx, sums, _) in
       rowGradientReference(false, x, dy, rows, width, period, gain, saved, dx, sums)
     }
 
+  /// Sum: a, b, count, y.
   public var add: @Sendable (Input, Input, Int, Output) -> Void = addReference
+  /// Rectifier: x, count, y.
   public var relu: @Sendable (Input, Int, Output) -> Void = reluReference
+  /// Rectifier backward: y, dy, count, dx.
   public var reluGradient: @Sendable (Input, Input, Int, Output) -> Void = reluGradientReference
+  /// GELU: x, count, y.
   public var gelu: @Sendable (Input, Int, Output) -> Void = geluReference
+  /// GELU backward: x, dy, count, dx.
   public var geluGradient: @Sendable (Input, Input, Int, Output) -> Void = geluGradientReference
+  /// Product with a number: x, factor, count, y.
   public var scale: @Sendable (Input, Float, Int, Output) -> Void = scaleReference
+  /// Sum of squares: x, count.
   public var sumOfSquares: @Sendable (Input, Int) -> Double = sumOfSquaresReference
 
+  /// Softmax cross-entropy: logits, labels, rows, classes, probabilities, sums.
   public var crossEntropy: @Sendable (Input, Labels, Int, Int, Output, Sums) -> Void =
     crossEntropyReference
+  /// Its gradient: probabilities, labels, rows, classes, seed, dx.
   public var crossEntropyGradient: @Sendable (Input, Labels, Int, Int, Float, Output) -> Void = {
     crossEntropyGradientLoop($0, $1, $2, $3, $4, $5)
   }
+  /// A step of SGD: p, g, velocity, count, numbers.
   public var sgd: @Sendable (Output, Input, Output, Int, SGDStep) -> Void = {
     sgdLoop($0, $1, $2, $3, $4)
   }
+  /// A step of AdamW: p, g, first and second moment, count, numbers.
   public var adamW: @Sendable (Output, Input, Output, Output, Int, AdamWStep) -> Void = {
     adamWLoop($0, $1, $2, $3, $4, $5)
   }
+  /// Matrix product: a, b, m, n, k, accumulating, c.
   public var matrixProduct: @Sendable (Input, Input, Int, Int, Int, Bool, Output) -> Void =
     matrixProductReference
 }

@@ -36,9 +36,10 @@ public func rowGradientReference(
   }
 }
 
-/// The vector form. Rows of at most 32 elements go sixteen at a time. `scratch` has
-/// `2 · period · width` floats, the parameters' gradients over a block of rows before they are
-/// widened, and 512 more.
+/// The vector form.
+///
+/// Rows of at most 32 elements go sixteen at a time. `scratch` has `2 · period · width` floats, the
+/// parameters' gradients over a block of rows before they are widened, and 512 more.
 @_alwaysEmitIntoClient @inline(__always)
 public func rowGradientLoop(
   _ centred: Bool, _ x: Input, _ dy: Input, _ rows: Int, _ width: Int, _ period: Int,
@@ -138,8 +139,9 @@ public func flushRowSums(_ scratch: Output, _ count: Int, _ sums: Sums) {
   }
 }
 
-/// Sixteen short rows: their projections meet in the lanes of one vector. `scratch` has 512
-/// floats.
+/// Sixteen short rows: their projections meet in the lanes of one vector.
+///
+/// `scratch` has 512 floats.
 @_alwaysEmitIntoClient @_transparent
 public func sixteenRowsGradient(
   _ centred: Bool, _ x: Input, _ dy: Input, _ width: Int, _ gain: Input, _ saved: Input,

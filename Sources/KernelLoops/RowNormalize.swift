@@ -86,9 +86,11 @@ public func rowNormalizeReference(
   }
 }
 
-/// The vector form. Rows of at most 64 elements go sixteen at a time; of longer ones, the next row
-/// is summed while this one is written, so that reading and computing overlap. Lanes sum in
-/// float32 over at most 64 vectors before they are widened. `scratch` has 512 floats.
+/// The vector form.
+///
+/// Rows of at most 64 elements go sixteen at a time; of longer ones, the next row is summed while
+/// this one is written, so that reading and computing overlap. Lanes sum in float32 over at most 64
+/// vectors before they are widened. `scratch` has 512 floats.
 @_alwaysEmitIntoClient @inline(__always)
 public func rowNormalizeLoop(
   _ centred: Bool, _ x: Input, _ rows: Int, _ width: Int, _ period: Int, _ gain: Input,
@@ -99,7 +101,8 @@ public func rowNormalizeLoop(
   var row = 0
   while row < narrow {
     sixteenRowsNormalize(
-      centred, x + row * width, width, gain, bias, rule, y + row * width, saved + row, rows, scratch)
+      centred, x + row * width, width, gain, bias, rule, y + row * width, saved + row, rows, scratch
+    )
     row += 16
   }
   guard row < rows else { return }
@@ -201,7 +204,9 @@ public func firstSum(_ centred: Bool, _ x: Input, _ width: Int, _ whole: Int) ->
 }
 
 /// Sixteen short rows: their sums meet in the lanes of one vector, so that means, roots and
-/// quotients are taken of all rows at once. `scratch` has 512 floats.
+/// quotients are taken of all rows at once.
+///
+/// `scratch` has 512 floats.
 @_alwaysEmitIntoClient @_transparent
 public func sixteenRowsNormalize(
   _ centred: Bool, _ x: Input, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,

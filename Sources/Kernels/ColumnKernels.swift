@@ -54,7 +54,9 @@ extension Kernel {
       x.input, dy.input, rows, channels, mean.center.input, mean.offset.input, sums.pointer)
   }
 
-  /// `scale · dy − shift − ((x − K) − d) · slope` by column. `dx` may be `dy`.
+  /// `scale · dy − shift − ((x − K) − d) · slope` by column.
+  ///
+  /// `dx` may be `dy`.
   public static func columnGradient(
     _ x: Tensor, _ dy: Tensor, _ mean: ColumnCenter, scale: Tensor, shift: Tensor, slope: Tensor,
     into dx: Tensor
@@ -69,12 +71,9 @@ extension Kernel {
 
   /// Σ x over rows, in float64.
   public static func columnSums(_ x: Tensor) -> [Double] {
-    var sums = [Double](repeating: 0, count: x.shape.channels)
-    guard x.count > 0 else { return sums }
-    sums.withUnsafeMutableBufferPointer {
-      table.columnSums(x.input, x.shape.rows, x.shape.channels, $0.baseAddress!)
-    }
-    return sums
+    let sums = Storage<Double>(count: x.shape.channels, filledWith: 0)
+    table.columnSums(x.input, x.shape.rows, x.shape.channels, sums.pointer)
+    return sums.copy(0..<sums.count)
   }
 }
 

@@ -66,7 +66,9 @@ public final class Convolution {
   public func inputGradient(_ dy: Tensor, weights: Tensor, version: Int) -> Tensor {
     precondition(dy.shape == geometry.output && weights.shape == geometry.weights)
     let dx = Tensor.uninitialized(geometry.input)
-    if dx.count > 0 { implementation.inputGradient(dy, weights: weights, version: version, into: dx) }
+    if dx.count > 0 {
+      implementation.inputGradient(dy, weights: weights, version: version, into: dx)
+    }
     return dx
   }
 

@@ -13,11 +13,9 @@ extension Kernel {
     precondition(labels.count == rows, "\(labels.count) labels for \(rows) rows")
     for row in 0..<rows { precondition(labels[row] < classes, "label \(labels[row])") }
     let probabilities = Tensor.uninitialized(logits.shape)
-    var sums: [Double] = [0, 0]
-    sums.withUnsafeMutableBufferPointer {
-      table.crossEntropy(
-        logits.input, labels.pointer, rows, classes, probabilities.output, $0.baseAddress!)
-    }
+    let sums = Storage<Double>(count: 2, filledWith: 0)
+    table.crossEntropy(
+      logits.input, labels.pointer, rows, classes, probabilities.output, sums.pointer)
     return (probabilities, sums[0], sums[1])
   }
 

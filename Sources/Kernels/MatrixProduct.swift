@@ -31,7 +31,9 @@ public struct Operand {
 }
 
 extension Kernel {
-  /// c = a · b, or c + a · b where `accumulating`. A matrix is `[rows, channels]`.
+  /// c = a · b, or c + a · b where `accumulating`.
+  ///
+  /// A matrix is `[rows, channels]`.
   public static func matrixProduct(
     _ a: Operand, _ b: Operand, into c: Tensor, accumulating: Bool = false
   ) {

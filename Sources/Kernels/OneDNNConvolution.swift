@@ -170,7 +170,9 @@
     }
 
     /// Runs on `arguments` and waits.
-    func run(_ arguments: [(kind: Int32, description: cdnnl_desc, address: UnsafeMutablePointer<Float>)]) {
+    func run(
+      _ arguments: [(kind: Int32, description: cdnnl_desc, address: UnsafeMutablePointer<Float>)]
+    ) {
       let scratch = scratchBytes > 0 ? Storage<Float>(count: (scratchBytes + 3) / 4) : nil
       var bound: [dnnl_exec_arg_t] = []
       bound.reserveCapacity(arguments.count + 1)

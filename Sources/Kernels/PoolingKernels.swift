@@ -6,13 +6,12 @@ extension Kernel {
   public static func averagePositions(_ x: Tensor) -> Tensor {
     let (samples, channels, positions) = (x.shape[0], x.shape.channels, x.shape.positions)
     let y = Tensor.uninitialized([samples, channels])
-    var sums = [Double](repeating: 0, count: channels)
-    sums.withUnsafeMutableBufferPointer { sums in
-      for n in 0..<samples {
-        sums.update(repeating: 0)
-        table.columnSums(
-          x.input + n * positions * channels, positions, channels, sums.baseAddress!)
-        for c in 0..<channels { y.output[n * channels + c] = Float(sums[c] / Double(positions)) }
+    let sums = Storage<Double>(count: channels)
+    for n in 0..<samples {
+      sums.fill(0..<channels, with: 0)
+      table.columnSums(x.input + n * positions * channels, positions, channels, sums.pointer)
+      for c in 0..<channels {
+        y.output[n * channels + c] = Float(sums.pointer[c] / Double(positions))
       }
     }
     return y

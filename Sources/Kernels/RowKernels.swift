@@ -38,13 +38,12 @@ extension Kernel {
     precondition(saved.count == 4 * rows && parameters % width == 0)
     let dx = overwriting ? dy : .uninitialized(x.shape)
     let scratch = Tensor.uninitialized([2 * parameters + 512])
-    var sums = [Double](repeating: 0, count: 2 * parameters)
+    let sums = Storage<Double>(count: 2 * parameters, filledWith: 0)
     let loop = kind == .layer ? table.layerGradient : table.rmsGradient
-    sums.withUnsafeMutableBufferPointer {
-      loop(
-        x.input, dy.input, rows, width, parameters / width, gain.input, saved.input, dx.output,
-        $0.baseAddress!, scratch.output)
-    }
-    return (dx, sums[..<parameters], sums[parameters...])
+    loop(
+      x.input, dy.input, rows, width, parameters / width, gain.input, saved.input, dx.output,
+      sums.pointer, scratch.output)
+    let all = sums.copy(0..<2 * parameters)
+    return (dx, all[..<parameters], all[parameters...])
   }
 }

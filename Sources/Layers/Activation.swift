@@ -15,7 +15,8 @@ public enum Activation: String, Layer, CaseIterable, Sendable {
     case .relu:
       let y = Kernel.relu(input)
       return tape.record(
-        y, inputPullback: { [gradient = x.gradient] dy, overwriting in
+        y,
+        inputPullback: { [gradient = x.gradient] dy, overwriting in
           gradient?.add(Kernel.reluGradient(output: y, dy, overwriting: overwriting))
         })
     case .gelu:

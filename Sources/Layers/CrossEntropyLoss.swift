@@ -21,8 +21,8 @@ public struct CrossEntropyLoss {
 
   /// Runs the tape backward from the loss.
   ///
-  /// - Parameter weight: 1 / (rows of the whole window over all ranks): the only weight there
-  ///   is, so that everything after it is a plain sum.
+  /// `weight` is 1 / (rows of the whole window over all ranks): the only weight there is, so that
+  /// everything after it is a plain sum.
   public func backward(weight: Float, on tape: Tape) throws {
     try tape.backward(
       from: logits,

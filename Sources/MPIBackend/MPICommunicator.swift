@@ -17,8 +17,10 @@ public final class MPICommunicator: Communicator {
   /// What went through this communicator so far.
   public var traffic: Traffic { meter.traffic }
 
-  /// Wraps a communicator. It is never freed: freeing is collective, and the order in which
-  /// Swift releases objects is not the same on all ranks.
+  /// Wraps a communicator.
+  ///
+  /// It is never freed: freeing is collective, and the order in which Swift releases objects is not
+  /// the same on all ranks.
   init(handle: cmpi_comm) throws(CommunicationError) {
     unsafe self.handle = unsafe handle
     try check(unsafe cmpi_comm_return_errors(handle), "MPI_Comm_set_errhandler")

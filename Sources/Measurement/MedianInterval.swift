@@ -8,8 +8,10 @@ public struct MedianInterval: Codable, Hashable, Sendable {
   public let high: Double
 
   /// The median of `samples`, which must not be empty, with the interval between two order
-  /// statistics that holds the true median in 95% of cases whatever the distribution (the
-  /// binomial sign interval). Below six samples no such interval exists: it spans them all.
+  /// statistics that holds the true median in 95% of cases whatever the distribution (the binomial
+  /// sign interval).
+  ///
+  /// Below six samples no such interval exists: it spans them all.
   public init(_ samples: [Double]) {
     precondition(!samples.isEmpty, "the median of nothing")
     let sorted = samples.sorted()

@@ -9,7 +9,7 @@ struct Affine {
   private let ones: Tensor
   private let zeros: Tensor
 
-  /// - Parameter isSummedByLayer: Whether the norm's own collective sums their gradients.
+  /// The two from 1 and 0; `isSummedByLayer` says whether the norm's own collective sums their gradients.
   init(
     _ name: String, channels: Int, affine: Bool, hasBias: Bool = true,
     isSummedByLayer: Bool = false

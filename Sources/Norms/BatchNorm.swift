@@ -1,6 +1,6 @@
-public import Autograd
+import Autograd
 public import Collectives
-public import Kernels
+import Kernels
 public import Tensors
 
 /// Batch normalization of each channel, over the samples of all ranks of a communicator.
@@ -52,7 +52,8 @@ public enum BatchNorm {
     let n = max(count, 1)
     let offsets = (0..<channels).map { sums[$0] / n }
     return Moments(
-      count: count, means: offsets.indices.map { Double(shift.storage[shift.offset + $0]) + offsets[$0] },
+      count: count,
+      means: offsets.indices.map { Double(shift.storage[shift.offset + $0]) + offsets[$0] },
       variances: offsets.indices.map {
         max(0, sums[channels + $0] / n - offsets[$0] * offsets[$0])
       })
@@ -94,6 +95,8 @@ public enum BatchNorm {
     public let summed: (gain: [Double], bias: [Double])
   }
 
+  /// The gradients of x, gain and bias.
+  ///
   ///     t = x − μ,  r = 1 / √(v + ε),  n rows over all ranks
   ///     dβ = Σ dy,  dγ = Σ dy · t · r                 over all ranks
   ///     dx = γ · r · (dy − dβ / n − t · r · dγ / n)

@@ -56,7 +56,8 @@ extension BatchNorm {
         y, uses: parameters,
         inputPullback: { [affine, scope, gradient = x.gradient] dy, overwriting in
           let gradients = try BatchNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, over: scope.communicator, overwriting: overwriting)
+            dy, gain: affine.gainValue, saved: saved, over: scope.communicator,
+            overwriting: overwriting)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain)

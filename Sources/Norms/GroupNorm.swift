@@ -1,5 +1,5 @@
-public import Autograd
-public import KernelLoops
+import Autograd
+import KernelLoops
 public import Kernels
 public import Tensors
 
@@ -89,6 +89,8 @@ public enum GroupNorm {
     return inverses
   }
 
+  /// The gradients of x, gain and bias.
+  ///
   ///     t = x − μ,  h = γ · dy,  r = 1 / √(v + ε)
   ///     dx = r · (h − mean h) − t · r³ · mean (h·t)     means over the group
   ///     dγ = Σ dy · t · r,  dβ = Σ dy                   over samples and positions

@@ -1,4 +1,4 @@
-public import Kernels
+import Kernels
 public import Tensors
 
 /// Instance normalization: each channel of each sample by itself.

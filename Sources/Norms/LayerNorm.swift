@@ -1,6 +1,6 @@
-public import Autograd
+import Autograd
 public import KernelLoops
-public import Kernels
+import Kernels
 public import Tensors
 
 /// Layer normalization of each row.
@@ -30,6 +30,8 @@ public enum LayerNorm {
     return (y, Saved(x: x, rows: rows))
   }
 
+  /// The gradients of x, gain and bias.
+  ///
   ///     t = x − μ,  h = γ · dy,  r = 1 / √(v + ε)
   ///     dx = r · (h − mean h) − t · r³ · mean (h·t)
   ///     dγ = Σ dy · t · r,  dβ = Σ dy     over rows

@@ -2,10 +2,8 @@ public import Autograd
 
 /// Makes the norm that `settings` describe.
 ///
-/// - Parameters:
-///   - name: Its prefix in a state dictionary.
-///   - channels: The channels of its input.
-///   - synchronized: Over which ranks a sync-batch norm takes its statistics.
+/// `name` is its prefix in a state dictionary, `channels` those of its input, and `synchronized` the
+/// ranks over which a sync-batch norm takes its statistics.
 public func makeNorm(
   _ name: String, channels: Int, _ settings: NormSettings, synchronized: StatisticsScope
 ) -> any Layer {

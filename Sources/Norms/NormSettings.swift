@@ -1,5 +1,5 @@
-public import Kernels
 import KernelLoops
+import Kernels
 
 /// The norms of the `norm.kind` setting.
 public enum NormKind: String, CaseIterable, Sendable {

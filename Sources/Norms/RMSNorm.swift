@@ -1,6 +1,6 @@
-public import Autograd
+import Autograd
 public import KernelLoops
-public import Kernels
+import Kernels
 public import Tensors
 
 /// Root-mean-square normalization of each row.
@@ -29,6 +29,8 @@ public enum RMSNorm {
     return (y, Saved(x: x, rows: rows))
   }
 
+  /// The gradients of x and gain.
+  ///
   ///     h = γ · dy,  r = 1 / √(mean x² + ε)
   ///     dx = r · h − x · r³ · mean (h·x)
   ///     dγ = Σ dy · x · r     over rows

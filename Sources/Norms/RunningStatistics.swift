@@ -22,8 +22,10 @@ public final class RunningStatistics {
     batches = Counter("\(name).num_batches_tracked")
   }
 
-  /// Takes in a batch's moments. A batch of one row has no unbiased variance, and one of none
-  /// no moments: they leave the statistics as they are.
+  /// Takes in a batch's moments.
+  ///
+  /// A batch of one row has no unbiased variance, and one of none no moments: they leave the
+  /// statistics as they are.
   public func update(_ moments: BatchNorm.Moments, momentum: Double?) {
     guard moments.count > 1 else { return }
     batches.value += 1

@@ -36,8 +36,8 @@ extension Comparison {
   ///
   /// Collective.
   ///
-  /// - Parameter onStep: Called after each step with the norm and the step, and how far the
-  ///   whole comparison is, from 0 to 1.
+  /// `onStep` is called after each step with the norm and the step, and how far the whole
+  /// comparison is, from 0 to 1.
   public init(
     _ configuration: RunConfiguration, norms: [NormKind], repeats: Int,
     data: (train: ImageDataset, test: ImageDataset), context: RankContext,

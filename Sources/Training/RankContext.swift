@@ -24,8 +24,9 @@ public final class RankContext {
   /// The number of processes.
   public var size: Int { control.size }
 
-  /// The ranks that share statistics under `group`. Collective the first time a group is asked
-  /// for; a number of ranks has to divide ``size``.
+  /// The ranks that share statistics under `group`.
+  ///
+  /// Collective the first time a group is asked for; a number of ranks has to divide ``size``.
   public func scope(of group: StatisticsGroup) throws(CommunicationError) -> StatisticsScope {
     let communicator: any Communicator
     if let known = statisticsGroups[group] {

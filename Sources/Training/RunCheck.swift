@@ -65,7 +65,8 @@ enum RunCheck {
           guard rows == 1 else { continue }
           let who =
             group == ranks && kind == .syncBatch
-            ? "the whole batch" : group == 1 ? "rank \(first)" : "ranks \(first)–\(first + group - 1)"
+            ? "the whole batch"
+            : group == 1 ? "rank \(first)" : "ranks \(first)–\(first + group - 1)"
           throw ConfigurationError(
             model.normPlace,
             "\(kind.rawValue) norm at \(site.name): \(who) would have one sample of a batch of "

@@ -1,6 +1,8 @@
 import Foundation
 
-/// The directory that a run's files are in. Only rank 0 has one.
+/// The directory that a run's files are in.
+///
+/// Only rank 0 has one.
 public final class RunDirectory {
   /// Where it is.
   public let path: String

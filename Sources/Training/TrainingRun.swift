@@ -69,7 +69,7 @@ public final class TrainingRun {
   ///
   /// Collective. All ranks throw the same ``ConfigurationError``, or none does.
   ///
-  /// - Parameter initialState: Values for the parameters and running statistics by name.
+  /// `initialState` has values for the parameters and running statistics by name.
   public init(
     _ configuration: RunConfiguration, data: (train: ImageDataset, test: ImageDataset),
     context: RankContext, initialState: StateDictionary? = nil
@@ -138,7 +138,8 @@ public final class TrainingRun {
     stepsTaken += 1
     let after = traffic
     return StepResult(
-      step: step + 1, epoch: epoch + 1, loss: loss, accuracy: accuracy, learningRate: rate, samples: window.count,
+      step: step + 1, epoch: epoch + 1, loss: loss, accuracy: accuracy, learningRate: rate,
+      samples: window.count,
       nanoseconds: Int(monotonicNanoseconds() - start),
       statistics: after.statistics - before.statistics,
       gradients: after.gradients - before.gradients, control: after.control - before.control)
@@ -180,7 +181,9 @@ public final class TrainingRun {
 
   private static let evaluationBatch = 128
 
-  /// The state to save, with rank 0's running statistics on every rank. Collective.
+  /// The state to save, with rank 0's running statistics on every rank.
+  ///
+  /// Collective.
   public func state() throws -> StateDictionary {
     try synchronizeBuffers()
     return StateDictionary(model)
@@ -191,7 +194,9 @@ public final class TrainingRun {
     try broadcastBuffers(model, over: context.control)
   }
 
-  /// Throws unless all ranks hold the same parameters, bit by bit. Collective.
+  /// Throws unless all ranks hold the same parameters, bit by bit.
+  ///
+  /// Collective.
   public func verifyReplicas() throws {
     try DataParallel.verifyReplicas(model.parameters, over: context.control)
   }

@@ -38,8 +38,11 @@ final class TrainingStep {
   /// - Parameters:
   ///   - number: The step's number for messages, from 1.
   ///   - samples: The samples of all micro-batches of all ranks.
-  ///   - microBatches: Makes this rank's part of each micro-batch.
+  ///   - accumulate: How many micro-batches the window has.
+  ///   - learningRate: The rate of the update.
+  ///   - microBatch: Makes this rank's part of a micro-batch.
   /// - Returns: the mean loss before the update and the share classified right, over all ranks.
+  /// - Throws: ``TrainingFailure`` on all ranks if the loss is not finite.
   func run(
     number: Int, samples: Int, accumulate: Int, learningRate: Double,
     _ microBatch: (Int) -> MicroBatch

@@ -1,7 +1,7 @@
 import ArgumentParser
+import Measurement
 import Norms
 import Training
-import Measurement
 
 /// `lockstep bench`.
 struct Bench: ParsableCommand {

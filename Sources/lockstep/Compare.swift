@@ -1,7 +1,7 @@
 public import ArgumentParser
+import Measurement
 public import Norms
 import Training
-import Measurement
 
 /// `lockstep compare`.
 struct Compare: ParsableCommand, RankedCommand {

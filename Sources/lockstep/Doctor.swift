@@ -1,10 +1,10 @@
 import ArgumentParser
+import Collectives
 import Foundation
+import KernelLoops
 import Kernels
 import MPIBackend
 import Training
-import KernelLoops
-import Collectives
 
 /// `lockstep doctor`.
 struct Doctor: ParsableCommand, RankedCommand {
@@ -47,7 +47,8 @@ struct Doctor: ParsableCommand, RankedCommand {
     let crowded = hosts.filter { _, ranks in Self.oversubscribes(ranks) }.keys.sorted()
     var notes: [String] = []
     if !OneDNN.isBuiltIn {
-      notes.append("built without oneDNN: matrix products and convolutions are several times slower")
+      notes.append(
+        "built without oneDNN: matrix products and convolutions are several times slower")
     } else if !OneDNN.isUsed {
       notes.append("LOCKSTEP_ONEDNN=off: matrix products and convolutions are several times slower")
     }

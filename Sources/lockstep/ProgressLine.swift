@@ -18,7 +18,7 @@ final class ProgressLine {
 
   /// Shows a step, if it is time to.
   ///
-  /// - Parameter progress: How far everything is, from 0 to 1.
+  /// `progress` says how far everything is, from 0 to 1.
   func show(_ result: StepResult, label: String, progress: Double) {
     samples += result.samples
     nanoseconds += result.nanoseconds

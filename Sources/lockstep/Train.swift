@@ -1,8 +1,8 @@
 import ArgumentParser
 import Datasets
-import Training
-import Norms
 import Logging
+import Norms
+import Training
 
 /// `lockstep train`.
 struct Train: ParsableCommand, RankedCommand {

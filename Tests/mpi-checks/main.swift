@@ -1,1 +1,131 @@
-print("x")
+import Collectives
+import Foundation
+import MPIBackend
+import Tensors
+
+// Checks of the MPI backend on real ranks. Each check is a name on the command line; a check that
+// finds something wrong says so on standard error and ends with status 1.
+
+struct Wrong: Error, CustomStringConvertible {
+  let description: String
+}
+
+func expect(_ condition: Bool, _ what: String) throws {
+  if !condition { throw Wrong(description: what) }
+}
+
+let checks: [String: (MPICommunicator) throws -> Void] = [
+  "sum": { world in
+    let n = world.size
+    var floats: [Float] = [Float(world.rank), 42]
+    try world.sum(&floats)
+    try expect(floats == [Float(n * (n - 1) / 2), Float(42 * n)], "float sums \(floats)")
+    var doubles = (0..<1001).map { Double($0 * (world.rank + 1)) }
+    try world.sum(&doubles)
+    try expect(
+      doubles == (0..<1001).map { Double($0 * n * (n + 1) / 2) }, "double sums")
+    var integers: [Int64] = [Int64(world.rank) + 1 << 40]
+    try world.sum(&integers)
+    try expect(integers == [Int64(n * (n - 1) / 2) + Int64(n) << 40], "integer sums \(integers)")
+    try expect(world.traffic.collectives == 3, "\(world.traffic.collectives) collectives counted")
+    try expect(world.traffic.bytes == 8 + 8008 + 8, "\(world.traffic.bytes) bytes counted")
+  },
+  "same-bits": { world in
+    // Numbers whose sum depends on the order of the operands.
+    var values = (0..<257).map { sin(Double($0 * 31 + world.rank * 7)) * pow(10, Double($0 % 17)) }
+    let addends = Storage(values)
+    try world.sum(&values)
+    let pending = try world.beginSum(addends)
+    let begun = try pending.wait().copy(0..<257)
+    for bits in [values, begun].map({ $0.map { Int64(bitPattern: $0.bitPattern) } }) {
+      let all = try world.allGather(bits)
+      try expect(all.allSatisfy { $0 == all[0] }, "ranks hold different bits")
+    }
+  },
+  "begin-sum": { world in
+    let n = world.size
+    // Several in flight, waited for in another order than begun, polled in between.
+    let first = try world.beginSum(Storage((0..<70_000).map { Float($0 % 100 + world.rank) }))
+    let second = try world.beginSum(Storage<Double>([Double(world.rank)]))
+    while try !second.test() {}
+    let small = try second.wait()[0]
+    try expect(small == Double(n * (n - 1) / 2), "second sum \(small)")
+    let sums = try first.wait()
+    for i in stride(from: 0, to: 70_000, by: 997) {
+      let expected = Float(n * (i % 100) + n * (n - 1) / 2)
+      try expect(sums[i] == expected, "element \(i) is \(sums[i]), expected \(expected)")
+    }
+    // Dropped without a wait: completes by itself, and its memory outlives it.
+    do { _ = try world.beginSum(Storage<Float>(count: 1 << 20, filledWith: 1)) }
+    try world.barrier()
+  },
+  "move": { world in
+    let n = world.size
+    var text = world.rank == n - 1 ? Array("from the last".utf8) : Array(repeating: 0, count: 13)
+    try world.broadcast(&text, from: n - 1)
+    try expect(String(decoding: text, as: UTF8.self) == "from the last", "broadcast")
+    let mine = Array(repeating: Double(world.rank), count: world.rank)
+    let everywhere = try world.allGather(mine)
+    let expected = (0..<n).map { Array(repeating: Double($0), count: $0) }
+    try expect(everywhere == expected, "all-gather \(everywhere)")
+    let gathered = try world.gather(mine, to: n - 1)
+    try expect(gathered == (world.rank == n - 1 ? expected : nil), "gather")
+    let texts = try world.allGather("rank \(world.rank)")
+    try expect(texts == (0..<n).map { "rank \($0)" }, "texts \(texts)")
+  },
+  "split": { world in
+    let n = world.size
+    let parity = try world.split(color: world.rank % 2, key: -world.rank)
+    var values = [Int64(world.rank)]
+    try parity.sum(&values)
+    let members = (0..<n).filter { $0 % 2 == world.rank % 2 }
+    try expect(parity.size == members.count, "group of \(parity.size)")
+    try expect(parity.rank == members.reversed().firstIndex(of: world.rank), "key order")
+    try expect(values[0] == Int64(members.reduce(0, +)), "group sum \(values)")
+    let node = try world.splitByNode()
+    try expect(node.size == n, "ranks of this node: \(node.size)")
+    let copy = try world.duplicate()
+    try copy.sum(&values)
+    try expect(copy.traffic.collectives == 1, "the duplicate counts for itself")
+    try expect(world.traffic.collectives == 0, "the original counts nothing")
+  },
+  "throws": { world in
+    // A root that does not exist: MPI returns an error, which is thrown with its message.
+    var values: [Float] = [1]
+    do {
+      try world.broadcast(&values, from: world.size + 7)
+      throw Wrong(description: "a broadcast from rank \(world.size + 7) succeeded")
+    } catch let error as CommunicationError {
+      try expect(error.call == "MPI_Bcast", "call \(error.call)")
+      try expect(error.reason.contains("MPI_ERR_ROOT"), "reason \(error.reason)")
+    }
+  },
+  "abort": { world in
+    // One rank fails; the others wait in a collective that it never joins.
+    if world.rank == world.size - 1 {
+      FileHandle.standardError.write(Data("rank \(world.rank) gives up\n".utf8))
+      MPIRuntime.abort(world, status: 3)
+    }
+    try world.barrier()
+  },
+]
+
+let names = CommandLine.arguments.dropFirst()
+let world: MPICommunicator
+do {
+  world = try MPIRuntime.start()
+} catch {
+  FileHandle.standardError.write(Data("\(error)\n".utf8))
+  exit(2)
+}
+for name in names {
+  do {
+    guard let check = checks[name] else { throw Wrong(description: "no check \"\(name)\"") }
+    try check(world)
+  } catch {
+    FileHandle.standardError.write(Data("rank \(world.rank), \(name): \(error)\n".utf8))
+    MPIRuntime.abort(world, status: 1)
+  }
+}
+if world.rank == 0 { print("ok", world.size) }
+MPIRuntime.finish()

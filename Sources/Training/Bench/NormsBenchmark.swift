@@ -34,8 +34,8 @@ public struct NormsBenchmark: Codable, Sendable {
   ///
   /// Collective.
   ///
-  /// - Parameter shapes: In PyTorch's order: `[rows, channels]` or `[N, C, H, W]`. Two axes are
-  ///   rows of channels; instance norm, which needs positions, takes 128 rows as a sample.
+  /// Shapes are in PyTorch's order: `[rows, channels]` or `[N, C, H, W]`. Two axes are rows of
+  /// channels; instance norm, which needs positions, takes 128 rows as a sample.
   public init(
     norms: [NormKind], shapes: [[Int]], rounds: Int, context: RankContext
   ) throws {

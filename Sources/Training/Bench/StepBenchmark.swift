@@ -1,6 +1,6 @@
+import Collectives
 public import Datasets
 public import Measurement
-import Collectives
 import Norms
 
 /// What `bench step` prints.

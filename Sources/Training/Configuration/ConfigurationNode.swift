@@ -77,7 +77,8 @@ struct ConfigurationNode: Sendable {
     let place = node.mark.map { "\(name):\($0.line):\($0.column)" } ?? name
     switch node {
     case .scalar(let scalar):
-      let isNull = scalar.style == .plain && ["", "~", "null", "Null", "NULL"].contains(scalar.string)
+      let isNull =
+        scalar.style == .plain && ["", "~", "null", "Null", "NULL"].contains(scalar.string)
       return ConfigurationNode(content: isNull ? .null : .scalar(scalar.string), place: place)
     case .sequence(let sequence):
       var nodes: [ConfigurationNode] = []
@@ -127,7 +128,9 @@ struct ConfigurationNode: Sendable {
     return ConfigurationNode(content: content, place: place)
   }
 
-  private mutating func set(_ path: ArraySlice<String>, to value: ConfigurationNode, _ place: String)
+  private mutating func set(
+    _ path: ArraySlice<String>, to value: ConfigurationNode, _ place: String
+  )
     throws(ConfigurationError)
   {
     guard let key = path.first else {

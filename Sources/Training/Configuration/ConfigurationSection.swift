@@ -10,13 +10,15 @@ struct ConfigurationSection {
   init(_ node: ConfigurationNode, path: String, keys: [String]) throws(ConfigurationError) {
     guard case .mapping(let list) = node.content else {
       throw ConfigurationError(
-        node.place, "\(path.isEmpty ? "the configuration" : path) is \(node.kind), expected a mapping")
+        node.place,
+        "\(path.isEmpty ? "the configuration" : path) is \(node.kind), expected a mapping")
     }
     var entries: [String: ConfigurationNode.Entry] = [:]
     for entry in list {
       guard keys.contains(entry.key) else {
         throw ConfigurationError(
-          entry.place, "unknown key \"\(Self.join(path, entry.key))\"" + suggestion(entry.key, keys))
+          entry.place, "unknown key \"\(Self.join(path, entry.key))\"" + suggestion(entry.key, keys)
+        )
       }
       entries[entry.key] = entry
     }
@@ -42,7 +44,8 @@ struct ConfigurationSection {
 
   private func wrong(_ key: String, _ expected: String) -> ConfigurationError {
     let found = entries[key]?.value.kind ?? "missing"
-    return ConfigurationError(place(key), "\(Self.join(path, key)) is \(found), expected \(expected)")
+    return ConfigurationError(
+      place(key), "\(Self.join(path, key)) is \(found), expected \(expected)")
   }
 
   private func scalar(_ key: String) -> String? {
@@ -103,7 +106,9 @@ struct ConfigurationSection {
     throws(ConfigurationError) -> String
   {
     if !has(key), let value { return value }
-    guard let text = scalar(key) else { throw wrong(key, "one of \(names.joined(separator: ", "))") }
+    guard let text = scalar(key) else {
+      throw wrong(key, "one of \(names.joined(separator: ", "))")
+    }
     guard names.contains(text) else {
       throw ConfigurationError(
         place(key), "unknown \(Self.join(path, key)) \"\(text)\"" + suggestion(text, names))

@@ -86,8 +86,10 @@ public struct ModelConfiguration: Hashable, Sendable {
 }
 
 extension NormSettings {
-  /// Decodes the `norm` section. Every norm's settings may be given whatever the kind, so that a
-  /// run is moved to another norm by its kind alone.
+  /// Decodes the `norm` section.
+  ///
+  /// Every norm's settings may be given whatever the kind, so that a run is moved to another norm
+  /// by its kind alone.
   init(_ node: ConfigurationNode, path: String) throws(ConfigurationError) {
     let section = try ConfigurationSection(
       node, path: path,

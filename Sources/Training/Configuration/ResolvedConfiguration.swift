@@ -1,10 +1,10 @@
+import DataParallel
 import Datasets
+import Layers
 import Norms
 import Optimizers
 import Tensors
 import Yams
-import Layers
-import DataParallel
 
 extension RunConfiguration {
   /// The configuration as YAML with every default spelt out: decoding it gives the same run.

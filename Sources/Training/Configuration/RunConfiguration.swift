@@ -92,7 +92,8 @@ public struct RunConfiguration: Sendable {
     let section = try ConfigurationSection(root, path: "", keys: Self.keys)
     self.name = try section.text("name", default: "run")
     guard
-      !self.name.isEmpty, self.name.allSatisfy({ $0.isLetter || $0.isNumber || "-_.".contains($0) }),
+      !self.name.isEmpty,
+      self.name.allSatisfy({ $0.isLetter || $0.isNumber || "-_.".contains($0) }),
       !self.name.hasPrefix(".")
     else {
       throw ConfigurationError(

@@ -1,10 +1,10 @@
+import Autograd
 import Collectives
 import Foundation
 import KernelLoops
 import Kernels
 import Norms
 import Tensors
-import Autograd
 
 /// One layer's inputs with the outputs and gradients that another framework gives for them.
 struct ParityCase: Decodable, Sendable {
@@ -127,7 +127,8 @@ struct ParityCase: Decodable, Sendable {
     }
     guard counts.allSatisfy({ $0 >= 0 }), try counts.reduce(0, +) == tensor("x", file).shape[0]
     else {
-      throw StateError(description: "\(file.path): case \(name): counts do not add up to x's samples")
+      throw StateError(
+        description: "\(file.path): case \(name): counts do not add up to x's samples")
     }
     return counts.map(Int.init)
   }

@@ -1,0 +1,181 @@
+import Foundation
+import Spawning
+import Testing
+
+/// The command line on real ranks.
+@Suite(.serialized, .enabled(if: hasMPIRun, "mpirun is not installed"))
+struct CommandTests {
+  private static let cases = ["layer", "rms", "group", "instance", "batch", "sync-batch"].map {
+    "\(sharedFolder)/parity/\($0).safetensors"
+  }
+  private static let trajectories = ["sync", "group"].map {
+    "\(sharedFolder)/parity/trajectory_resnet_\($0).safetensors"
+  }
+  private static let hasParity = exists("\(sharedFolder)/parity")
+
+  private func object(_ text: String) throws -> [String: Any] {
+    try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+  }
+
+  @Test(
+    .enabled(if: hasParity, "no parity files beside the package"), arguments: [1, 2, 3, 4],
+    ["on", "off"])
+  func everyParityCaseOfAnotherFrameworkPasses(ranks: Int, oneDNN: String) throws {
+    let finished = try mpirun(
+      ranks, "lockstep", ["parity", "--json"] + Self.cases,
+      environment: ["LOCKSTEP_ONEDNN": oneDNN])
+    #expect(finished.status == 0, "\(finished.errors)")
+    let report = try object(finished.output)
+    #expect(report["ranks"] as? Int == ranks)
+    #expect(report["failed"] as? Int == 0)
+    #expect((report["cases"] as? [Any])?.count == 49)
+  }
+
+  @Test(
+    .enabled(if: hasParity, "no parity files beside the package"), arguments: [1, 2, 3],
+    ["on", "off"])
+  func everyTrajectoryOfAnotherFrameworkIsFollowed(ranks: Int, oneDNN: String) throws {
+    let finished = try mpirun(
+      ranks, "lockstep", ["parity", "--json"] + Self.trajectories,
+      environment: ["LOCKSTEP_ONEDNN": oneDNN])
+    #expect(finished.status == 0, "\(finished.errors)\(finished.output)")
+    #expect(try object(finished.output)["failed"] as? Int == 0)
+  }
+
+  @Test(
+    .enabled(if: hasParity, "no parity files beside the package"),
+    arguments: ["reference", "baseline", "x86-64-v3"])
+  func everyInstructionSetPassesTheParityCases(name: String) throws {
+    let finished = try mpirun(
+      2, "lockstep", ["parity", "--json"] + Self.cases,
+      environment: ["LOCKSTEP_INSTRUCTION_SET": name])
+    // A processor without it says which ones it has.
+    if finished.errors.contains("this processor has") { return }
+    #expect(finished.status == 0, "\(finished.errors)")
+  }
+
+  @Test func aRunWritesItsDirectoryAndRefusesToWriteItTwice() throws {
+    try withTemporaryFolder { folder in
+      let command = [
+        "train", "Configs/digits-resnet.yaml", "--set", "epochs=1", "--run-dir", folder + "/run",
+      ]
+      let finished = try mpirun(2, "lockstep", command + ["--json"])
+      #expect(finished.status == 0, "\(finished.errors)")
+      let summary = try object(finished.output)
+      #expect(summary["ranks"] as? Int == 2)
+      let rows = try String(contentsOfFile: folder + "/run/metrics.jsonl", encoding: .utf8)
+        .split(separator: "\n")
+      #expect(rows.count == 12 + 1)
+      #expect(try object(String(rows[12]))["split"] as? String == "test")
+      for file in ["config.yaml", "summary.json", "checkpoints/step-12.safetensors"] {
+        #expect(exists(folder + "/run/" + file), "\(file)")
+      }
+      let again = try mpirun(2, "lockstep", command)
+      #expect(again.status == 2)
+      #expect(again.errors.contains("the run directory exists"))
+      let from = try mpirun(
+        1, "lockstep",
+        [
+          "train", "Configs/digits-resnet.yaml", "--set", "epochs=1", "--set",
+          "model.norm.kind=batch", "--run-dir", folder + "/next", "--init-from",
+          folder + "/run/checkpoints/step-12.safetensors",
+        ])
+      #expect(from.status == 0, "\(from.errors)")
+    }
+  }
+
+  @Test func aComparisonCountsStatisticsOfSynchronizedNormsAlone() throws {
+    let finished = try mpirun(
+      2, "lockstep",
+      [
+        "compare", "Configs/digits-resnet.yaml", "--norms", "batch,sync-batch,rms", "--set",
+        "epochs=1", "--json",
+      ])
+    #expect(finished.status == 0, "\(finished.errors)")
+    let results = try #require(try object(finished.output)["results"] as? [[String: Any]])
+    let counts = results.map {
+      ($0["statistics"] as? [String: Any])?["collectives_per_step"] as? Double
+    }
+    #expect(counts == [0, 18, 0])
+  }
+
+  @Test func aBenchedStepPrintsItsContract() throws {
+    let finished = try mpirun(
+      2, "lockstep",
+      [
+        "bench", "step", "Configs/bench/resnet20.yaml", "--norm", "sync-batch", "--steps", "2",
+        "--set", "batchPerRank=2", "--json",
+      ])
+    #expect(finished.status == 0, "\(finished.errors)")
+    let result = try object(finished.output)
+    let keys: Set = [
+      "work", "norm", "ranks", "step_ms", "per_s", "peak_rss_mb", "collectives_per_step",
+      "bytes_per_step",
+    ]
+    #expect(keys.isSubset(of: Set(result.keys)))
+    #expect(result["work"] as? String == "resnet20")
+    let collectives = try #require(result["collectives_per_step"] as? [String: Any])
+    #expect(collectives["statistics"] as? Int == 2 * 21)
+  }
+
+  @Test func aLossThatIsNotFiniteEndsWithStatus3AndNamesTheStep() throws {
+    try withTemporaryFolder { folder in
+      let finished = try mpirun(
+        2, "lockstep",
+        [
+          "train", "Configs/digits-resnet.yaml", "--set", "optimizer.learningRate=1e30",
+          "--run-dir", folder + "/run",
+        ])
+      #expect(finished.status == 3, "\(finished.errors)")
+      #expect(finished.errors.contains("Error: step "))
+      #expect(!exists(folder + "/run/summary.json"))
+    }
+  }
+
+  /// One message from rank 0, status 2 on every rank, nothing written.
+  @Test(arguments: [
+    (["train", "nowhere.yaml"], "nowhere.yaml: no such configuration file"),
+    (["train", "Configs"], "Configs: cannot be read"),
+    (["train", "Configs/digits-resnet.yaml", "--set", "bacth=3"], "did you mean \"batch\"?"),
+    (
+      ["train", "Configs/digits-resnet.yaml", "--set", "batch=5000"], "larger than the training set"
+    ),
+    (["train", "Configs/digits-resnet.yaml", "--init-from", "nowhere"], "nowhere: no such file"),
+    (
+      ["train", "Configs/digits-resnet.yaml", "--set", "data={kind: mnist, path: /nowhere}"],
+      "/nowhere/train-images-idx3-ubyte: no such file"
+    ),
+    (["train"], "Missing expected argument '<configuration>'"),
+    (["trian", "x"], "trian"),
+    (["compare", "Configs/digits-resnet.yaml", "--norms", "batch,layr"], "batch,layr"),
+    (["bench", "step", "Configs/bench/resnet20.yaml", "--steps", "0"], "--steps is 0"),
+    (["bench", "step", "Configs/bench/resnet20.yaml", "--stpes", "3"], "--stpes"),
+    (["parity", "Configs/digits-resnet.yaml"], "not a safetensors file"),
+  ])
+  func badInputIsNamedOnce(arguments: [String], expected: String) throws {
+    try withTemporaryFolder { folder in
+      let isRun = arguments.first == "train" && arguments.count > 1
+      let finished = try mpirun(
+        2, "lockstep", arguments + (isRun ? ["--run-dir", folder + "/run"] : []))
+      #expect(finished.status == 2, "\(finished.errors)")
+      #expect(finished.output.isEmpty)
+      let message = finished.errors.components(separatedBy: expected)
+      #expect(message.count == 2, "\(finished.errors)")
+      #expect(!exists(folder + "/run"))
+    }
+  }
+
+  @Test func theDoctorNamesWhatThereIs() throws {
+    let finished = try mpirun(3, "lockstep", ["doctor", "--json"])
+    #expect(finished.status == 0, "\(finished.errors)")
+    let report = try object(finished.output)
+    #expect((report["mpi"] as? String)?.isEmpty == false)
+    #expect((report["ranks"] as? [Any])?.count == 3)
+  }
+
+  @Test func helpIsNoError() throws {
+    let finished = try spawn([executable("lockstep"), "--help"])
+    #expect(finished.status == 0)
+    #expect(finished.output.contains("SUBCOMMANDS"))
+  }
+}

@@ -1,0 +1,64 @@
+import Foundation
+import Spawning
+import Testing
+
+/// The rules of the house that the compiler does not hold.
+@Suite struct HouseTests {
+  /// Every Swift file below Sources, with its module.
+  private static var files: [(module: String, path: String, text: String)] {
+    get throws {
+      let sources = packageRoot + "/Sources"
+      return try FileManager.default.subpathsOfDirectory(atPath: sources)
+        .filter { $0.hasSuffix(".swift") }
+        .map {
+          let module = String($0.prefix { $0 != "/" })
+          return (module, $0, try String(contentsOfFile: "\(sources)/\($0)", encoding: .utf8))
+        }
+    }
+  }
+
+  private static func imports(_ module: String, in text: String) -> Bool {
+    text.split(separator: "\n").contains {
+      let words = $0.split(separator: " ")
+      return words.contains("import") && words.last == Substring(module)
+        && ["import", "public", "internal", "private", "package", "fileprivate"].contains(words[0])
+    }
+  }
+
+  @Test func onlyTheMPIBackendImportsMPI() throws {
+    let importers = Set(try Self.files.filter { Self.imports("CMPI", in: $0.text) }.map(\.module))
+    #expect(importers == ["MPIBackend"])
+  }
+
+  @Test func onlyTheCommandLineChoosesTheMPIBackend() throws {
+    let importers = Set(
+      try Self.files.filter { Self.imports("MPIBackend", in: $0.text) }.map(\.module))
+    #expect(importers == ["lockstep"])
+  }
+
+  @Test func amongTheNormsOnlyThoseWithBatchStatisticsCommunicate() throws {
+    let importers = try Self.files.filter {
+      $0.module == "Norms" && Self.imports("Collectives", in: $0.text)
+    }
+    #expect(
+      Set(importers.map(\.path)) == ["Norms/BatchNorm.swift", "Norms/BatchNormLayer.swift"])
+  }
+
+  @Test func rawPointersLiveInThreePlaces() throws {
+    for file in try Self.files where file.text.contains("Unsafe") {
+      let mayHold =
+        file.path == "Tensors/Storage.swift" || file.module.hasPrefix("Kernel")
+        || file.module == "MPIBackend"
+      // zlib's stream is filled by address, in the one file that reads files.
+      #expect(mayHold || file.path == "Datasets/FileContents.swift", "\(file.path)")
+    }
+  }
+
+  @Test func theInstructionSetsShareOneSource() throws {
+    for module in ["KernelsV3", "KernelsV4"] {
+      let target = try FileManager.default.destinationOfSymbolicLink(
+        atPath: "\(packageRoot)/Sources/\(module)/VectorKernels.swift")
+      #expect(target == "../KernelsBaseline/VectorKernels.swift")
+    }
+  }
+}

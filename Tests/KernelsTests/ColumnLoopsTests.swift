@@ -1,0 +1,88 @@
+import KernelLoops
+import Testing
+
+/// The loops over columns, of every instruction set, against the plain ones.
+@Suite struct ColumnLoopsTests {
+  /// One size's inputs: x far from 0, and what normalizes its columns.
+  private struct Case {
+    let rows: Int
+    let channels: Int
+    let x: [Float]
+    let dy: [Float]
+    let center: [Float]
+    let offset: [Float]
+    let scale: [Float]
+    let bias: [Float]
+    var name: String { "[\(rows), \(channels)]" }
+
+    init(_ rows: Int, _ channels: Int) {
+      (self.rows, self.channels) = (rows, channels)
+      x = random(rows * channels, mean: 1e4, seed: 1)
+      dy = random(rows * channels, seed: 2)
+      center = random(channels, mean: 1e4, seed: 3)
+      offset = random(channels, seed: 4).map { $0 * 1e-4 }
+      scale = random(channels, seed: 5)
+      bias = random(channels, seed: 6)
+    }
+
+    static var all: [Case] {
+      awkwardChannels.flatMap { channels in awkwardRows.map { Case($0, channels) } }
+    }
+  }
+
+  @Test(arguments: vectorTables)
+  func momentsOfColumnsFarFromZeroKeepAllDigits(table: KernelTable) {
+    for c in Case.all {
+      var (a, b) = (sums(2 * c.channels), sums(2 * c.channels))
+      table.columnMoments(c.x, c.rows, c.channels, c.center, &a)
+      reference.columnMoments(c.x, c.rows, c.channels, c.center, &b)
+      expectClose(a, b, tolerance: 1e-12, c.name)
+    }
+  }
+
+  @Test(arguments: vectorTables)
+  func columnSumsKeepAllDigits(table: KernelTable) {
+    for c in Case.all {
+      var (a, b) = (sums(c.channels), sums(c.channels))
+      table.columnSums(c.x, c.rows, c.channels, &a)
+      reference.columnSums(c.x, c.rows, c.channels, &b)
+      expectClose(a, b, tolerance: 1e-13, c.name)
+    }
+  }
+
+  @Test(arguments: vectorTables)
+  func columnsAreNormalized(table: KernelTable) {
+    for c in Case.all {
+      var (a, b) = (room(c.x.count), room(c.x.count))
+      table.columnNormalize(c.x, c.rows, c.channels, c.center, c.offset, c.scale, c.bias, &a)
+      reference.columnNormalize(c.x, c.rows, c.channels, c.center, c.offset, c.scale, c.bias, &b)
+      expectClose(a, b, tolerance: 1e-6, c.name)
+    }
+  }
+
+  @Test(arguments: vectorTables)
+  func gradientSumsKeepAllDigits(table: KernelTable) {
+    for c in Case.all {
+      var (a, b) = (sums(2 * c.channels), sums(2 * c.channels))
+      table.columnGradientSums(c.x, c.dy, c.rows, c.channels, c.center, c.offset, &a)
+      reference.columnGradientSums(c.x, c.dy, c.rows, c.channels, c.center, c.offset, &b)
+      expectClose(a, b, tolerance: 1e-12, c.name)
+    }
+  }
+
+  @Test(arguments: vectorTables)
+  func gradientsOfColumnsMatchEvenOverTheirInput(table: KernelTable) {
+    for c in Case.all {
+      // dx may be written over dy.
+      var (a, b) = (c.dy + room(0), room(c.x.count))
+      a.withUnsafeMutableBufferPointer { dx in
+        guard let dx = dx.baseAddress else { return }
+        table.columnGradient(
+          c.x, dx, c.rows, c.channels, c.center, c.offset, c.scale, c.bias, c.scale, dx)
+      }
+      reference.columnGradient(
+        c.x, c.dy, c.rows, c.channels, c.center, c.offset, c.scale, c.bias, c.scale, &b)
+      expectClose(a, b, tolerance: 2e-6, c.name)
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import Foundation
+import KernelLoops
+import Testing
+
+/// The loops over elements, of every instruction set.
+@Suite struct ElementwiseLoopsTests {
+  @Test(arguments: vectorTables)
+  func addScaleAndReluGiveTheSameBitsAsThePlainLoops(table: KernelTable) {
+    for count in awkwardCounts {
+      let (a, b) = (random(count, seed: 1), random(count, seed: 2))
+      func both(_ body: (KernelTable, inout [Float]) -> Void, _ what: String) {
+        var (found, expected) = (room(count), room(count))
+        body(table, &found)
+        body(reference, &expected)
+        #expect(found == expected, "\(what) of \(count)")
+      }
+      both({ $0.add(a, b, count, &$1) }, "add")
+      both({ $0.scale(a, 0.3, count, &$1) }, "scale")
+      both({ $0.relu(a, count, &$1) }, "relu")
+      both({ $0.reluGradient(a, b, count, &$1) }, "relu's gradient")
+    }
+  }
+
+  @Test(arguments: [reference] + vectorTables)
+  func reluPassesNotANumberOn(table: KernelTable) {
+    for count in [16, 17] {
+      var y = room(count)
+      table.relu([Float](repeating: .nan, count: count), count, &y)
+      #expect(y[..<count].allSatisfy { $0.isNaN }, "a NaN must reach the loss")
+    }
+  }
+
+  @Test(arguments: vectorTables)
+  func sumsOfSquaresKeepAllDigits(table: KernelTable) {
+    for count in awkwardCounts {
+      let a = random(count, mean: 1e4, seed: 1)
+      expectClose(
+        [table.sumOfSquares(a, count)], [reference.sumOfSquares(a, count)], tolerance: 1e-13,
+        "\(count) elements")
+    }
+  }
+
+  /// x·Φ(x) and Φ(x) + x·φ(x) by the C library's erfc, from where Φ is 0 to where it is 1.
+  @Test(arguments: [reference] + vectorTables)
+  func geluIsTheExactForm(table: KernelTable) {
+    let x = (-1203...1203).map { Float($0) / 100 } + [-90, 90, -1e4, 1e4, 0]
+    let dy = random(x.count, seed: 1)
+    let root = 2.0.squareRoot()
+    var (y, dx) = (room(x.count), room(x.count))
+    table.gelu(x, x.count, &y)
+    table.geluGradient(x, dy, x.count, &dx)
+    for (i, v) in x.map(Double.init).enumerated() {
+      let distribution = erfc(-v / root) / 2
+      let density = exp(-v * v / 2) / (2 * Double.pi).squareRoot()
+      let (value, slope) = (v * distribution, Double(dy[i]) * (distribution + v * density))
+      #expect(abs(Double(y[i]) - value) < 1e-6 * max(1, abs(value)), "gelu(\(v)) is \(y[i])")
+      #expect(
+        abs(Double(dx[i]) - slope) < 2e-6 * max(1, abs(slope)), "its slope at \(v) is \(dx[i])")
+    }
+    #expect(y.suffix(16) == room(0)[...] && dx.suffix(16) == room(0)[...], "overrun")
+  }
+
+  @Test(arguments: vectorTables)
+  func optimizerStepsMatchThePlainLoops(table: KernelTable) {
+    let sgd = SGDStep(rate: 0.1, momentum: 0.9, decay: 0.01, nesterov: true, first: false)
+    let adam = AdamWStep(
+      rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-6, decay: 0.1, correction1: 0.3,
+      correction2: 0.2)
+    for count in awkwardCounts {
+      let g = random(count, seed: 1)
+      func step(_ table: KernelTable) -> [Float] {
+        var (p, v) = (random(count, seed: 2) + room(0), random(count, seed: 3) + room(0))
+        table.sgd(&p, g, &v, count, sgd)
+        var (q, m) = (random(count, seed: 4) + room(0), random(count, seed: 5) + room(0))
+        var s = random(count, seed: 6).map { $0 * $0 } + room(0)
+        table.adamW(&q, g, &m, &s, count, adam)
+        return p + v + q + m + s
+      }
+      expectClose(step(table), step(reference), tolerance: 1e-5, "\(count) parameters")
+    }
+  }
+}

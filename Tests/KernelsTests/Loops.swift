@@ -1,0 +1,51 @@
+public import KernelLoops
+import Kernels
+import Tensors
+public import Testing
+
+extension KernelTable: CustomTestStringConvertible {
+  /// Tests name a table by its instruction set.
+  public var testDescription: String { name }
+}
+
+/// The tables that are held to the references: all that this processor can run.
+let vectorTables = Array(Kernel.available.dropFirst())
+/// The plain loops.
+let reference = KernelTable()
+
+/// Sizes on both sides of a vector, of four vectors, and of what is taken at a time.
+let awkwardChannels = [1, 3, 15, 16, 17, 32, 48, 64, 65, 130]
+/// Numbers of rows on both sides of the blocks that loops take.
+let awkwardRows = [0, 1, 2, 15, 16, 33, 70, 300]
+/// Counts for loops over elements.
+let awkwardCounts = [0, 1, 15, 16, 17, 31, 32, 33, 100, 1000]
+
+/// Normally distributed floats around `mean`.
+func random(_ count: Int, mean: Float = 0, seed: UInt64) -> [Float] {
+  var stream = RandomStream(seed: seed, site: .synthetic)
+  return (0..<count).map { _ in mean + stream.normal() }
+}
+
+/// Room for `count` results, and for 16 more that no loop may write to.
+func room(_ count: Int) -> [Float] { [Float](repeating: 12_345, count: count + 16) }
+
+/// Room for `count` sums, which loops add to, and for 16 more that no loop may write to.
+func sums(_ count: Int) -> [Double] { [Double](repeating: 0.5, count: count + 16) }
+
+/// Expects that `a` and `b` differ by at most `tolerance`, relatively above 1.
+func expectClose(
+  _ a: some Sequence<some BinaryFloatingPoint>, _ b: some Sequence<some BinaryFloatingPoint>,
+  tolerance: Double, _ what: @autoclosure () -> String,
+  sourceLocation: SourceLocation = #_sourceLocation
+) {
+  let (a, b) = (a.map { Double($0) }, b.map { Double($0) })
+  guard a.count == b.count else {
+    Issue.record("\(what()): \(a.count) and \(b.count)", sourceLocation: sourceLocation)
+    return
+  }
+  for (i, (x, y)) in zip(a, b).enumerated()
+  where !(abs(x - y) <= tolerance * max(1, abs(y))) && !(x.isNaN && y.isNaN) {
+    Issue.record("\(what()): element \(i) is \(x), not \(y)", sourceLocation: sourceLocation)
+    return
+  }
+}

@@ -1,0 +1,119 @@
+import KernelLoops
+import Testing
+
+/// The loops over rows, of every instruction set, against the plain ones.
+@Suite struct RowLoopsTests {
+  /// Every rule that a row norm can follow.
+  private static let rules = [
+    RowRule(epsilon: 1e-3), RowRule(epsilon: 1e-3, outside: true),
+    RowRule(epsilon: 1e-3, unbiased: true), RowRule(epsilon: 1e-3, outside: true, unbiased: true),
+  ]
+
+  /// What one size's forward and backward pass write, with the room behind it.
+  private struct Results {
+    var y: [Float]
+    var saved: [Float]
+    var dx: [Float]
+    var sums: [Double]
+  }
+
+  private func run(
+    _ table: KernelTable, centred: Bool, rows: Int, width: Int, period: Int, rule: RowRule,
+    mean: Float = 0, from forward: Results? = nil
+  ) -> Results {
+    let x = random(rows * width, mean: mean, seed: 1)
+    let dy = random(rows * width, seed: 2)
+    let gain = random(period * width, mean: 1, seed: 3)
+    let bias = random(period * width, seed: 4)
+    var results = Results(
+      y: room(x.count), saved: room(4 * rows), dx: dy + room(0), sums: sums(2 * period * width))
+    var scratch = room(2 * period * width + 512)
+    let normalize = centred ? table.layerNormalize : table.rmsNormalize
+    let gradient = centred ? table.layerGradient : table.rmsGradient
+    normalize(x, rows, width, period, gain, bias, rule, &results.y, &results.saved, &scratch)
+    results.dx.withUnsafeMutableBufferPointer { dx in
+      guard let dx = dx.baseAddress else { return }
+      gradient(
+        x, dx, rows, width, period, gain, (forward ?? results).saved, dx, &results.sums, &scratch)
+    }
+    #expect(scratch.suffix(16) == room(0)[...], "the scratch was overrun")
+    return results
+  }
+
+  @Test(arguments: vectorTables, [true, false])
+  func everyRuleMatchesThePlainLoop(table: KernelTable, centred: Bool) {
+    for width in awkwardChannels {
+      for rows in awkwardRows {
+        for rule in Self.rules where width > 2 || !rule.outside {
+          let b = run(
+            reference, centred: centred, rows: rows, width: width, period: 1, rule: rule)
+          let a = run(
+            table, centred: centred, rows: rows, width: width, period: 1, rule: rule, from: b)
+          let name = "[\(rows), \(width)] \(rule)"
+          expectClose(a.y, b.y, tolerance: 1e-5, "y of \(name)")
+          expectClose(a.dx, b.dx, tolerance: 3e-5, "dx of \(name)")
+          expectClose(a.sums, b.sums, tolerance: 2e-5, "parameters' gradients of \(name)")
+        }
+      }
+    }
+  }
+
+  @Test(arguments: vectorTables, [2, 3])
+  func rowsTakeTheirPartOfThePeriod(table: KernelTable, period: Int) {
+    for width in awkwardChannels where width > 1 {
+      for rows in awkwardRows {
+        for centred in [true, false] {
+          let rule = RowRule(epsilon: 1e-3)
+          let b = run(
+            reference, centred: centred, rows: rows, width: width, period: period, rule: rule)
+          let a = run(
+            table, centred: centred, rows: rows, width: width, period: period, rule: rule, from: b)
+          let name = "[\(rows), \(width)], period \(period), centred \(centred)"
+          expectClose(a.y, b.y, tolerance: 1e-5, "y of \(name)")
+          expectClose(a.dx, b.dx, tolerance: 3e-5, "dx of \(name)")
+          expectClose(a.sums, b.sums, tolerance: 2e-5, "parameters' gradients of \(name)")
+        }
+      }
+    }
+  }
+
+  /// K + d and r are those of float64 arithmetic where the rows' mean is 10⁴ standard deviations.
+  @Test(arguments: [reference] + vectorTables)
+  func rowsFarFromZeroHaveTheirFloat64Moments(table: KernelTable) {
+    for width in awkwardChannels where width >= 15 {
+      let (rows, rule) = (33, RowRule(epsilon: 1e-3))
+      let x = random(rows * width, mean: 1e4, seed: 1).map(Double.init)
+      let result = run(
+        table, centred: true, rows: rows, width: width, period: 1, rule: rule, mean: 1e4)
+      for row in 0..<rows {
+        let values = x[row * width..<(row + 1) * width]
+        let mean = values.reduce(0, +) / Double(width)
+        let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        let r = 1 / (squares / Double(width) + 1e-3).squareRoot()
+        let found = Double(result.saved[row]) + Double(result.saved[rows + row])
+        #expect(abs(found - mean) < 1e-5, "row \(row) of \(width): mean \(found), not \(mean)")
+        let scale = Double(result.saved[2 * rows + row])
+        #expect(abs(scale - r) < 1e-5 * r, "row \(row) of \(width): r \(scale), not \(r)")
+      }
+    }
+  }
+
+  /// Outside the root, a row of zeros has a scale of 1/ε and no slope.
+  @Test(arguments: [reference] + vectorTables, [16, 17, 100])
+  func aRowOfZerosStaysFinite(table: KernelTable, width: Int) {
+    let zeros = [Float](repeating: 0, count: 16 * width)
+    let ones = [Float](repeating: 1, count: 16 * width)
+    for rule in Self.rules {
+      for (normalize, gradient) in [
+        (table.layerNormalize, table.layerGradient), (table.rmsNormalize, table.rmsGradient),
+      ] {
+        var (y, saved, dx) = (room(zeros.count), room(64), room(zeros.count))
+        var (sums, scratch) = (sums(2 * width), room(2 * width + 512))
+        normalize(zeros, 16, width, 1, ones, zeros, rule, &y, &saved, &scratch)
+        gradient(zeros, ones, 16, width, 1, ones, saved, &dx, &sums, &scratch)
+        #expect(y[..<zeros.count].allSatisfy { $0 == 0 }, "\(rule)")
+        #expect(dx.allSatisfy { $0.isFinite } && sums.allSatisfy { $0.isFinite }, "\(rule)")
+      }
+    }
+  }
+}

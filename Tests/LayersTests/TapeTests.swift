@@ -1,0 +1,172 @@
+import Autograd
+import Layers
+import Tensors
+import Testing
+
+@Suite struct TapeTests {
+  private static func linear(_ name: String, _ inputs: Int = 4, _ outputs: Int = 4) -> Linear {
+    var initial = stream()
+    return Linear(name, inputs: inputs, outputs: outputs, using: &initial)
+  }
+
+  @Test func aSharedParameterIsReadyOnceAfterItsLastUse() throws {
+    let (shared, last) = (Self.linear("shared"), Self.linear("last"))
+    let tape = Tape(.training)
+    var ready: [String] = []
+    var gradients: [String: [Float]] = [:]
+    tape.onGradientReady = {
+      ready.append($0.name)
+      gradients[$0.name] = $0.gradient.elements
+    }
+    let x = tape.input(random([2, 4]))
+    let y = try last(shared(shared(x, on: tape), on: tape), on: tape)
+    try tape.backward(from: y.gradient, seed: random([2, 4], seed: 2))
+    #expect(ready == ["last.weight", "last.bias", "shared.weight", "shared.bias"])
+    for parameter in shared.parameters + last.parameters {
+      #expect(
+        gradients[parameter.name] == parameter.gradient.elements,
+        "\(parameter.name) changed after it was ready")
+    }
+  }
+
+  @Test func aSharedParametersGradientIsTheSumOfItsUses() throws {
+    let shared = Self.linear("shared")
+    try expectGradients(
+      of: { x, tape in
+        try shared(Activation.gelu(shared(x, on: tape), on: tape), on: tape)
+      }, at: random([2, 4]), parameters: shared.parameters)
+  }
+
+  /// The contract of `overwriting`, as an entry sees it.
+  @Test func dyIsOverwrittenOnlyWhereNobodyElseHoldsIt() throws {
+    /// What the pullback of an entry is told when dy reaches it through `path`.
+    func isTold(seed: Tensor, through path: (Tape, Variable) -> Variable) throws -> [Bool] {
+      var told: [Bool] = []
+      let tape = Tape(.training)
+      let x = tape.record(
+        random([2, 3]), inputPullback: { _, overwriting in told.append(overwriting) })
+      try tape.backward(from: path(tape, x).gradient, seed: seed)
+      return told
+    }
+    let seed = random([2, 3], seed: 2)
+    let held = try withExtendedLifetime(seed) { try isTold(seed: seed) { $1 } }
+    #expect(held == [false], "the seed is held outside the tape")
+    #expect(try isTold(seed: seed.copy()) { $1 } == [true], "nobody holds it")
+    let relu = try isTold(seed: seed) { Activation.relu($1, on: $0) }
+    #expect(relu == [true], "a layer's dx is its input's alone")
+    let view = try withExtendedLifetime(seed) {
+      try isTold(seed: seed) { Flatten()($1, on: $0) }
+    }
+    #expect(view == [false], "a view of a tensor that is held is held")
+    let other = Probe()
+    let branch = try isTold(seed: seed.copy()) { tape, x in
+      let before = other.input(random([2, 3]), on: tape)
+      return tape.add(x, before)
+    }
+    #expect(branch == [true], "the branch that comes first has let go of it")
+  }
+
+  @Test func aBranchThatStillWaitsKeepsItsDy() throws {
+    let tape = Tape(.training)
+    var told: [String: Bool] = [:]
+    var kept: [Float] = []
+    let a = tape.record(
+      random([2, 3]),
+      inputPullback: { dy, overwriting in
+        told["a"] = overwriting
+        kept = dy.elements
+      })
+    let b = tape.record(
+      random([2, 3]),
+      inputPullback: { dy, overwriting in
+        told["b"] = overwriting
+        if overwriting { dy.fill(with: -1) }
+      })
+    let seed = random([2, 3], seed: 2)
+    try tape.backward(from: tape.add(a, b).gradient, seed: seed.copy())
+    #expect(told == ["b": false, "a": true], "b runs first, while a waits for the same memory")
+    #expect(kept == seed.elements)
+  }
+
+  @Test func dyIsNotOverwrittenWhereTheWeightsStillNeedIt() throws {
+    let tape = Tape(.training)
+    var told: [Bool] = []
+    var seen: [Float] = []
+    let y = tape.record(
+      random([2, 3]), inputPullback: { _, overwriting in told.append(overwriting) },
+      weightPullback: { seen = $0.elements })
+    let seed = random([2, 3], seed: 2)
+    try tape.backward(from: y.gradient, seed: seed.copy())
+    #expect(told == [false] && seen == seed.elements)
+  }
+
+  @Test func aUseThatNoGradientReachesStillMakesItsParameterReady() throws {
+    let (used, unused) = (Self.linear("used"), Self.linear("unused"))
+    let tape = Tape(.training)
+    var ready: [String] = []
+    tape.onGradientReady = { ready.append($0.name) }
+    let x = tape.input(random([2, 4]))
+    let y = try used(x, on: tape)
+    _ = try unused(y, on: tape)
+    try tape.backward(from: y.gradient, seed: random([2, 4]))
+    #expect(ready == ["unused.weight", "unused.bias", "used.weight", "used.bias"])
+    #expect(unused.parameters.allSatisfy { !$0.hasGradient })
+    for parameter in unused.parameters {
+      parameter.completeGradient()
+      #expect(parameter.gradient.elements.allSatisfy { $0 == 0 })
+    }
+  }
+
+  @Test func gradientsAddUpUntilTheyAreCleared() throws {
+    let layer = Self.linear("fc")
+    let x = random([2, 4])
+    func backward() throws {
+      let tape = Tape(.training)
+      let y = try layer(tape.input(x), on: tape)
+      try tape.backward(from: y.gradient, seed: random([2, 4], seed: 2))
+    }
+    let parameter = layer.parameters[0]
+    try backward()
+    let once = parameter.gradient.elements
+    try backward()
+    for (twice, single) in zip(parameter.gradient.elements, once) {
+      #expect(abs(twice - 2 * single) < 1e-5)
+    }
+    parameter.clearGradient()
+    try backward()
+    #expect(parameter.gradient.elements == once, "the next contribution overwrites")
+  }
+
+  @Test func evaluationRecordsNothing() throws {
+    let layer = Self.linear("fc")
+    let tape = Tape(.evaluation)
+    let y = try layer(tape.input(random([2, 4]), wantsGradient: true), on: tape)
+    #expect(y.gradient == nil)
+    try tape.backward(from: y.gradient, seed: random([2, 4]))
+    #expect(layer.parameters.allSatisfy { !$0.hasGradient })
+  }
+
+  /// A rank with an empty share runs the same tape.
+  @Test func aBatchOfNoRowsRunsForwardAndBackward() throws {
+    var initial = stream()
+    let convolution = Convolution2D(
+      "conv", inputs: 3, outputs: 4, kernel: 3, stride: 2, padding: 1, using: &initial)
+    let linear = Self.linear("fc", 4, 5)
+    let (tape, probe) = (Tape(.training), Probe())
+    var ready = 0
+    tape.onGradientReady = { _ in ready += 1 }
+    let x = probe.input(Tensor([], shape: [0, 8, 8, 3]), on: tape)
+    var y = Activation.gelu(try convolution(x, on: tape), on: tape)
+    y = tape.add(y, Activation.relu(y, on: tape))
+    y = Flatten()(GlobalAveragePool()(y, on: tape), on: tape)
+    let logits = try linear(y, on: tape)
+    #expect(logits.value.shape == [0, 5])
+    let loss = CrossEntropyLoss(logits, labels: Storage([]))
+    #expect(loss.sum == 0 && loss.correct == 0)
+    try loss.backward(weight: 1, on: tape)
+    #expect(probe.gradient?.shape == [0, 8, 8, 3] && ready == 3)
+    for parameter in convolution.parameters + linear.parameters {
+      #expect(parameter.gradient.elements.allSatisfy { $0 == 0 }, "\(parameter.name)")
+    }
+  }
+}

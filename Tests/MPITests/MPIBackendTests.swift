@@ -1,0 +1,53 @@
+import MPIBackend
+import Spawning
+import Testing
+
+/// The backend on real ranks: each check of Tests/mpi-checks in worlds of 1 to 4.
+@Suite(.serialized, .enabled(if: hasMPIRun, "mpirun is not installed"))
+struct MPIBackendTests {
+  @Test(
+    arguments: [1, 2, 3, 4], ["sum", "same-bits", "begin-sum", "move", "split", "throws"])
+  func checkHolds(ranks: Int, check: String) throws {
+    let finished = try mpirun(ranks, "mpi-checks", [check])
+    #expect(finished.status == 0, "\(finished.errors)")
+    #expect(finished.output == "ok \(ranks)\n")
+  }
+
+  @Test(arguments: [2, 3, 4])
+  func oneRankThatAbortsEndsAllWithItsStatusAndItsReason(ranks: Int) throws {
+    let finished = try mpirun(ranks, "mpi-checks", ["abort"], seconds: 30)
+    #expect(finished.status == 3, "\(finished.errors)")
+    #expect(finished.errors.contains("rank \(ranks - 1) gives up"))
+  }
+
+  @Test(arguments: ["PMI_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"])
+  func aProcessStartedByAnotherLauncherSaysSo(variable: String) throws {
+    let finished = try spawn([executable("mpi-checks"), "sum"], environment: [variable: "4"])
+    #expect(finished.status == 2)
+    #expect(finished.errors.contains("started 4 processes (\(variable)=4)"))
+    #expect(finished.errors.contains("mpirun"))
+  }
+}
+
+@Suite struct LaunchEnvironmentTests {
+  @Test func theInnermostLauncherDecides() throws {
+    let environment = LaunchEnvironment([
+      "OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0", "SLURM_NTASKS": "8",
+    ])
+    try environment.check(worldSize: 1, library: "an MPI")
+    #expect(environment.rankHint == 0)
+  }
+
+  @Test func aWorldOfTheLaunchersSizeIsRight() throws {
+    let environment = LaunchEnvironment(["PMI_SIZE": "4", "PMI_RANK": "3"])
+    try environment.check(worldSize: 4, library: "an MPI")
+    #expect(environment.rankHint == 3)
+    #expect(throws: LaunchError.self) { try environment.check(worldSize: 1, library: "an MPI") }
+  }
+
+  @Test func aProcessStartedAloneIsRight() throws {
+    let environment = LaunchEnvironment([:])
+    try environment.check(worldSize: 1, library: "an MPI")
+    #expect(environment.launcherName == nil)
+  }
+}

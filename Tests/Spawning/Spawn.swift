@@ -1,0 +1,78 @@
+import Foundation
+
+/// What a finished process left.
+public struct Finished: Sendable {
+  /// Its exit status, or nil if it did not end in time and was killed.
+  public let status: Int32?
+  /// What it wrote to standard output.
+  public let output: String
+  /// What it wrote to standard error.
+  public let errors: String
+}
+
+/// This package's root folder.
+public let packageRoot = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+  .deletingLastPathComponent().deletingLastPathComponent().path
+
+/// The folder beside the package with test data, which need not be there.
+public let sharedFolder = packageRoot + "/../shared"
+
+/// Whether there is a file or folder at `path`.
+public func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+
+/// The path of one of this package's executables, built beside the tests.
+public func executable(_ name: String) -> String {
+  URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path + "/" + name
+}
+
+/// A folder of its own for a test, removed afterwards.
+public func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
+  let path = NSTemporaryDirectory() + "lockstep-" + UUID().uuidString
+  try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  defer { try? FileManager.default.removeItem(atPath: path) }
+  return try body(path)
+}
+
+/// Runs a command and waits at most `seconds` for its end.
+public func spawn(
+  _ command: [String], environment: [String: String] = [:], seconds: Double = 60
+) throws -> Finished {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+  process.arguments = command
+  process.currentDirectoryURL = URL(fileURLWithPath: packageRoot)
+  process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+  process.standardInput = FileHandle.nullDevice
+  return try withTemporaryFolder { folder in
+    // Files, not pipes: a full pipe would stop a process that nobody reads from.
+    let (output, errors) = (folder + "/output", folder + "/errors")
+    for path in [output, errors] { try Data().write(to: URL(fileURLWithPath: path)) }
+    process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: output))
+    process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errors))
+    try process.run()
+    let deadline = Date().addingTimeInterval(seconds)
+    while process.isRunning, Date() < deadline { Thread.sleep(forTimeInterval: 0.01) }
+    let ended = !process.isRunning
+    if !ended { process.terminate() }
+    process.waitUntilExit()
+    return Finished(
+      status: ended ? process.terminationStatus : nil,
+      output: try String(contentsOfFile: output, encoding: .utf8),
+      errors: try String(contentsOfFile: errors, encoding: .utf8))
+  }
+}
+
+/// Whether mpirun is installed.
+public let hasMPIRun = exists("/usr/bin/mpirun")
+
+/// Runs one of this package's executables on `ranks` ranks, more than there are cores if need be.
+public func mpirun(
+  _ ranks: Int, _ name: String, _ arguments: [String], environment: [String: String] = [:],
+  seconds: Double = 120
+) throws -> Finished {
+  try spawn(
+    [
+      "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "--mca",
+      "mpi_yield_when_idle", "1", "-n", "\(ranks)", executable(name),
+    ] + arguments, environment: environment, seconds: seconds)
+}

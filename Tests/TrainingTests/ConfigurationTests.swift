@@ -1,0 +1,130 @@
+import Collectives
+import Norms
+import Testing
+import Training
+
+/// A wrong configuration is named with its place and what was expected.
+@Suite struct ConfigurationTests {
+  private static let good = """
+    name: test
+    model:
+      kind: resnet
+      blocks: [1]
+      widths: [8]
+      norm: {kind: layer}
+    data: {kind: digits}
+    batch: 32
+    epochs: 1
+    optimizer: {kind: sgd, learningRate: 0.1}
+    """
+
+  private func message(_ yaml: String, set: [String] = []) -> String {
+    do {
+      _ = try RunConfiguration(yaml: yaml, name: "run.yaml", set: set)
+      return "nothing was wrong"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func aMisspeltKeyIsNamedWithLineColumnAndTheNearestName() {
+    let text = Self.good.replacing("batch: 32", with: "bacth: 32")
+    #expect(message(text) == "run.yaml:8:1: unknown key \"bacth\"; did you mean \"batch\"?")
+    let deep = Self.good.replacing("learningRate", with: "learningrat")
+    #expect(message(deep).hasPrefix("run.yaml:10:24: unknown key \"optimizer.learningrat\""))
+    #expect(message(deep).contains("\"learningRate\""))
+  }
+
+  @Test(arguments: [
+    ("batch: 32", "batch: many", "run.yaml:8:8: batch is \"many\", expected a whole number"),
+    ("batch: 32", "batch: -3", "run.yaml:8:8: batch is \"-3\""),
+    ("batch: 32", "seed: 1", "neither batch"),
+    ("batch: 32", "batch: 32\nbatchPerRank: 4", "run.yaml:9:15: both batch and batchPerRank"),
+    ("epochs: 1", "seed: 2", "neither epochs nor steps"),
+    (
+      "kind: layer", "kind: layr",
+      "run.yaml:6:16: unknown model.norm.kind \"layr\"; did you mean \"layer\"?"
+    ),
+    ("[8]", "8", "model.widths is \"8\", expected a list of whole numbers"),
+    ("[8]", "[8, 16]", "model.blocks has 1 stages and model.widths 2"),
+    ("{kind: digits}", "digits", "data is \"digits\", expected a mapping"),
+    ("{kind: layer}", "{kind: layer, epsilon: small}", "model.norm.epsilon is \"small\""),
+    ("sgd", "adam", "unknown optimizer.kind \"adam\"; did you mean \"adamw\"?"),
+    ("name: test", "name: ../up", "name is \"../up\""),
+    ("epochs: 1", "epochs: 1\nschedule: {final: 0.1}", "schedule.final means nothing"),
+    ("batch: 32", "batch: [", "run.yaml: line"),
+  ])
+  func aWrongValueIsNamed(old: String, new: String, expected: String) {
+    let found = message(Self.good.replacing(old, with: new))
+    #expect(found.contains(expected), "\(found)")
+  }
+
+  @Test func anAssignmentIsNamedAsItWasGiven() {
+    #expect(
+      message(Self.good, set: ["model.norm.kindd=rms"])
+        == "--set model.norm.kindd=rms: unknown key \"model.norm.kindd\"; did you mean \"kind\"?")
+    #expect(message(Self.good, set: ["batch"]).contains("expected key.path=value"))
+    #expect(message(Self.good, set: ["batch.x=1"]).contains("there is no key \"x\""))
+  }
+
+  @Test func anAssignmentReplacesAValueOrAddsOne() throws {
+    let run = try RunConfiguration(
+      yaml: Self.good, name: "run.yaml", set: ["model.norm.kind=group", "clipNorm=2.5", "seed=9"])
+    #expect(run.model.norm.kind == .group && run.clipNorm == 2.5 && run.seed == 9)
+  }
+
+  /// What only data and ranks can tell: found before the first step, the same on all ranks.
+  @Test(arguments: [
+    (["batch=5000"], 1, "batch 5000 is larger than the training set of 1438 samples"),
+    (["model.norm={kind: group, groups: 3}"], 1, "groups 3 does not divide the 8 channels of bn1"),
+    (
+      ["model.norm={kind: sync-batch, statisticsGroup: 3}"], 4,
+      "statisticsGroup 3 does not divide the 4 ranks"
+    ),
+    (
+      ["model={kind: mlp, hidden: [4], norm: {kind: batch}}", "batch=3"], 2,
+      "rank 1 would have one sample of a batch of 1"
+    ),
+    (
+      ["model={kind: mlp, hidden: [4], norm: {kind: batch}}", "batch=479"], 1,
+      "rank 0 would have one sample of a batch of 1"
+    ),
+    (
+      ["model={kind: mlp, hidden: [4], norm: {kind: sync-batch}}", "batch=479"], 3,
+      "the whole batch would have one sample"
+    ),
+    (["model={kind: mlp, hidden: [4], norm: {kind: instance}}"], 1, "one position a sample"),
+    (["accumulate=64"], 1, "accumulate 64 is more than the batch of 32"),
+  ])
+  func aRunThatCannotWorkIsRefusedBeforeItsFirstStep(
+    set: [String], ranks: Int, expected: String
+  ) throws {
+    let run = try RunConfiguration(yaml: Self.good, name: "run.yaml", set: set)
+    let data = try run.data.load(seed: 1)
+    let messages = try withThreadRanks(ranks) { world -> String in
+      do {
+        _ = try TrainingRun(run, data: data, context: RankContext(world))
+        return "nothing was wrong"
+      } catch let error as ConfigurationError {
+        return "\(error)"
+      }
+    }
+    #expect(messages.allSatisfy { $0 == messages[0] && $0.contains(expected) }, "\(messages[0])")
+  }
+
+  @Test func aLossThatIsNotFiniteEndsAllRanksInTheSameStep() throws {
+    let run = try RunConfiguration(
+      yaml: Self.good, name: "run.yaml", set: ["optimizer.learningRate=1e30"])
+    let data = try run.data.load(seed: 1)
+    let messages = try withThreadRanks(3) { world -> String in
+      let replica = try TrainingRun(run, data: data, context: RankContext(world))
+      do {
+        while replica.stepsTaken < replica.totalSteps { _ = try replica.step() }
+        return "it went on"
+      } catch let error as TrainingFailure {
+        return "\(error)"
+      }
+    }
+    #expect(messages.allSatisfy { $0 == messages[0] && $0.hasPrefix("step ") }, "\(messages)")
+  }
+}

@@ -1,0 +1,107 @@
+import Collectives
+import DataParallel
+import Norms
+import Tensors
+import Testing
+import Training
+
+/// P ranks compute what one rank computes on the whole batch.
+@Suite struct RankCountTests {
+  static let invariant: [NormKind] = [.syncBatch, .layer, .rms, .group, .instance, .none]
+
+  @Test(arguments: invariant)
+  func lossesOfASmoothNetworkDoNotDependOnTheNumberOfRanks(norm: NormKind) throws {
+    let run = try smallRun(norm)
+    let alone = try trained(run, ranks: 1)[0].losses
+    #expect(alone.count == 50)
+    for ranks in 2...4 {
+      let losses = try trained(run, ranks: ranks)[0].losses
+      #expect(difference(losses, alone) < 1e-4, "\(ranks) ranks")
+    }
+  }
+
+  @Test func perRankBatchStatisticsDoDependOnTheNumberOfRanks() throws {
+    let run = try smallRun(.batch)
+    let alone = try trained(run, ranks: 1)[0].losses
+    for ranks in 2...4 {
+      #expect(difference(try trained(run, ranks: ranks)[0].losses, alone) > 1e-3, "\(ranks) ranks")
+    }
+  }
+
+  /// A ReLU network is not smooth: rounding parts two runs, so each step starts from the same
+  /// parameters.
+  @Test(arguments: invariant, [2, 3, 4])
+  func aStepOfAReLUNetworkDoesNotDependOnTheNumberOfRanks(norm: NormKind, ranks: Int) throws {
+    var state: StateDictionary?
+    for seed in 1...6 {
+      let run = try smallRun(norm, activation: "relu", extra: ["seed=\(seed)"])
+      let data = try run.data.load(seed: 3)
+      let begin = state
+      @Sendable func step(_ world: any Communicator) throws -> (Double, StateDictionary) {
+        let replica = try TrainingRun(
+          run, data: data, context: RankContext(world), initialState: begin)
+        return (try replica.step().loss, try replica.state())
+      }
+      let (loss, after) = try withThreadRanks(1) { try step($0) }[0]
+      for (otherLoss, other) in try withThreadRanks(ranks, { try step($0) }) {
+        #expect(abs(otherLoss - loss) <= 1e-5 * max(1, abs(loss)))
+        for (name, value) in after.tensors {
+          guard case .float32(let a) = value, case .float32(let b)? = other.tensors[name] else {
+            continue
+          }
+          let worst = zip(a.elements, b.elements).map { abs($0 - $1) / max(1, abs($0)) }.max() ?? 0
+          #expect(worst <= 1e-5, "\(name) after seed \(seed): \(worst)")
+        }
+      }
+      state = after
+    }
+  }
+
+  @Test(arguments: [NormKind.batch, .syncBatch, .layer, .group])
+  func allRanksHoldTheSameBitsAfterEveryStepAndTwoRunsAreTheSame(norm: NormKind) throws {
+    let run = try smallRun(norm, activation: "relu", steps: 20)
+    let first = try trained(run, ranks: 3)
+    for rank in 1..<3 {
+      #expect(first[rank].digests == first[0].digests, "rank \(rank)")
+      #expect(first[rank].losses == first[0].losses, "rank \(rank)")
+    }
+    #expect(Set(first[0].digests).count == 20)
+    #expect(try trained(run, ranks: 3)[0].digests == first[0].digests)
+  }
+
+  @Test func accumulationChangesNothingButRoundingAndSendsGradientsOnce() throws {
+    let whole = try trained(try smallRun(.layer), ranks: 2)[0]
+    let parts = try trained(try smallRun(.layer, extra: ["accumulate=3"]), ranks: 2)[0]
+    #expect(difference(parts.losses, whole.losses) < 1e-4)
+    let collectives = zip(parts.steps, whole.steps).map {
+      ($0.gradients.collectives, $1.gradients.collectives)
+    }
+    #expect(collectives.allSatisfy { $0 == $1 && $0 > 0 })
+  }
+
+  @Test func statisticsTravelInEveryMicroBatch() throws {
+    let run = try smallRun(.syncBatch, steps: 4, extra: ["accumulate=3"])
+    let sites = 6
+    #expect(
+      try trained(run, ranks: 2)[0].steps.allSatisfy {
+        $0.statistics.collectives == 3 * 2 * sites
+      })
+  }
+
+  @Test func overlapChangesNoBit() throws {
+    let small = ["parallel.firstBucketMegabytes=0.001", "parallel.bucketMegabytes=0.005"]
+    let with = try trained(try smallRun(.syncBatch, steps: 12, extra: small), ranks: 3)[0]
+    let without = try trained(
+      try smallRun(.syncBatch, steps: 12, extra: small + ["parallel.overlap=false"]), ranks: 3)[0]
+    #expect(with.digests == without.digests)
+    #expect(with.steps[0].gradients.collectives > 2)
+  }
+
+  @Test func augmentationFollowsTheSampleNotTheRank() throws {
+    let augment = ["data.augment={crop: 2, flip: true}"]
+    let alone = try trained(try smallRun(.layer, extra: augment), ranks: 1)[0].losses
+    let three = try trained(try smallRun(.layer, extra: augment), ranks: 3)[0].losses
+    #expect(difference(three, alone) < 1e-4)
+    #expect(difference(alone, try trained(try smallRun(.layer), ranks: 1)[0].losses) > 1e-3)
+  }
+}
