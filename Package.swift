@@ -105,7 +105,8 @@ targets += [
   .executableTarget(
     name: "lockstep",
     dependencies: [
-      "Training", "MPIBackend", "Collectives", "Measurement", "Kernels", "Tensors", "Norms",
+      "Training", "MPIBackend", "Collectives", "Measurement", "Kernels", "KernelLoops", "Tensors",
+      "Norms",
       "Models", "Layers", "Autograd", "Datasets", "DataParallel", "Optimizers",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),

@@ -26,7 +26,8 @@ extension ImageDataset {
     }
     if let wrong = labels.bytes.firstIndex(where: { $0 > 9 }) {
       throw DatasetError(
-        labelsPath, "label \(wrong) is \(labels.bytes[wrong]), expected 0 to 9")
+        labelsPath,
+        "label \(wrong - labels.bytes.startIndex) is \(labels.bytes[wrong]), expected 0 to 9")
     }
     return ImageDataset(
       shape: [images.extents[1], images.extents[2], 1], classes: 10,

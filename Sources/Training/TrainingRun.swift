@@ -67,7 +67,7 @@ public final class TrainingRun {
   /// Builds the model, checks it against the data and the ranks, and gives every rank the
   /// parameters of rank 0.
   ///
-  /// Collective. All ranks throw the same ``ConfigurationError``, or none does.
+  /// Collective. All ranks throw the same error, ``ConfigurationError`` or `AgreedError`, or none does.
   ///
   /// `initialState` has values for the parameters and running statistics by name.
   public init(
@@ -94,10 +94,14 @@ public final class TrainingRun {
     model = configuration.model.make(
       ModelContext(
         input: train.shape, classes: train.classes, seed: configuration.seed, synchronized: scope))
-    try RunCheck.norms(
-      configuration.model, model.normSites, ranks: context.size,
-      ranksPerGroup: scope.communicator.size, batchSizes: sampler.batchSizes,
-      accumulate: configuration.accumulate)
+    // Nodes may have different numbers of ranks, so that only some find the group too small.
+    let (sites, sizes) = (model.normSites, sampler.batchSizes)
+    try agreeing(over: context.control) {
+      try RunCheck.norms(
+        configuration.model, sites, ranks: context.size,
+        ranksPerGroup: scope.communicator.size, batchSizes: sizes,
+        accumulate: configuration.accumulate)
+    }
     try initialState?.load(into: model)
     try broadcastState(model, over: context.control)
     schedule = configuration.schedule(totalSteps: totalSteps)

@@ -67,8 +67,9 @@ struct BenchNorms: ParsableCommand, RankedCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The norms, separated by commas: \(NormKind.names).", valueName: "a,b,…"))
-  var norms = NormList(NormKind.allCases.filter { $0 != .none })
+      "The norms, separated by commas: \(NormKind.names) (default: all but none).",
+      valueName: "a,b,…"), transform: NormList.init)
+  var norms: NormList = NormList(NormKind.allCases.filter { $0 != .none })
 
   @Option(
     parsing: .upToNextOption,

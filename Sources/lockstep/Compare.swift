@@ -13,7 +13,8 @@ struct Compare: ParsableCommand, RankedCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The norms to compare, separated by commas: \(NormKind.names).", valueName: "a,b,…"))
+      "The norms to compare, separated by commas: \(NormKind.names).", valueName: "a,b,…"),
+    transform: NormList.init)
   var norms: NormList
 
   @Option(help: "Train this often, with seeds that count up.")
@@ -65,19 +66,25 @@ struct Compare: ParsableCommand, RankedCommand {
 }
 
 /// Norm kinds in a list with commas.
-struct NormList: ExpressibleByArgument {
+struct NormList {
   let kinds: [NormKind]
 
   init(_ kinds: [NormKind]) { self.kinds = kinds }
 
-  init?(argument: String) {
-    let names = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    let kinds = names.compactMap { NormKind(rawValue: $0) }
-    guard kinds.count == names.count, Set(kinds).count == kinds.count else { return nil }
-    self.kinds = kinds
+  /// Decodes the list; an unknown name, or one that stands twice, is an error.
+  init(_ text: String) throws {
+    let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    kinds = try names.map { name in
+      guard let kind = NormKind(rawValue: name) else {
+        throw ValidationError(
+          "unknown norm \"\(name)\"" + suggestion(name, NormKind.allCases.map(\.rawValue)))
+      }
+      return kind
+    }
+    guard Set(kinds).count == kinds.count else {
+      throw ValidationError("a norm stands twice in \"\(text)\"")
+    }
   }
-
-  var defaultValueDescription: String { kinds.map(\.rawValue).joined(separator: ",") }
 }
 
 extension NormKind: ExpressibleByArgument {

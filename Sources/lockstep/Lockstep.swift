@@ -1,6 +1,7 @@
 import ArgumentParser
 import Collectives
 import Foundation
+import KernelLoops
 import Kernels
 import MPIBackend
 import Training
@@ -24,6 +25,7 @@ struct Lockstep: ParsableCommand {
   /// Parses, runs, and turns every error into one message and the exit status of its kind.
   static func main() {
     do {
+      try checkSubcommand(CommandLine.arguments.dropFirst().first)
       var command = try parseAsRoot()
       if let ranked = command as? any RankedCommand {
         try run(ranked)
@@ -38,6 +40,13 @@ struct Lockstep: ParsableCommand {
       Foundation.exit(ExitStatus.badInput)
     }
     Foundation.exit(ExitStatus.done)
+  }
+
+  /// Names the subcommand nearest to a misspelt one.
+  private static func checkSubcommand(_ word: String?) throws {
+    let names = configuration.subcommands.map { $0._commandName } + ["help"]
+    guard let word, !word.hasPrefix("-"), !names.contains(word) else { return }
+    throw ValidationError("unknown subcommand \"\(word)\"" + suggestion(word, names))
   }
 
   /// Starts MPI, runs the command on every rank, and ends all ranks alike.

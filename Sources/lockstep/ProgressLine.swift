@@ -2,7 +2,7 @@ import Collectives
 import Foundation
 import Training
 
-/// The one line that says how far training is: rewritten on a terminal, a line every ten seconds
+/// The one line that says how far training is: rewritten on a terminal, a line every two seconds
 /// elsewhere.
 final class ProgressLine {
   private let isOn: Bool
@@ -24,7 +24,7 @@ final class ProgressLine {
     nanoseconds += result.nanoseconds
     blocked += result.blockedMilliseconds * 1e6
     let now = monotonicNanoseconds()
-    let pause: UInt64 = isTerminal ? 100_000_000 : 10_000_000_000
+    let pause: UInt64 = isTerminal ? 100_000_000 : 2_000_000_000
     guard isOn, now - lastShown > pause || lastShown == 0 || progress >= 1 else { return }
     lastShown = now
     let elapsed = Double(now - start) / 1e9

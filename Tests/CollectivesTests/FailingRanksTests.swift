@@ -51,17 +51,21 @@ import Testing
   }
 
   @Test func anErrorReachesCollectivesOfAPart() throws {
-    let box = SharedCount()
+    let (hasPart, wasTold) = (SharedCount(), SharedCount())
     #expect(throws: Gone.self) {
       _ = try withThreadRanks(3) { ranks in
         let part = try ranks.split(color: ranks.rank == 0 ? 0 : 1, key: 0)
-        if ranks.rank == 2 { throw Gone() }
+        if ranks.rank == 2 {
+          while hasPart.value == 0 {}
+          throw Gone()
+        }
         guard ranks.rank == 1 else { return }
+        hasPart.increment()
         // Rank 2, the other one of this part, never comes.
         let error = try communicationError { try part.barrier() }
-        if error?.reason.contains("rank 2 threw") == true { box.increment() }
+        if error?.reason.contains("rank 2 threw") == true { wasTold.increment() }
       }
     }
-    #expect(box.value == 1, "the rank that waits in the part is told who threw")
+    #expect(wasTold.value == 1, "the rank that waits in the part is told who threw")
   }
 }

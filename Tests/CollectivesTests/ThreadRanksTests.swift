@@ -12,7 +12,9 @@ import Testing
       return values
     }
     let expected = (0..<50).map { i in
-      (1..<size).reduce(1 / Float(i + 1)) { $0 + 1 / Float($1 * 50 + i + 1) }
+      var sum: Float = 0
+      for rank in 0..<size { sum += 1 / Float(rank * 50 + i + 1) }
+      return sum
     }
     for (rank, values) in results.enumerated() {
       #expect(values == expected, "rank \(rank) of \(size)")

@@ -146,8 +146,10 @@ struct CommandTests {
       "/nowhere/train-images-idx3-ubyte: no such file"
     ),
     (["train"], "Missing expected argument '<configuration>'"),
-    (["trian", "x"], "trian"),
-    (["compare", "Configs/digits-resnet.yaml", "--norms", "batch,layr"], "batch,layr"),
+    (["trian", "x"], "did you mean \"train\"?"),
+    (
+      ["compare", "Configs/digits-resnet.yaml", "--norms", "batch,layr"], "did you mean \"layer\"?"
+    ),
     (["bench", "step", "Configs/bench/resnet20.yaml", "--steps", "0"], "--steps is 0"),
     (["bench", "step", "Configs/bench/resnet20.yaml", "--stpes", "3"], "--stpes"),
     (["parity", "Configs/digits-resnet.yaml"], "not a safetensors file"),

@@ -59,7 +59,8 @@ import Testing
 
   @Test func anotherSetIsNormalizedAsItsReference() throws {
     let reference = try read()
-    try folder.write(Self.header([1, 2, 3]) + [0, 10, 20, 30, 40, 50], to: "t10k-images-idx3-ubyte")
+    try folder.write(
+      Self.header([1, 2, 3]) + [0, 10, 20, 30, 40, 50], to: "t10k-images-idx3-ubyte")
     try folder.write(Self.header([1]) + [1], to: "t10k-labels-idx1-ubyte")
     let test = try ImageDataset.mnist(in: folder.path, files: "t10k", normalizedAs: reference)
     #expect(test.batch([0]).images.elements == reference.batch([0]).images.elements)
@@ -91,7 +92,8 @@ import Testing
       "of extents beyond the file", imagesFile, header([.max, 2, 3]) + [0],
       ["17 bytes", "4294967295"]),
     Damage("without images", imagesFile, header([3, 0, 3]), ["no image", "[3, 0, 3]"]),
-    Damage("of a label too large", labelsFile, header([3]) + [7, 10, 9], ["label 1 is 10", "0 to 9"]),
+    Damage(
+      "of a label too large", labelsFile, header([3]) + [7, 10, 9], ["label 1 is 10", "0 to 9"]),
     Damage("of fewer labels", labelsFile, header([2]) + [7, 0], ["2 labels", "3 images"]),
   ]
 

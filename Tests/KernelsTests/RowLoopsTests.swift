@@ -11,10 +11,10 @@ import Testing
 
   /// What one size's forward and backward pass write, with the room behind it.
   private struct Results {
-    var y: [Float]
-    var saved: [Float]
-    var dx: [Float]
-    var sums: [Double]
+    let y: [Float]
+    let saved: [Float]
+    let dx: [Float]
+    let sums: [Double]
   }
 
   private func run(
@@ -25,19 +25,19 @@ import Testing
     let dy = random(rows * width, seed: 2)
     let gain = random(period * width, mean: 1, seed: 3)
     let bias = random(period * width, seed: 4)
-    var results = Results(
-      y: room(x.count), saved: room(4 * rows), dx: dy + room(0), sums: sums(2 * period * width))
-    var scratch = room(2 * period * width + 512)
+    var (y, saved, dx) = (room(x.count), room(4 * rows), dy + room(0))
+    var (sums, scratch) = (sums(2 * period * width), room(2 * period * width + 512))
     let normalize = centred ? table.layerNormalize : table.rmsNormalize
     let gradient = centred ? table.layerGradient : table.rmsGradient
-    normalize(x, rows, width, period, gain, bias, rule, &results.y, &results.saved, &scratch)
-    results.dx.withUnsafeMutableBufferPointer { dx in
-      guard let dx = dx.baseAddress else { return }
+    normalize(x, rows, width, period, gain, bias, rule, &y, &saved, &scratch)
+    // dx may be written over dy.
+    dx.withUnsafeMutableBufferPointer {
+      guard let dx = $0.baseAddress else { return }
       gradient(
-        x, dx, rows, width, period, gain, (forward ?? results).saved, dx, &results.sums, &scratch)
+        x, dx, rows, width, period, gain, forward?.saved ?? saved, dx, &sums, &scratch)
     }
     #expect(scratch.suffix(16) == room(0)[...], "the scratch was overrun")
-    return results
+    return Results(y: y, saved: saved, dx: dx, sums: sums)
   }
 
   @Test(arguments: vectorTables, [true, false])

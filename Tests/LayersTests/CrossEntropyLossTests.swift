@@ -34,8 +34,10 @@ import Testing
   @Test func aLabelBelowZeroLeavesItsRowOut() throws {
     let logits = random([3, 4])
     let all = loss(logits, [1, -1, 2])
-    let kept = loss(Tensor(logits.samples(0..<1).elements + logits.samples(2..<3).elements,
-      shape: [2, 4]), [1, 2])
+    let kept = loss(
+      Tensor(
+        logits.samples(0..<1).elements + logits.samples(2..<3).elements,
+        shape: [2, 4]), [1, 2])
     #expect(abs(all.sum - kept.sum) < 1e-9 && all.correct == kept.correct)
     let dx = try gradient(logits, [1, -1, 2], weight: 1)
     #expect(dx[4..<8].allSatisfy { $0 == 0 }, "nothing flows back through the row")

@@ -40,26 +40,28 @@ import Testing
   /// The contract of `overwriting`, as an entry sees it.
   @Test func dyIsOverwrittenOnlyWhereNobodyElseHoldsIt() throws {
     /// What the pullback of an entry is told when dy reaches it through `path`.
-    func isTold(seed: Tensor, through path: (Tape, Variable) -> Variable) throws -> [Bool] {
+    func isTold(
+      seed: () -> Tensor, through path: (Tape, Variable) -> Variable
+    ) throws -> [Bool] {
       var told: [Bool] = []
       let tape = Tape(.training)
       let x = tape.record(
         random([2, 3]), inputPullback: { _, overwriting in told.append(overwriting) })
-      try tape.backward(from: path(tape, x).gradient, seed: seed)
+      try tape.backward(from: path(tape, x).gradient, seed: seed())
       return told
     }
     let seed = random([2, 3], seed: 2)
-    let held = try withExtendedLifetime(seed) { try isTold(seed: seed) { $1 } }
-    #expect(held == [false], "the seed is held outside the tape")
-    #expect(try isTold(seed: seed.copy()) { $1 } == [true], "nobody holds it")
-    let relu = try isTold(seed: seed) { Activation.relu($1, on: $0) }
-    #expect(relu == [true], "a layer's dx is its input's alone")
-    let view = try withExtendedLifetime(seed) {
-      try isTold(seed: seed) { Flatten()($1, on: $0) }
+    let (held, view) = try withExtendedLifetime(seed) {
+      (try isTold(seed: { seed }) { $1 }, try isTold(seed: { seed }) { Flatten()($1, on: $0) })
     }
+    #expect(held == [false], "the seed is held outside the tape")
     #expect(view == [false], "a view of a tensor that is held is held")
+    let alone = try isTold(seed: seed.copy) { $1 }
+    #expect(alone == [true], "nobody holds it")
+    let relu = try isTold(seed: { seed }) { Activation.relu($1, on: $0) }
+    #expect(relu == [true], "a layer's dx is its input's alone")
     let other = Probe()
-    let branch = try isTold(seed: seed.copy()) { tape, x in
+    let branch = try isTold(seed: seed.copy) { tape, x in
       let before = other.input(random([2, 3]), on: tape)
       return tape.add(x, before)
     }

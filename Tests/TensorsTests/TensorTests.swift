@@ -25,16 +25,21 @@ import Testing
     #expect(x.channelsLast().elements == x.elements && x.channelsFirst().shape == x.shape)
   }
 
+  /// Neither tensor is used again: the optimizer may hold on to what is.
+  @Test func aTensorAloneIsUniquelyReferenced() {
+    var fresh = Self.counting([2, 3])
+    let freshIsUnique = fresh.isUniquelyReferenced()
+    #expect(freshIsUnique, "nobody else holds a fresh tensor")
+    var copy = Self.counting([2, 3]).copy()
+    let copyIsUnique = copy.isUniquelyReferenced()
+    #expect(copyIsUnique, "a copy has memory of its own")
+  }
+
   @Test func anotherViewOfTheMemoryEndsItsUniqueness() {
     var x = Self.counting([2, 3])
-    let alone = x.isUniquelyReferenced()
-    #expect(alone, "nobody else holds a fresh tensor")
     let view = x.reshaped([6])
-    let viewed = withExtendedLifetime(view) { x.isUniquelyReferenced() }
-    #expect(!viewed, "a view shares the memory")
-    var copy = x.copy()
-    let copied = copy.isUniquelyReferenced()
-    #expect(copied, "a copy has memory of its own")
+    let isUnique = x.isUniquelyReferenced()
+    withExtendedLifetime(view) { #expect(!isUnique, "a view shares the memory") }
   }
 
   @Test func samplesAreAViewOfTheSameMemory() {

@@ -105,7 +105,7 @@ import Training
       do {
         _ = try TrainingRun(run, data: data, context: RankContext(world))
         return "nothing was wrong"
-      } catch let error as ConfigurationError {
+      } catch {
         return "\(error)"
       }
     }

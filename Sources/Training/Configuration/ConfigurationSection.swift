@@ -179,7 +179,7 @@ struct ConfigurationSection {
 }
 
 /// "; did you mean …?" for the name nearest to `word`, or the list of names where none is near.
-func suggestion(_ word: String, _ names: [String]) -> String {
+public func suggestion(_ word: String, _ names: [String]) -> String {
   let nearest = names.min { distance(word, $0) < distance(word, $1) }
   guard let nearest, distance(word, nearest) <= max(2, word.count / 3) else {
     return "; expected one of \(names.joined(separator: ", "))"

@@ -1,0 +1,127 @@
+import Autograd
+import Collectives
+import Norms
+import Tensors
+import Testing
+
+/// Every norm does what its formula says, forward and backward.
+@Suite struct NormDefinitionTests {
+  /// A norm with its settings, and the shape of what it normalizes.
+  private struct Case: CustomTestStringConvertible {
+    var settings: NormSettings
+    let shape: Shape
+    let testDescription: String
+
+    init(
+      _ kind: NormKind, _ shape: Shape, outside: Bool = false, unbiased: Bool = false,
+      groups: Int = 2
+    ) {
+      settings = NormSettings(kind)
+      settings.epsilon = 1e-3
+      settings.epsilonPlacement = outside ? .outside : .inside
+      settings.unbiased = unbiased
+      settings.groups = groups
+      self.shape = shape
+      testDescription =
+        "\(kind.rawValue) of \(shape)" + (outside ? ", ε outside" : "")
+        + (unbiased ? ", unbiased" : "")
+    }
+  }
+
+  private static let cases = [
+    Case(.layer, [3, 6]), Case(.layer, [2, 3, 16], outside: true),
+    Case(.layer, [17, 16], unbiased: true), Case(.layer, [3, 5], outside: true, unbiased: true),
+    Case(.rms, [3, 6]), Case(.rms, [2, 3, 16], outside: true), Case(.rms, [17, 16]),
+    Case(.group, [2, 2, 3, 6], groups: 3), Case(.group, [5, 8], groups: 2),
+    Case(.group, [2, 4, 6], groups: 1), Case(.group, [4, 16], groups: 1),
+    Case(.instance, [2, 3, 2, 5]), Case(.instance, [3, 4, 1]), Case(.none, [3, 4]),
+    Case(.batch, [7, 5]), Case(.batch, [2, 2, 3, 17]), Case(.syncBatch, [7, 5]),
+  ]
+
+  private func layer(_ settings: NormSettings, channels: Int) -> any Layer {
+    let layer = makeNorm(
+      "norm", channels: channels, settings,
+      synchronized: StatisticsScope(Solo(), coversAllRanks: true))
+    randomize(layer)
+    return layer
+  }
+
+  @Test(arguments: cases)
+  private func outputAndGradientsFollowTheFormula(_ norm: Case) throws {
+    let channels = norm.shape.channels
+    let layer = layer(norm.settings, channels: channels)
+    let (x, dy) = (random(norm.shape, mean: 0.5, seed: 1), random(norm.shape, seed: 2))
+    let pass = try Pass(layer, x, dy)
+    func value(_ name: String, or value: Double) -> [Double] {
+      layer.parameters.first { $0.name.hasSuffix(name) }?.value.elements.map(Double.init)
+        ?? Array(repeating: value, count: channels)
+    }
+    let (gain, bias) = (value("weight", or: 1), value("bias", or: 0))
+    expectClose(
+      pass.y, definition(Matrix(x), gain: gain, bias: bias, norm.settings), tolerance: 1e-5, "y")
+    let (dx, dgain, dbias) = differences(
+      Matrix(x), dy.elements.map(Double.init), gain: gain, bias: bias, norm.settings)
+    expectClose(pass.dx, dx, tolerance: 1e-5, "dx")
+    if let found = pass.gradients["weight"] {
+      expectClose(found, dgain, tolerance: 1e-5, "gain's gradient")
+    }
+    if let found = pass.gradients["bias"] {
+      expectClose(found, dbias, tolerance: 1e-5, "bias's gradient")
+    }
+  }
+
+  /// Where |mean|/sd is 10⁴ the input itself has only four digits of its deviations left, but all
+  /// of these are kept.
+  @Test(arguments: cases)
+  private func inputsFarFromZeroKeepTheirDigits(_ norm: Case) throws {
+    var settings = norm.settings
+    settings.affine = false
+    let layer = layer(settings, channels: norm.shape.channels)
+    let (x, dy) = (random(norm.shape, mean: 1e4, seed: 3), random(norm.shape, seed: 4))
+    let pass = try Pass(layer, x, dy)
+    let gain = [Double](repeating: 1, count: norm.shape.channels)
+    let bias = gain.map { _ in 0.0 }
+    expectClose(
+      pass.y, definition(Matrix(x), gain: gain, bias: bias, settings), tolerance: 2e-4, "y")
+    let (dx, _, _) = differences(
+      Matrix(x), dy.elements.map(Double.init), gain: gain, bias: bias, settings)
+    expectClose(pass.dx, dx, tolerance: 2e-4, "dx")
+  }
+
+  @Test(arguments: NormKind.allCases)
+  func aNormThatIsNotAffineHasNoParameters(kind: NormKind) {
+    var settings = NormSettings(kind)
+    settings.affine = false
+    settings.groups = 2
+    #expect(layer(settings, channels: 4).parameters.isEmpty)
+  }
+
+  @Test(arguments: [
+    (NormKind.none, []), (.rms, ["norm.weight"]), (.layer, ["norm.weight", "norm.bias"]),
+    (.group, ["norm.weight", "norm.bias"]), (.syncBatch, ["norm.weight", "norm.bias"]),
+  ])
+  func parametersCarryPyTorchsNames(kind: NormKind, names: [String]) {
+    let layer = makeNorm(
+      "norm", channels: 8, NormSettings(kind), synchronized: StatisticsScope.thisRank)
+    #expect(layer.parameters.map(\.name) == names)
+    let running = ["norm.running_mean", "norm.running_var"]
+    #expect(layer.buffers.map(\.name) == (kind.usesBatchStatistics ? running : []))
+    for parameter in layer.parameters {
+      let initial: Float = parameter.name.hasSuffix("weight") ? 1 : 0
+      #expect(parameter.value.elements.allSatisfy { $0 == initial }, "\(parameter.name)")
+    }
+  }
+
+  /// A rank with an empty share.
+  @Test(arguments: NormKind.allCases)
+  func aBatchOfNoRowsRunsForwardAndBackward(kind: NormKind) throws {
+    let layer = layer(NormSettings(kind), channels: 16)
+    for shape: Shape in [[0, 16], [0, 4, 4, 16]] {
+      let pass = try Pass(layer, Tensor([], shape: shape), Tensor([], shape: shape))
+      #expect(pass.y.isEmpty && pass.dx.isEmpty)
+      #expect(pass.gradients.values.allSatisfy { $0.allSatisfy { $0 == 0 } })
+      let remembered: [[Float]] = [Array(repeating: 0, count: 16), Array(repeating: 1, count: 16)]
+      #expect(pass.state == (kind.usesBatchStatistics ? remembered + [[0]] : []))
+    }
+  }
+}
