@@ -15,12 +15,12 @@ let strict: [SwiftSetting] = [
 
 /// The numeric loops: raw pointers throughout, and optimized in debug builds too,
 /// since unoptimized ones are too slow to test with.
-let loops: [SwiftSetting] = [
+let features: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
-  .unsafeFlags(["-Ounchecked"]),
 ]
+let loops: [SwiftSetting] = features + [.unsafeFlags(["-Ounchecked"])]
 
 func instructionSet(_ march: String) -> [SwiftSetting] {
   loops + [.unsafeFlags(["-Xcc", "-march=\(march)"], .when(platforms: [.linux]))]
@@ -36,7 +36,8 @@ let hasOneDNN =
     FileManager.default.fileExists(atPath: oneDNNPrefix + $0)
   }
 
-var kernels: [SwiftSetting] = loops
+// The wrappers around the loops: optimized too, but with their checks of shapes.
+var kernels: [SwiftSetting] = features + [.unsafeFlags(["-O"])]
 var kernelsLinker: [LinkerSetting] = []
 var kernelsDependencies: [Target.Dependency] = ["Tensors", "KernelLoops", "KernelsBaseline"]
 var targets: [Target] = []

@@ -9,15 +9,38 @@ public struct ColumnCenter: Sendable {
   /// d, the mean less K.
   public let offset: Tensor
 
+  /// Room for the means of `count` channels.
+  public init(count: Int) {
+    center = .uninitialized([count])
+    offset = .uninitialized([count])
+  }
+
   /// Splits each mean into what a float holds of it and the rest.
   public init(_ means: [Double]) {
-    center = .uninitialized([means.count])
-    offset = .uninitialized([means.count])
+    self.init(count: means.count)
+    write(means)
+  }
+
+  private init(center: Tensor, offset: Tensor) {
+    self.center = center
+    self.offset = offset
+  }
+
+  /// Sets the mean of every channel.
+  public func write(_ means: [Double]) {
+    precondition(means.count == center.count)
     let (k, d) = (center.output, offset.output)
     for c in means.indices {
       k[c] = Float(means[c])
       d[c] = Float(means[c] - Double(k[c]))
     }
+  }
+
+  /// The view of the channels from `first` on that fill `shape`.
+  public func channels(_ first: Int, shape: Shape) -> ColumnCenter {
+    ColumnCenter(
+      center: Tensor(center.storage, offset: center.offset + first, shape: shape),
+      offset: Tensor(offset.storage, offset: offset.offset + first, shape: shape))
   }
 }
 

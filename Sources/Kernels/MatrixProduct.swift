@@ -57,7 +57,11 @@ extension Kernel {
         return
       }
     #endif
-    table.matrixProduct(a.packed.input, b.packed.input, m, n, k, accumulating, c.output)
+    // Named, or the first packed copy's memory would be given back before the second is made.
+    let (left, right) = (a.packed, b.packed)
+    withExtendedLifetime((left, right)) {
+      table.matrixProduct(left.input, right.input, m, n, k, accumulating, c.output)
+    }
   }
 }
 

@@ -28,9 +28,9 @@
       let packed = forwardPass.packed(weights, version, from: plain)
       forwardPass.primitive.run(
         [
-          (cdnnl_arg_src(), input.handle, x.output),
-          (cdnnl_arg_weights(), forwardPass.weights, packed.output),
-          (cdnnl_arg_dst(), output.handle, y.output),
+          (cdnnl_arg_src(), input.handle, x),
+          (cdnnl_arg_weights(), forwardPass.weights, packed),
+          (cdnnl_arg_dst(), output.handle, y),
         ])
     }
 
@@ -39,9 +39,9 @@
       let packed = dataPass.packed(weights, version, from: plain)
       dataPass.primitive.run(
         [
-          (cdnnl_arg_diff_dst(), output.handle, dy.output),
-          (cdnnl_arg_weights(), dataPass.weights, packed.output),
-          (cdnnl_arg_diff_src(), input.handle, dx.output),
+          (cdnnl_arg_diff_dst(), output.handle, dy),
+          (cdnnl_arg_weights(), dataPass.weights, packed),
+          (cdnnl_arg_diff_src(), input.handle, dx),
         ])
     }
 
@@ -51,15 +51,15 @@
       let packed = direct ? gradient : weightsPass.room
       weightsPass.primitive.run(
         [
-          (cdnnl_arg_src(), input.handle, x.output),
-          (cdnnl_arg_diff_dst(), output.handle, dy.output),
-          (cdnnl_arg_diff_weights(), weightsPass.weights, packed.output),
+          (cdnnl_arg_src(), input.handle, x),
+          (cdnnl_arg_diff_dst(), output.handle, dy),
+          (cdnnl_arg_diff_weights(), weightsPass.weights, packed),
         ])
       if !direct {
         weightsPass.unpack.run(
           [
-            (cdnnl_arg_src(), weightsPass.weights, packed.output),
-            (cdnnl_arg_dst(), plain.handle, gradient.output),
+            (cdnnl_arg_src(), weightsPass.weights, packed),
+            (cdnnl_arg_dst(), plain.handle, gradient),
           ])
       }
     }
@@ -99,8 +99,8 @@
         let packed = packedWeights ?? room
         pack.run(
           [
-            (cdnnl_arg_src(), plain.handle, plainWeights.output),
-            (cdnnl_arg_dst(), weights, packed.output),
+            (cdnnl_arg_src(), plain.handle, plainWeights),
+            (cdnnl_arg_dst(), weights, packed),
           ])
         packedWeights = packed
         packedVersion = version
@@ -171,7 +171,7 @@
 
     /// Runs on `arguments` and waits.
     func run(
-      _ arguments: [(kind: Int32, description: cdnnl_desc, address: UnsafeMutablePointer<Float>)]
+      _ arguments: [(kind: Int32, description: cdnnl_desc, tensor: Tensor)]
     ) {
       let scratch = scratchBytes > 0 ? Storage<Float>(count: (scratchBytes + 3) / 4) : nil
       var bound: [dnnl_exec_arg_t] = []
@@ -182,13 +182,16 @@
         precondition(status == dnnl_success, "dnnl_memory_create: status \(status.rawValue)")
         bound.append(dnnl_exec_arg_t(arg: kind, memory: memory))
       }
-      for argument in arguments { bind(argument.kind, argument.description, argument.address) }
+      for argument in arguments {
+        bind(argument.kind, argument.description, argument.tensor.output)
+      }
       if let scratch { bind(cdnnl_arg_scratchpad(), scratchpad, scratch.pointer) }
       var status = dnnl_primitive_execute(primitive, stream, Int32(bound.count), bound)
       if status == dnnl_success { status = dnnl_stream_wait(stream) }
       precondition(status == dnnl_success, "dnnl_primitive_execute: status \(status.rawValue)")
       for argument in bound { dnnl_memory_destroy(argument.memory) }
-      withExtendedLifetime(scratch) {}
+      // The tensors behind the addresses have to outlive the operation.
+      withExtendedLifetime((arguments, scratch)) {}
     }
   }
 #endif

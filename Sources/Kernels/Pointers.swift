@@ -1,6 +1,9 @@
 import KernelLoops
 import Tensors
 
+// An address does not keep its memory alive: a tensor made for one call alone has to be kept past
+// it, or its block goes back to the pool while the loop runs.
+
 extension Tensor {
   /// The first element's address, to read.
   var input: Input { UnsafePointer(storage.pointer + offset) }

@@ -18,6 +18,7 @@ struct ReferenceConvolution: ConvolutionImplementation {
   func forward(_ x: Tensor, weights: Tensor, version: Int, into y: Tensor) {
     let matrix = unfolded(weights)
     let patches = Tensor.uninitialized([sample.rows, sample.width])
+    defer { withExtendedLifetime((matrix, patches)) {} }
     for n in 0..<geometry.input[0] {
       gather(x.samples(n..<n + 1), into: patches)
       Kernel.table.matrixProduct(
@@ -29,6 +30,7 @@ struct ReferenceConvolution: ConvolutionImplementation {
   func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor) {
     let matrix = Operand.transpose(unfolded(weights)).packed
     let patches = Tensor.uninitialized([sample.rows, sample.width])
+    defer { withExtendedLifetime((matrix, patches)) {} }
     dx.fill(with: 0)
     for n in 0..<geometry.input[0] {
       Kernel.table.matrixProduct(
@@ -42,11 +44,15 @@ struct ReferenceConvolution: ConvolutionImplementation {
     let outputs = geometry.weights[0]
     let patches = Tensor.uninitialized([sample.rows, sample.width])
     let matrix = Tensor.zeros([sample.width, outputs])
+    defer { withExtendedLifetime((matrix, patches)) {} }
     for n in 0..<geometry.input[0] {
       gather(x.samples(n..<n + 1), into: patches)
-      Kernel.table.matrixProduct(
-        Operand.transpose(patches).packed.input, dy.samples(n..<n + 1).input, sample.width,
-        outputs, sample.rows, true, matrix.output)
+      let transposed = Operand.transpose(patches).packed
+      withExtendedLifetime(transposed) {
+        Kernel.table.matrixProduct(
+          transposed.input, dy.samples(n..<n + 1).input, sample.width, outputs, sample.rows, true,
+          matrix.output)
+      }
     }
     eachWeight { weight, row, output in
       gradient.output[weight] = matrix.input[row * outputs + output]

@@ -18,6 +18,7 @@ extension Kernel {
     let saved = Tensor.uninitialized([4, rows])
     let loop = kind == .layer ? table.layerNormalize : table.rmsNormalize
     let scratch = Tensor.uninitialized([512])
+    defer { withExtendedLifetime(scratch) {} }
     loop(
       x.input, rows, width, gain.count / width, gain.input, bias.input, rule, y.output,
       saved.output, scratch.output)
@@ -38,6 +39,7 @@ extension Kernel {
     precondition(saved.count == 4 * rows && parameters % width == 0)
     let dx = overwriting ? dy : .uninitialized(x.shape)
     let scratch = Tensor.uninitialized([2 * parameters + 512])
+    defer { withExtendedLifetime(scratch) {} }
     let sums = Storage<Double>(count: 2 * parameters, filledWith: 0)
     let loop = kind == .layer ? table.layerGradient : table.rmsGradient
     loop(

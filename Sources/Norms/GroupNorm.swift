@@ -19,8 +19,9 @@ public enum GroupNorm {
   public enum Saved: Sendable {
     /// One position a sample: every group is a row of its own.
     case rows(Tensor, width: Int, Tensor)
-    /// The centers of each sample's channels, and 1 / √(v + ε) of each sample's groups.
-    case samples(Tensor, [ColumnCenter], inverses: [[Double]])
+    /// The means of each sample's channels, `[N · C]`, and 1 / √(v + ε) of each sample's groups,
+    /// `[N · groups]`.
+    case samples(Tensor, ColumnCenter, inverses: [Double])
   }
 
   /// y of x.
@@ -37,56 +38,47 @@ public enum GroupNorm {
     }
     let y = Tensor.uninitialized(x.shape)
     let gains = gain.elements
+    let (samples, n) = (x.shape[0], Double(positions))
+    let each: Shape = [positions, channels]
     let sums = Storage<Double>(count: 2 * channels)
-    var centers: [ColumnCenter] = []
-    var inverses: [[Double]] = []
+    let centers = ColumnCenter(count: samples * channels)
+    let scale = Tensor.uninitialized([channels])
     var means = [Double](repeating: 0, count: channels)
-    var scale = gains
-    for n in 0..<x.shape[0] {
-      let sample = x.samples(n..<n + 1)
+    var scales = gains
+    var inverses: [Double] = []
+    inverses.reserveCapacity(samples * groups)
+    for sample in 0..<samples {
+      let input = x.part(sample, shape: each)
       // The first position is near enough to the mean to keep the sums' digits.
-      let shift = Tensor(sample.storage, offset: sample.offset, shape: [channels])
+      let shift = Tensor(input.storage, offset: input.offset, shape: gain.shape)
       sums.fill(0..<2 * channels, with: 0)
-      Kernel.addColumnMoments(sample, shift: shift, to: sums)
-      let inverse = normalizers(
-        sums.copy(0..<2 * channels), shift: shift.elements, positions, width: width,
-        epsilon: epsilon, means: &means)
-      for c in 0..<channels { scale[c] = Float(Double(gains[c]) * inverse[c / width]) }
-      let center = ColumnCenter(means)
+      Kernel.addColumnMoments(input, shift: shift, to: sums)
+      let (moments, shifts) = (sums.copy(0..<2 * channels), shift.elements)
+      for first in stride(from: 0, to: channels, by: width) {
+        // The channels' means and squared deviations merged (Chan, Golub & LeVeque, 1979).
+        var (mean, deviations) = (0.0, 0.0)
+        for c in first..<first + width {
+          means[c] = Double(shifts[c]) + moments[c] / n
+          mean += means[c]
+        }
+        mean /= Double(width)
+        for c in first..<first + width {
+          let distance = means[c] - mean
+          deviations += moments[channels + c] - moments[c] * moments[c] / n
+          deviations += n * distance * distance
+          means[c] = mean
+        }
+        let inverse = 1 / (max(0, deviations) / (n * Double(width)) + epsilon).squareRoot()
+        inverses.append(inverse)
+        for c in first..<first + width { scales[c] = Float(Double(gains[c]) * inverse) }
+      }
+      let center = centers.channels(sample * channels, shape: gain.shape)
+      center.write(means)
+      scale.write(scales)
       Kernel.columnNormalize(
-        sample, center, scale: Tensor(scale, shape: [channels]), bias: bias,
-        into: y.samples(n..<n + 1))
-      centers.append(center)
-      inverses.append(inverse)
+        input, center, scale: scale, bias: bias, into: y.part(sample, shape: each))
     }
     return (y, .samples(x, centers, inverses: inverses))
-  }
-
-  /// Each group's 1 / √(v + ε), and its mean for each of its channels, from the channels' shifted
-  /// sums: their means and squared deviations merged (Chan, Golub & LeVeque, 1979) in float64.
-  private static func normalizers(
-    _ sums: [Double], shift: [Float], _ positions: Int, width: Int, epsilon: Double,
-    means: inout [Double]
-  ) -> [Double] {
-    let (channels, n) = (shift.count, Double(positions))
-    var inverses: [Double] = []
-    inverses.reserveCapacity(channels / width)
-    for first in stride(from: 0, to: channels, by: width) {
-      var (mean, deviations) = (0.0, 0.0)
-      for c in first..<first + width {
-        means[c] = Double(shift[c]) + sums[c] / n
-        mean += means[c]
-      }
-      mean /= Double(width)
-      for c in first..<first + width {
-        deviations += sums[channels + c] - sums[c] * sums[c] / n
-        deviations += n * (means[c] - mean) * (means[c] - mean)
-        means[c] = mean
-      }
-      let variance = max(0, deviations) / (n * Double(width))
-      inverses.append(1 / (variance + epsilon).squareRoot())
-    }
-    return inverses
   }
 
   /// The gradients of x, gain and bias.
@@ -110,43 +102,50 @@ public enum GroupNorm {
   }
 
   private static func backward(
-    _ dy: Tensor, _ x: Tensor, gain: Tensor, _ centers: [ColumnCenter], _ inverses: [[Double]],
+    _ dy: Tensor, _ x: Tensor, gain: Tensor, _ centers: ColumnCenter, _ inverses: [Double],
     _ overwriting: Bool
   ) -> (dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>) {
-    let channels = x.shape.channels
+    let (samples, channels) = (x.shape[0], x.shape.channels)
     let dx = overwriting ? dy : .uninitialized(x.shape)
     let gains = gain.elements
     let sums = Storage<Double>(count: 2 * channels)
     var dgain = [Double](repeating: 0, count: channels)
     var dbias = dgain
-    var (scale, shift, slope) = (gains, gains, gains)
-    for n in 0..<x.shape[0] {
-      let range = n..<n + 1
-      let inverse = inverses[n]
-      let width = channels / inverse.count
-      let count = Double(width * x.shape.positions)
+    let each: Shape = [x.shape.positions, channels]
+    let coefficients = (0..<3).map { _ in Tensor.uninitialized([channels]) }
+    let (scale, shift, slope) = (coefficients[0], coefficients[1], coefficients[2])
+    var (scales, shifts, slopes) = (gains, gains, gains)
+    let groups = samples == 0 ? 1 : inverses.count / samples
+    let width = channels / groups
+    let count = Double(width * x.shape.positions)
+    for sample in 0..<samples {
+      let (input, seed) = (x.part(sample, shape: each), dy.part(sample, shape: each))
+      let center = centers.channels(sample * channels, shape: gain.shape)
       sums.fill(0..<2 * channels, with: 0)
-      Kernel.addColumnGradientSums(x.samples(range), dy.samples(range), centers[n], to: sums)
+      Kernel.addColumnGradientSums(input, seed, center, to: sums)
       let totals = sums.copy(0..<2 * channels)
-      for (g, r) in inverse.enumerated() {
-        let group = g * width..<(g + 1) * width
+      for group in 0..<groups {
+        let r = inverses[sample * groups + group]
         var (total, product) = (0.0, 0.0)
-        for c in group {
+        for c in group * width..<(group + 1) * width {
           total += Double(gains[c]) * totals[c]
           product += Double(gains[c]) * totals[channels + c]
           dbias[c] += totals[c]
           dgain[c] += totals[channels + c] * r
         }
-        for c in group {
-          scale[c] = Float(Double(gains[c]) * r)
-          shift[c] = Float(r * total / count)
-          slope[c] = Float(r * r * r * product / count)
+        let (mean, projection) = (Float(r * total / count), Float(r * r * r * product / count))
+        for c in group * width..<(group + 1) * width {
+          scales[c] = Float(Double(gains[c]) * r)
+          shifts[c] = mean
+          slopes[c] = projection
         }
       }
+      scale.write(scales)
+      shift.write(shifts)
+      slope.write(slopes)
       Kernel.columnGradient(
-        x.samples(range), dy.samples(range), centers[n], scale: Tensor(scale, shape: [channels]),
-        shift: Tensor(shift, shape: [channels]), slope: Tensor(slope, shape: [channels]),
-        into: dx.samples(range))
+        input, seed, center, scale: scale, shift: shift, slope: slope,
+        into: dx.part(sample, shape: each))
     }
     return (dx, dgain[...], dbias[...])
   }

@@ -53,7 +53,8 @@ public enum RMSNorm {
 
     init(_ name: String, channels: Int, _ settings: NormSettings) {
       affine = Affine(name, channels: channels, affine: settings.affine, hasBias: false)
-      rule = settings.rule
+      rule = RowRule(
+        epsilon: Float(settings.epsilon), outside: settings.epsilonPlacement == .outside)
     }
 
     func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {

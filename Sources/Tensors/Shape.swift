@@ -7,6 +7,9 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   public init(_ dimensions: [Int]) {
     precondition(dimensions.allSatisfy { $0 >= 0 }, "negative extent in \(dimensions)")
     self.dimensions = dimensions
+    count = dimensions.reduce(1, *)
+    channels = dimensions.last ?? 1
+    rows = dimensions.dropLast().reduce(1, *)
   }
 
   /// Creates a shape from its extents.
@@ -15,13 +18,13 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   /// The number of axes.
   public var rank: Int { dimensions.count }
   /// The number of elements.
-  public var count: Int { dimensions.reduce(1, *) }
+  public let count: Int
   /// The extent of one axis.
   public subscript(axis: Int) -> Int { dimensions[axis] }
   /// The innermost extent: the channels of an activation.
-  public var channels: Int { dimensions.last ?? 1 }
+  public let channels: Int
   /// Every extent but the innermost, multiplied: the rows of `[rows, channels]`.
-  public var rows: Int { dimensions.dropLast().reduce(1, *) }
+  public let rows: Int
   /// Every extent between the outermost and the innermost, multiplied: positions of a sample.
   public var positions: Int { dimensions.dropFirst().dropLast().reduce(1, *) }
 

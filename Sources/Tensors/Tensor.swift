@@ -70,6 +70,12 @@ public struct Tensor: Sendable {
       shape: Shape([range.count] + shape.dimensions.dropFirst()))
   }
 
+  /// The view of part `index` of the elements, when they are cut into parts of `shape`.
+  public func part(_ index: Int, shape: Shape) -> Tensor {
+    precondition(index >= 0 && (index + 1) * shape.count <= count)
+    return Tensor(storage, offset: offset + index * shape.count, shape: shape)
+  }
+
   /// A tensor of its own with the same elements.
   public func copy() -> Tensor {
     let result = Tensor.uninitialized(shape)

@@ -32,6 +32,7 @@ import Testing
     Case(.layer, [3, 6]), Case(.layer, [2, 3, 16], outside: true),
     Case(.layer, [17, 16], unbiased: true), Case(.layer, [3, 5], outside: true, unbiased: true),
     Case(.rms, [3, 6]), Case(.rms, [2, 3, 16], outside: true), Case(.rms, [17, 16]),
+    Case(.rms, [3, 6], unbiased: true),
     Case(.group, [2, 2, 3, 6], groups: 3), Case(.group, [5, 8], groups: 2),
     Case(.group, [2, 4, 6], groups: 1), Case(.group, [4, 16], groups: 1),
     Case(.instance, [2, 3, 2, 5]), Case(.instance, [3, 4, 1]), Case(.none, [3, 4]),
