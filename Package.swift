@@ -79,8 +79,9 @@ targets += [
   .systemLibrary(
     name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
   .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+  .systemLibrary(name: "CPrefetch"),
   house("Tensors", []),
-  .target(name: "KernelLoops", swiftSettings: loops),
+  .target(name: "KernelLoops", dependencies: ["CPrefetch"], swiftSettings: loops),
   .target(name: "KernelsBaseline", dependencies: ["KernelLoops"], swiftSettings: loops),
   .target(
     name: "Kernels", dependencies: kernelsDependencies, swiftSettings: kernels,

@@ -47,7 +47,10 @@ public final class Parameter {
   }
 
   /// Adds float64 sums to the gradient.
-  public func contribute(_ sums: some Collection<Double>) {
+  ///
+  /// A slice and no generic collection: across modules that would not be specialized, and take
+  /// as long as the pass over the activations.
+  public func contribute(_ sums: ArraySlice<Double>) {
     contribute { gradient, accumulating in
       if !accumulating { gradient.fill(with: 0) }
       Kernel.accumulate(sums, into: gradient)

@@ -29,6 +29,9 @@ public func columnGradientLoop(
     while c < whole {
       let t = (load(x, i) - load(center, c)) - load(offset, c)
       let shifted = fma(load(dy, i), load(scale, c), -load(mean, c))
+      prefetchRead(x, i)
+      prefetchRead(dy, i)
+      prefetchWrite(dx, i)
       store(fma(-t, load(slope, c), shifted), dx, i)
       i += 16
       c += 16

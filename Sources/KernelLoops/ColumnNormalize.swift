@@ -30,6 +30,8 @@ public func columnNormalizeLoop(
     var c = 0
     while c < whole {
       let t = (load(x, i) - load(center, c)) - load(offset, c)
+      prefetchRead(x, i)
+      prefetchWrite(y, i)
       store(fma(t, load(scale, c), load(bias, c)), y, i)
       i += 16
       c += 16

@@ -73,6 +73,8 @@ public func rowGradientLoop(
         let chunk = min(whole, i + 1024)
         var (totals, products) = (Vector.zero, Vector.zero)
         while i < chunk {
+          prefetchRead(x, i)
+          prefetchRead(dy, i)
           let (a, g) = (load(x, i), load(dy, i))
           let (oldGain, oldBias) = (load(dgain, i), centred ? load(dbias, i) : Vector.zero)
           let t = centred ? (a - vk) - vd : a

@@ -166,6 +166,8 @@ public func rowNormalizeLoop(
       var lanes = Vector.zero
       while i < chunk {
         let t = centred ? (load(x, i) - center) - offset : load(x, i)
+        prefetchRead(next, i)
+        prefetchWrite(y, i)
         store(fma(t * r, load(gain, i), load(bias, i)), y, i)
         let v = load(next, i)
         lanes = centred ? lanes + v : fma(v, v, lanes)
@@ -219,6 +221,7 @@ public func sixteenRowsNormalize(
       var lanes = Vector.zero
       var i = row * width
       while i < (row + 1) * width {
+        prefetchRead(x, i)
         lanes += load(x, i)
         i += 16
       }
@@ -256,6 +259,7 @@ public func sixteenRowsNormalize(
     var i = row * width
     while c < width {
       let t = centred ? (load(x, i) - center) - offset : load(x, i)
+      prefetchWrite(y, i)
       store(fma(t * r, load(gain, c), load(bias, c)), y, i)
       c += 16
       i += 16

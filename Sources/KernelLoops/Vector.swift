@@ -1,3 +1,5 @@
+public import CPrefetch
+
 /// Sixteen floats: one register of AVX-512, two of AVX2, four of NEON.
 public typealias Vector = SIMD16<Float>
 /// Eight doubles, one half of a ``Vector`` widened.
@@ -30,6 +32,20 @@ public func load(_ p: Output, _ i: Int) -> Vector {
 public func store(_ v: Vector, _ p: Output, _ i: Int) {
   UnsafeMutableRawPointer(p + i).storeBytes(of: v, as: Vector.self)
 }
+
+/// How far ahead of a loop its memory is asked for, in floats: some 30 cache lines, which is what
+/// one core keeps in flight.
+@_alwaysEmitIntoClient @_transparent
+public var prefetchDistance: Int { 512 }
+
+/// Asks for the cache line that the loop reads `prefetchDistance` later; it may lie past the end.
+@_alwaysEmitIntoClient @_transparent
+public func prefetchRead(_ p: Input, _ i: Int) { prefetch_to_read(p + (i + prefetchDistance)) }
+
+/// Asks for the cache line that the loop writes `prefetchDistance` later, so that a store to a line
+/// that is in no cache need not wait for it; it may lie past the end.
+@_alwaysEmitIntoClient @_transparent
+public func prefetchWrite(_ p: Output, _ i: Int) { prefetch_to_write(p + (i + prefetchDistance)) }
 
 /// Eight doubles from `p + i`.
 @_alwaysEmitIntoClient @_transparent
@@ -75,7 +91,7 @@ public func vectorized(_ count: Int) -> Int { count & ~15 }
 /// Rows to take at a time where columns are summed a few at a time: enough to make loading the
 /// sums cheap, few enough that the block stays in the second cache for the next columns.
 @_alwaysEmitIntoClient @_transparent
-public func rowBlock(_ channels: Int) -> Int { max(16, 16_384 / max(channels, 1)) }
+public func rowBlock(_ channels: Int) -> Int { max(8, 8_192 / max(channels, 1)) }
 
 /// Sixteen float64 sums.
 public struct WideSums {

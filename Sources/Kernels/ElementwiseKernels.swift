@@ -67,7 +67,7 @@ extension Kernel {
   }
 
   /// Adds float64 `sums` to the floats of `x`: how sums become gradients.
-  public static func accumulate(_ sums: some Collection<Double>, into x: Tensor) {
+  public static func accumulate(_ sums: ArraySlice<Double>, into x: Tensor) {
     precondition(sums.count == x.count)
     var p = x.output
     for sum in sums {

@@ -41,7 +41,7 @@ public struct Linear: Layer {
           Kernel.matrixProduct(
             .transpose(dy), Operand(input), into: gradient, accumulating: accumulating)
         }
-        bias.contribute(Kernel.columnSums(dy))
+        bias.contribute(Kernel.columnSums(dy)[...])
       })
   }
 }

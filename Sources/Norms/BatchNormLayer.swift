@@ -60,8 +60,8 @@ extension BatchNorm {
             overwriting: overwriting)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own
-          affine.gain?.contribute(own.gain)
-          affine.bias?.contribute(own.bias)
+          affine.gain?.contribute(own.gain[...])
+          affine.bias?.contribute(own.bias[...])
         })
     }
   }
