@@ -43,6 +43,24 @@ public enum Mode: Sendable {
   case evaluation
 }
 
+/// Which samples of a run a tape sees, so that what is drawn at random follows the sample and not
+/// the rank.
+public struct SampleOrigin: Sendable {
+  /// The run's seed.
+  public let seed: UInt64
+  /// The step, from 0.
+  public let step: Int
+  /// The slot of the first sample in the global batch.
+  public let firstSlot: Int
+
+  /// The samples from `firstSlot` on of a step.
+  public init(seed: UInt64, step: Int, firstSlot: Int) {
+    self.seed = seed
+    self.step = step
+    self.firstSlot = firstSlot
+  }
+}
+
 /// The layers that ran forward, in order, each with its hand-written pullbacks.
 ///
 /// One entry is a whole layer, not a scalar operation. Replay order is the reverse of record
@@ -63,13 +81,20 @@ public final class Tape {
 
   /// Whether this is training or evaluation.
   public let mode: Mode
+  /// Where the samples come from; layers that draw random numbers key them by it.
+  public let origin: SampleOrigin
   private var entries: [Entry] = []
 
   /// Called once per parameter as soon as its gradient is final.
   public var onGradientReady: (Parameter) throws -> Void = { _ in }
 
   /// An empty tape.
-  public init(_ mode: Mode) { self.mode = mode }
+  public init(
+    _ mode: Mode, origin: SampleOrigin = SampleOrigin(seed: 0, step: 0, firstSlot: 0)
+  ) {
+    self.mode = mode
+    self.origin = origin
+  }
 
   /// Puts a value on the tape that nothing computed.
   public func input(_ x: Tensor, wantsGradient: Bool = false) -> Variable {

@@ -1,7 +1,7 @@
 public import Tensors
 
 /// Labelled images, one byte a value, with what turns bytes into normalized floats.
-public struct ImageDataset: Sendable {
+public struct ImageDataset: Dataset {
   /// `[height, width, channels]` of one image.
   public let shape: Shape
   /// How many classes the labels may name.
@@ -69,9 +69,7 @@ public struct ImageDataset: Sendable {
   ///   - indices: Which images, in the order of their slots.
   ///   - augmentation: How each is cropped and flipped, by its place in `indices`.
   /// - Returns: `[N, height, width, channels]` and N labels.
-  public func batch(_ indices: some Collection<Int>, augmentation: (Int) -> Crop = { _ in .none })
-    -> (images: Tensor, labels: Storage<Int32>)
-  {
+  public func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch {
     let images = Tensor.uninitialized(Shape([indices.count] + shape.dimensions))
     let classes = Storage<Int32>(count: indices.count)
     images.storage.withMutableSpan(images.range) { span in
@@ -80,8 +78,11 @@ public struct ImageDataset: Sendable {
         write(index, augmentation(place), to: &span, at: place * shape.count)
       }
     }
-    return (images, classes)
+    return Batch(input: images, labels: classes)
   }
+
+  /// Every image has a label.
+  public func labelCount(_ indices: ArraySlice<Int>) -> Int { indices.count }
 
   private func write(_ index: Int, _ crop: Crop, to span: inout MutableSpan<Float>, at start: Int) {
     let (height, width, channels) = (shape[0], shape[1], shape[2])

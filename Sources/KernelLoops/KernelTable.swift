@@ -64,6 +64,24 @@ public struct KernelTable: Sendable {
   public var gelu: @Sendable (Input, Int, Output) -> Void = geluReference
   /// GELU backward: x, dy, count, dx.
   public var geluGradient: @Sendable (Input, Input, Int, Output) -> Void = geluGradientReference
+  /// GELU in its tanh form: x, count, y.
+  public var geluTanh: @Sendable (Input, Int, Output) -> Void = geluTanhReference
+  /// Its backward pass: x, dy, count, dx.
+  public var geluTanhGradient: @Sendable (Input, Input, Int, Output) -> Void =
+    geluTanhGradientReference
+  /// SwiGLU: gate, value, count, y.
+  public var swiGLU: @Sendable (Input, Input, Int, Output) -> Void = swiGLUReference
+  /// SwiGLU backward: gate, value, dy, count, and the gradients of both.
+  public var swiGLUGradient: @Sendable (Input, Input, Input, Int, Output, Output) -> Void =
+    swiGLUGradientReference
+  /// A tile of attention: scores, rows, columns, visible, cap, largest, sums, factors.
+  public var attentionTile:
+    @Sendable (Output, Int, Int, Int, Float, Output, Output, Output) -> Void =
+      attentionTileReference
+  /// Its backward pass: scores, gradients, rows, columns, visible, cap, log sums, dots.
+  public var attentionTileGradient:
+    @Sendable (Output, Output, Int, Int, Int, Float, Input, Input) -> Void =
+      attentionTileGradientReference
   /// Product with a number: x, factor, count, y.
   public var scale: @Sendable (Input, Float, Int, Output) -> Void = scaleReference
   /// Sum of squares: x, count.

@@ -49,6 +49,73 @@ extension Kernel {
     return dx
   }
 
+  /// x · (1 + tanh √(2/π)(x + 0.044715 x³)) / 2.
+  public static func geluTanh(_ x: Tensor) -> Tensor {
+    let y = Tensor.uninitialized(x.shape)
+    table.geluTanh(x.input, x.count, y.output)
+    return y
+  }
+
+  /// The gradient of ``geluTanh(_:)`` from its input x; written over dy where `overwriting`.
+  public static func geluTanhGradient(input x: Tensor, _ dy: Tensor, overwriting: Bool = false)
+    -> Tensor
+  {
+    precondition(x.count == dy.count)
+    let dx = overwriting ? dy : .uninitialized(dy.shape)
+    table.geluTanhGradient(x.input, dy.input, x.count, dx.output)
+    return dx
+  }
+
+  /// a · σ(a) · b.
+  public static func swiGLU(_ a: Tensor, _ b: Tensor) -> Tensor {
+    precondition(a.count == b.count)
+    let y = Tensor.uninitialized(a.shape)
+    table.swiGLU(a.input, b.input, a.count, y.output)
+    return y
+  }
+
+  /// The gradients of both inputs of ``swiGLU(_:_:)``.
+  public static func swiGLUGradient(_ a: Tensor, _ b: Tensor, _ dy: Tensor) -> (
+    da: Tensor, db: Tensor
+  ) {
+    precondition(a.count == b.count && dy.count == a.count)
+    let (da, db) = (Tensor.uninitialized(a.shape), Tensor.uninitialized(a.shape))
+    table.swiGLUGradient(a.input, b.input, dy.input, a.count, da.output, db.output)
+    return (da, db)
+  }
+
+  /// a · b, element by element.
+  public static func product(_ a: Tensor, _ b: Tensor) -> Tensor {
+    precondition(a.count == b.count)
+    let y = Tensor.uninitialized(a.shape)
+    let (p, q, r) = (a.input, b.input, y.output)
+    for i in 0..<a.count { r[i] = p[i] * q[i] }
+    return y
+  }
+
+  /// The channels of `x` in `range`, as a tensor of their own.
+  public static func columns(_ x: Tensor, _ range: Range<Int>) -> Tensor {
+    let channels = x.shape.channels
+    precondition(range.lowerBound >= 0 && range.upperBound <= channels)
+    let y = Tensor.uninitialized(Shape(x.shape.dimensions.dropLast() + [range.count]))
+    for row in 0..<x.shape.rows {
+      (y.output + row * range.count).update(
+        from: x.input + row * channels + range.lowerBound, count: range.count)
+    }
+    return y
+  }
+
+  /// A tensor of `shape` whose channels from `first` on are those of `x`, the others 0.
+  public static func spreadColumns(_ x: Tensor, _ first: Int, shape: Shape) -> Tensor {
+    let y = Tensor.zeros(shape)
+    let (width, channels) = (x.shape.channels, shape.channels)
+    precondition(x.shape.rows == shape.rows && first + width <= channels)
+    for row in 0..<shape.rows {
+      (y.output + row * channels + first).update(from: x.input + row * width, count: width)
+    }
+    return y
+  }
+
   /// x · factor, in place.
   public static func scale(_ x: Tensor, by factor: Float) {
     table.scale(x.input, factor, x.count, x.output)

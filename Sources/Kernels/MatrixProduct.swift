@@ -65,6 +65,63 @@ extension Kernel {
   }
 }
 
+extension Kernel {
+  /// A matrix within a larger one: its first element, and how far apart its rows are.
+  struct Block {
+    let start: Output
+    let stride: Int
+    var transposed = false
+  }
+
+  /// c = factor · a · b, added to c where `accumulating`, on blocks of matrices.
+  ///
+  /// a is `[m, k]` and b `[k, n]` after their transposition; none of the three is 0.
+  static func blockProduct(
+    _ a: Block, _ b: Block, _ m: Int, _ n: Int, _ k: Int, factor: Float = 1, into c: Block,
+    accumulating: Bool = false
+  ) {
+    #if ONEDNN
+      if OneDNN.isUsed {
+        let (ta, tb) = (CChar(a.transposed ? 84 : 78), CChar(b.transposed ? 84 : 78))  // T, N
+        let status = dnnl_sgemm(
+          ta, tb, dnnl_dim_t(m), dnnl_dim_t(n), dnnl_dim_t(k), factor, a.start,
+          dnnl_dim_t(a.stride), b.start, dnnl_dim_t(b.stride), accumulating ? 1 : 0, c.start,
+          dnnl_dim_t(c.stride))
+        precondition(status == dnnl_success, "dnnl_sgemm: status \(status.rawValue)")
+        return
+      }
+    #endif
+    let (left, right) = (a.packed(m, k, factor), b.packed(k, n, 1))
+    let product = Tensor.uninitialized([m, n])
+    withExtendedLifetime((left, right, product)) {
+      table.matrixProduct(left.input, right.input, m, n, k, false, product.output)
+      for row in 0..<m {
+        let (source, target) = (product.input + row * n, c.start + row * c.stride)
+        if accumulating {
+          table.add(target, source, n, target)
+        } else {
+          target.update(from: source, count: n)
+        }
+      }
+    }
+  }
+}
+
+extension Kernel.Block {
+  /// The `rows` × `columns` block, times `factor`, in row-major order.
+  func packed(_ rows: Int, _ columns: Int, _ factor: Float) -> Tensor {
+    let result = Tensor.uninitialized([rows, columns])
+    let target = result.output
+    for row in 0..<rows {
+      for column in 0..<columns {
+        target[row * columns + column] =
+          factor * start[transposed ? column * stride + row : row * stride + column]
+      }
+    }
+    return result
+  }
+}
+
 extension Operand {
   /// The operand's elements in row-major order.
   var packed: Tensor {

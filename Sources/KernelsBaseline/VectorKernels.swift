@@ -20,6 +20,12 @@ public func useVectorKernels(in table: inout KernelTable) {
   table.reluGradient = { reluGradientLoop($0, $1, $2, $3) }
   table.gelu = { geluLoop($0, $1, $2) }
   table.geluGradient = { geluGradientLoop($0, $1, $2, $3) }
+  table.geluTanh = { geluTanhLoop($0, $1, $2) }
+  table.geluTanhGradient = { geluTanhGradientLoop($0, $1, $2, $3) }
+  table.swiGLU = { swiGLULoop($0, $1, $2, $3) }
+  table.swiGLUGradient = { swiGLUGradientLoop($0, $1, $2, $3, $4, $5) }
+  table.attentionTile = { attentionTileLoop($0, $1, $2, $3, $4, $5, $6, $7) }
+  table.attentionTileGradient = { attentionTileGradientLoop($0, $1, $2, $3, $4, $5, $6, $7) }
   table.scale = { scaleLoop($0, $1, $2, $3) }
   table.sumOfSquares = { sumOfSquaresLoop($0, $1) }
   table.crossEntropy = { crossEntropyLoop($0, $1, $2, $3, $4, $5) }

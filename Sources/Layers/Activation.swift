@@ -7,6 +7,8 @@ public enum Activation: String, Layer, CaseIterable, Sendable {
   case relu
   /// x · Φ(x), the exact form (Hendrycks & Gimpel, 2016).
   case gelu
+  /// x · (1 + tanh √(2/π)(x + 0.044715 x³)) / 2, the tanh form.
+  case geluTanh = "gelu-tanh"
 
   /// Applies the function to every element.
   public func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
@@ -24,6 +26,12 @@ public enum Activation: String, Layer, CaseIterable, Sendable {
         Kernel.gelu(input),
         inputPullback: { [gradient = x.gradient] dy, overwriting in
           gradient?.add(Kernel.geluGradient(input: input, dy, overwriting: overwriting))
+        })
+    case .geluTanh:
+      return tape.record(
+        Kernel.geluTanh(input),
+        inputPullback: { [gradient = x.gradient] dy, overwriting in
+          gradient?.add(Kernel.geluTanhGradient(input: input, dy, overwriting: overwriting))
         })
     }
   }

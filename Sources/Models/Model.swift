@@ -13,7 +13,7 @@ public struct NormSite: Hashable, Sendable {
   public let positions: Int
 }
 
-/// A network for classification: samples in, logits out.
+/// A network for classification: samples in, logits out, one row of them for each label.
 public struct Model: Layer {
   private let network: any Layer
   /// Where its norms stand, in order.
@@ -28,7 +28,9 @@ public struct Model: Layer {
   init(_ network: any Layer, normSites: [NormSite]) {
     self.network = network
     self.normSites = normSites
-    parameters = network.parameters
+    var known: Set<ObjectIdentifier> = []
+    // A tied parameter belongs to two layers.
+    parameters = network.parameters.filter { known.insert(ObjectIdentifier($0)).inserted }
     buffers = network.buffers
     counters = network.counters
   }
@@ -41,7 +43,7 @@ public struct Model: Layer {
 
 /// What every model has to be told.
 public struct ModelContext {
-  /// `[height, width, channels]` of one sample.
+  /// `[height, width, channels]` of one image, or `[T]` of one sequence of tokens.
   public let input: Shape
   /// How many logits.
   public let classes: Int
@@ -52,7 +54,6 @@ public struct ModelContext {
 
   /// Puts the context together.
   public init(input: Shape, classes: Int, seed: UInt64, synchronized: StatisticsScope) {
-    precondition(input.rank == 3, "a sample is [height, width, channels], not \(input)")
     self.input = input
     self.classes = classes
     self.seed = seed
@@ -65,6 +66,7 @@ final class ModelBuilder {
   private let norm: NormSettings
   private let context: ModelContext
   private var parts = 0
+  private var dropouts = 0
   private(set) var normSites: [NormSite] = []
 
   init(_ norm: NormSettings, _ context: ModelContext) {
@@ -81,6 +83,44 @@ final class ModelBuilder {
   func linear(_ name: String, _ inputs: Int, _ outputs: Int) -> Linear {
     var random = nextStream()
     return Linear(name, inputs: inputs, outputs: outputs, using: &random)
+  }
+
+  func linear(
+    _ name: String, _ inputs: Int, _ outputs: Int, hasBias: Bool = true, standardDeviation: Float
+  ) -> Linear {
+    var random = nextStream()
+    return Linear(
+      name, inputs: inputs, outputs: outputs, hasBias: hasBias,
+      standardDeviation: standardDeviation, using: &random)
+  }
+
+  func embedding(_ name: String, _ vocabulary: Int, _ channels: Int, _ deviation: Float)
+    -> Embedding
+  {
+    var random = nextStream()
+    return Embedding(
+      name, vocabulary: vocabulary, channels: channels, standardDeviation: deviation,
+      using: &random)
+  }
+
+  func positions(_ name: String, _ context: Int, _ channels: Int, _ deviation: Float)
+    -> PositionEmbedding
+  {
+    var random = nextStream()
+    return PositionEmbedding(
+      name, context: context, channels: channels, standardDeviation: deviation, using: &random)
+  }
+
+  func dropout(_ probability: Double) -> Dropout {
+    defer { dropouts += 1 }
+    return Dropout(probability, index: dropouts)
+  }
+
+  /// A norm of a kind of its own, where the model's norm does not stand.
+  func norm(_ name: String, channels: Int, as kind: NormKind) -> any Layer {
+    var settings = NormSettings(kind)
+    settings.epsilon = norm.epsilon
+    return makeNorm(name, channels: channels, settings, synchronized: .thisRank)
   }
 
   func convolution(_ name: String, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int)

@@ -36,6 +36,10 @@ public enum RandomSite: UInt32, Sendable {
   case augmentation = 3
   /// Generated data; `slot` is the sample's index.
   case synthetic = 4
+  /// Dropped elements; `slot` is the sample's slot in the global batch and `part` the layer.
+  case dropout = 5
+  /// Tokens drawn from a model; `step` is the position.
+  case sampling = 6
 }
 
 /// A stream of random numbers keyed by seed, site, step and slot, so that what is drawn for a
@@ -48,10 +52,11 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
   private var used = 4
 
   /// The stream of one place in a run.
-  public init(seed: UInt64, site: RandomSite, step: Int = 0, slot: Int = 0) {
+  public init(seed: UInt64, site: RandomSite, step: Int = 0, slot: Int = 0, part: Int = 0) {
     function = Philox(seed: seed)
     place = [
-      0, UInt32(truncatingIfNeeded: slot), UInt32(truncatingIfNeeded: step), site.rawValue,
+      0, UInt32(truncatingIfNeeded: slot), UInt32(truncatingIfNeeded: step),
+      site.rawValue | UInt32(truncatingIfNeeded: part) << 8,
     ]
   }
 

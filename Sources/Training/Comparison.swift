@@ -40,7 +40,7 @@ extension Comparison {
   /// comparison is, from 0 to 1.
   public init(
     _ configuration: RunConfiguration, norms: [NormKind], repeats: Int,
-    data: (train: ImageDataset, test: ImageDataset), context: RankContext,
+    data: DataSplit, context: RankContext,
     onStep: (NormKind, StepResult, Double) -> Void
   ) throws {
     var steps: [[[StepResult]]] = norms.map { _ in [] }

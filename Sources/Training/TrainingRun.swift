@@ -28,6 +28,8 @@ public struct StepResult: Sendable {
   public let learningRate: Double
   /// The samples of the global batch.
   public let samples: Int
+  /// The labels among them: one an image, one a token.
+  public let labels: Int
   /// The step's duration on this rank.
   public let nanoseconds: Int
   /// This rank's statistics traffic.
@@ -57,8 +59,8 @@ public final class TrainingRun {
   /// Steps taken.
   public private(set) var stepsTaken = 0
   private let context: RankContext
-  private let train: ImageDataset
-  private let test: ImageDataset
+  private let train: any Dataset
+  private let test: any Dataset
   private let sampler: ShardedSampler
   private let schedule: LearningRateSchedule
   private let stepper: TrainingStep
@@ -71,12 +73,12 @@ public final class TrainingRun {
   ///
   /// `initialState` has values for the parameters and running statistics by name.
   public init(
-    _ configuration: RunConfiguration, data: (train: ImageDataset, test: ImageDataset),
+    _ configuration: RunConfiguration, data: DataSplit,
     context: RankContext, initialState: StateDictionary? = nil
   ) throws {
     self.configuration = configuration
     self.context = context
-    (train, test) = data
+    (train, test) = (data.train, data.test)
     let batch = configuration.globalBatch(ranks: context.size)
     try RunCheck.batch(configuration, batch: batch, samples: train.count)
     sampler = ShardedSampler(
@@ -125,25 +127,28 @@ public final class TrainingRun {
     if order.epoch != epoch { order = (epoch, sampler.order(epoch: epoch)) }
     let window = sampler.slots(step: stepInEpoch)
     let rate = schedule.rate(at: step)
+    let labels = train.labelCount(order.indices[window])
     let (loss, accuracy) = try stepper.run(
-      number: step + 1, samples: window.count, accumulate: configuration.accumulate,
+      number: step + 1, labels: labels, accumulate: configuration.accumulate,
       learningRate: rate
     ) { part in
       let slots = share(
         context.rank, of: context.size,
         in: share(part, of: configuration.accumulate, in: window))
-      let (images, labels) = train.batch(order.indices[slots]) { place in
+      let first = slots.lowerBound - window.lowerBound
+      let batch = train.batch(Array(order.indices[slots])) { place in
         configuration.data.augmentation.draw(
-          seed: configuration.seed, step: step,
-          slot: slots.lowerBound + place - window.lowerBound)
+          seed: configuration.seed, step: step, slot: first + place)
       }
-      return MicroBatch(images: images, labels: labels)
+      return MicroBatch(
+        batch: batch,
+        origin: SampleOrigin(seed: configuration.seed, step: step, firstSlot: first))
     }
     stepsTaken += 1
     let after = traffic
     return StepResult(
       step: step + 1, epoch: epoch + 1, loss: loss, accuracy: accuracy, learningRate: rate,
-      samples: window.count,
+      samples: window.count, labels: labels,
       nanoseconds: Int(monotonicNanoseconds() - start),
       statistics: after.statistics - before.statistics,
       gradients: after.gradients - before.gradients, control: after.control - before.control)
@@ -172,15 +177,15 @@ public final class TrainingRun {
     var sums = [0.0, 0.0]
     let mine = share(context.rank, of: context.size, in: 0..<test.count)
     for from in stride(from: mine.lowerBound, to: mine.upperBound, by: Self.evaluationBatch) {
-      let (images, labels) = test.batch(from..<min(from + Self.evaluationBatch, mine.upperBound))
+      let batch = test.batch(from..<min(from + Self.evaluationBatch, mine.upperBound))
       let tape = Tape(.evaluation)
-      let loss = CrossEntropyLoss(try model(tape.input(images), on: tape), labels: labels)
+      let loss = CrossEntropyLoss(try model(tape.input(batch.input), on: tape), labels: batch.labels)
       sums[0] += loss.sum
       sums[1] += loss.correct
     }
     try context.control.sum(&sums)
-    return Evaluation(
-      loss: sums[0] / Double(test.count), accuracy: sums[1] / Double(test.count))
+    let labels = Double(max(1, test.labelCount(Array(0..<test.count)[...])))
+    return Evaluation(loss: sums[0] / labels, accuracy: sums[1] / labels)
   }
 
   private static let evaluationBatch = 128

@@ -1,6 +1,7 @@
 import Autograd
 import Collectives
 import DataParallel
+import Datasets
 import Layers
 import Models
 import Optimizers
@@ -8,8 +9,8 @@ import Tensors
 
 /// A micro-batch of this rank: its share of the samples, which may be none.
 struct MicroBatch {
-  let images: Tensor
-  let labels: Storage<Int32>
+  let batch: Batch
+  let origin: SampleOrigin
 }
 
 /// One replica's way of taking a step: forward and backward over the window's micro-batches,
@@ -37,29 +38,29 @@ final class TrainingStep {
   ///
   /// - Parameters:
   ///   - number: The step's number for messages, from 1.
-  ///   - samples: The samples of all micro-batches of all ranks.
+  ///   - labels: The labels of all micro-batches of all ranks.
   ///   - accumulate: How many micro-batches the window has.
   ///   - learningRate: The rate of the update.
   ///   - microBatch: Makes this rank's part of a micro-batch.
   /// - Returns: the mean loss before the update and the share classified right, over all ranks.
   /// - Throws: ``TrainingFailure`` on all ranks if the loss is not finite.
   func run(
-    number: Int, samples: Int, accumulate: Int, learningRate: Double,
+    number: Int, labels: Int, accumulate: Int, learningRate: Double,
     _ microBatch: (Int) -> MicroBatch
   ) throws -> (loss: Double, accuracy: Double) {
     // The one weight: everything after it is a plain sum over micro-batches and ranks.
-    let weight = 1 / Float(samples)
+    let weight = 1 / Float(max(labels, 1))
     var sums = [0.0, 0.0]
     var pending: PendingSum<Double>?
     synchronizer.beginWindow()
-    for part in 0..<accumulate {
-      let batch = microBatch(part)
-      let tape = Tape(.training)
-      let logits = try model(tape.input(batch.images), on: tape)
-      let loss = CrossEntropyLoss(logits, labels: batch.labels)
+    for index in 0..<accumulate {
+      let part = microBatch(index)
+      let tape = Tape(.training, origin: part.origin)
+      let logits = try model(tape.input(part.batch.input), on: tape)
+      let loss = CrossEntropyLoss(logits, labels: part.batch.labels)
       sums[0] += loss.sum
       sums[1] += loss.correct
-      if part == accumulate - 1 {
+      if index == accumulate - 1 {
         pending = try control.beginSum(Storage(sums))
         tape.onGradientReady = { [synchronizer] in try synchronizer.gradientReady($0) }
       }
@@ -67,7 +68,7 @@ final class TrainingStep {
     }
     let gradients = try synchronizer.finishWindow()
     guard let totals = try pending.take()?.wait() else { preconditionFailure("an empty window") }
-    let loss = totals[0] / Double(samples)
+    let loss = totals[0] / Double(max(labels, 1))
     guard loss.isFinite else {
       throw TrainingFailure(
         description:
@@ -76,6 +77,6 @@ final class TrainingStep {
     }
     if let clipNorm { clipGradients(gradients, toGlobalNorm: clipNorm) }
     optimizer.step(learningRate: learningRate, gradients: gradients)
-    return (loss, totals[1] / Double(samples))
+    return (loss, totals[1] / Double(max(labels, 1)))
   }
 }

@@ -46,7 +46,7 @@ struct BenchStep: ParsableCommand, RankedCommand {
       """
       \(result.work), \(result.norm) norm, \(result.ranks) rank(s)
       step         \(result.step_ms.text(2)) ms (median [95% interval] of \(steps))
-      throughput   \(fixed(result.per_s, 1)) samples/s over all ranks
+      throughput   \(fixed(result.per_s, 1)) images or tokens/s over all ranks
       statistics   \(counted(result.collectives_per_step.statistics)) collectives, \
       \(counted(result.bytes_per_step.statistics)) bytes a step, blocked \
       \(fixed(result.blocked_ms_per_step.statistics, 3)) ms

@@ -48,11 +48,11 @@ final class Session {
 
   /// Reads a configuration and its data on every rank.
   func load(_ path: String, set assignments: [String]) throws -> (
-    configuration: RunConfiguration, data: (train: ImageDataset, test: ImageDataset)
+    configuration: RunConfiguration, data: DataSplit
   ) {
     try agreeing {
       let configuration = try RunConfiguration(path: path, set: assignments)
-      return (configuration, try configuration.data.load(seed: configuration.seed))
+      return (configuration, try configuration.loadData())
     }
   }
 }

@@ -21,7 +21,7 @@ public struct StepBenchmark: Codable, Sendable {
   public let ranks: Int
   /// The duration of a step on rank 0, in milliseconds.
   public let step_ms: MedianInterval
-  /// Samples a second over all ranks, at the median.
+  /// Images or tokens a second over all ranks, at the median.
   public let per_s: Double
   /// Rank 0's largest resident set, in MiB.
   public let peak_rss_mb: Double
@@ -38,7 +38,7 @@ public struct StepBenchmark: Codable, Sendable {
   ///
   /// Collective.
   public init(
-    _ configuration: RunConfiguration, data: (train: ImageDataset, test: ImageDataset),
+    _ configuration: RunConfiguration, data: DataSplit,
     context: RankContext, warmup: Int, steps: Int
   ) throws {
     var settings = configuration
@@ -61,7 +61,7 @@ public struct StepBenchmark: Codable, Sendable {
     norm = configuration.model.norm.kind.rawValue
     ranks = context.size
     step_ms = times
-    per_s = Double(configuration.globalBatch(ranks: context.size)) / times.median * 1e3
+    per_s = Double(results[0].labels) / times.median * 1e3
     peak_rss_mb = ResourceUsage.current().peakMebibytes
     collectives_per_step = ByPurpose(
       statistics: statistics.collectives_per_step, gradients: gradients.collectives_per_step)

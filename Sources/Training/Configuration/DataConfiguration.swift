@@ -3,7 +3,7 @@ public import Tensors
 
 /// The `data` section.
 public struct DataConfiguration: Hashable, Sendable {
-  /// Where images come from.
+  /// Where samples come from.
   public enum Source: Hashable, Sendable {
     /// The embedded digits.
     case digits
@@ -14,9 +14,17 @@ public struct DataConfiguration: Hashable, Sendable {
     case cifar10(folder: String)
     /// Random images of `[height, width, channels]`.
     case synthetic(shape: Shape, classes: Int, samples: Int)
+    /// Random tokens.
+    case syntheticTokens(vocabulary: Int, samples: Int)
+    /// A text by characters, or by bytes; the first share of it is trained on.
+    case text(path: String, bytes: Bool, trainShare: Double)
+    /// `train.bin` and `val.bin` in a folder.
+    case tokens(folder: String, vocabulary: Int)
+    /// Sums and differences of operands of so many digits.
+    case arithmetic(digits: Int, samples: Int)
   }
 
-  /// Where images come from.
+  /// Where samples come from.
   public var source: Source
   /// Random crops and flips of training images.
   public var augmentation: Augmentation
@@ -26,7 +34,9 @@ public struct DataConfiguration: Hashable, Sendable {
   init(_ node: ConfigurationNode, path: String) throws(ConfigurationError) {
     let own = [
       "digits": [], "mnist": ["path", "files", "holdOut"], "cifar10": ["path"],
-      "synthetic": ["imageSize", "channels", "classes", "samples"],
+      "synthetic": ["imageSize", "channels", "classes", "samples", "vocabulary"],
+      "text": ["path", "unit", "trainShare"], "tokens": ["path", "vocabulary"],
+      "arithmetic": ["digits", "samples"],
     ]
     let shared = ["kind", "augment", "dropLast"]
     let kind = try ConfigurationSection(
@@ -40,6 +50,26 @@ public struct DataConfiguration: Hashable, Sendable {
         files: try section.choice("files", of: ["train", "t10k"], default: "train"),
         holdOut: section.has("holdOut") ? try section.int("holdOut", in: 2...Int.max) : nil)
     case "cifar10": source = .cifar10(folder: try section.text("path"))
+    case "synthetic" where section.has("vocabulary"):
+      for key in ["imageSize", "channels", "classes"] where section.has(key) {
+        throw ConfigurationError(
+          section.place(key), "\(path).\(key) describes images, and \(path).vocabulary tokens")
+      }
+      source = .syntheticTokens(
+        vocabulary: try section.int("vocabulary", in: 2...65_536),
+        samples: try section.int("samples", default: 1024, in: 1...Int.max))
+    case "text":
+      source = .text(
+        path: try section.text("path"),
+        bytes: try section.choice("unit", of: ["character", "byte"], default: "character")
+          == "byte", trainShare: try section.double("trainShare", default: 0.9, in: 0...1))
+    case "tokens":
+      source = .tokens(
+        folder: try section.text("path"), vocabulary: try section.int("vocabulary", in: 2...65_536))
+    case "arithmetic":
+      source = .arithmetic(
+        digits: try section.int("digits", default: 3, in: 1...9),
+        samples: try section.int("samples", default: 20_000, in: 1...Int.max))
     case "synthetic":
       let size = try section.int("imageSize", in: 1...4096)
       source = .synthetic(
@@ -56,9 +86,49 @@ public struct DataConfiguration: Hashable, Sendable {
     dropLast = try section.bool("dropLast", default: false)
   }
 
-  /// Reads the data.
-  public func load(seed: UInt64) throws(DatasetError) -> (train: ImageDataset, test: ImageDataset) {
+  /// Whether samples are sequences of tokens, not images.
+  var isTokens: Bool {
     switch source {
+    case .text, .tokens, .arithmetic, .syntheticTokens: true
+    case .digits, .mnist, .cifar10, .synthetic: false
+    }
+  }
+
+  /// Reads the data; `context` is the length of a sequence of tokens.
+  public func load(seed: UInt64, context: Int?) throws(DatasetError) -> DataSplit {
+    let length = context ?? 1
+    switch source {
+    case .text(let path, let bytes, let share):
+      return try TokenDataset.text(path, context: length, bytes: bytes, trainShare: share)
+    case .tokens(let folder, let vocabulary):
+      return try TokenDataset.shards(in: folder, context: length, vocabulary: vocabulary)
+    case .syntheticTokens(let vocabulary, let samples):
+      return DataSplit(
+        train: TokenDataset.synthetic(
+          context: length, vocabulary: vocabulary, samples: samples, seed: seed),
+        test: TokenDataset.synthetic(
+          context: length, vocabulary: vocabulary, samples: max(samples / 5, 1), seed: seed &+ 1))
+    case .arithmetic(let digits, let samples):
+      guard length >= ArithmeticDataset.length(digits: digits) else {
+        throw DatasetError(
+          "data.digits", "problems of \(digits) digits need a model.context of "
+            + "\(ArithmeticDataset.length(digits: digits)) or more, and it is \(length)")
+      }
+      return DataSplit(
+        train: ArithmeticDataset(digits: digits, count: samples, context: length, seed: seed),
+        test: ArithmeticDataset(
+          digits: digits, count: max(samples / 10, 1), context: length, seed: seed, part: 1),
+        vocabulary: ArithmeticDataset.vocabulary)
+    case .digits, .mnist, .cifar10, .synthetic: return DataSplit(try images(seed: seed))
+    }
+  }
+
+  private func images(seed: UInt64) throws(DatasetError) -> (
+    train: ImageDataset, test: ImageDataset
+  ) {
+    switch source {
+    case .text, .tokens, .syntheticTokens, .arithmetic:
+      preconditionFailure("tokens are no images")
     case .digits: return try ImageDataset.digits()
     case .mnist(let folder, let files, let holdOut):
       let train = try ImageDataset.mnist(in: folder, files: files)

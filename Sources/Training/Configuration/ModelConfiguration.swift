@@ -12,6 +12,8 @@ public struct ModelConfiguration: Hashable, Sendable {
     case mlp(hidden: [Int])
     /// A residual network.
     case resNet(blocks: [Int], widths: [Int])
+    /// A transformer.
+    case transformer(TransformerSettings)
   }
 
   /// The shape of a sample and the number of classes.
@@ -36,16 +38,32 @@ public struct ModelConfiguration: Hashable, Sendable {
   init(_ node: ConfigurationNode, path: String, describesInput: Bool = false)
     throws(ConfigurationError)
   {
-    let own = ["mlp": ["hidden"], "resnet": ["blocks", "widths"]]
-    let shared =
-      ["kind", "norm", "activation"]
-      + (describesInput ? ["inputChannels", "imageSize", "classes"] : [])
+    let image = describesInput ? ["inputChannels", "imageSize", "classes"] : []
+    let own = [
+      "mlp": ["hidden"] + image, "resnet": ["blocks", "widths"] + image,
+      "transformer": TransformerSettings.keys + (describesInput ? ["vocabulary"] : []),
+    ]
+    let shared = ["kind", "norm", "activation"]
     let kind = try ConfigurationSection(
-      node, path: path, keys: shared + own.values.joined().sorted()
+      node, path: path, keys: shared + Set(own.values.joined()).sorted()
     ).choice("kind", of: own.keys.sorted())
     let section = try ConfigurationSection(node, path: path, keys: shared + (own[kind] ?? []))
     let positive = 1...Int.max
+    normPlace = section.place("norm")
+    norm =
+      try section.node("norm").map { node throws(ConfigurationError) in
+        try NormSettings(node, path: "\(path).norm")
+      } ?? NormSettings(.none)
+    activation = kind == "transformer" ? .geluTanh : try section.choice("activation", default: .relu)
     switch kind {
+    case "transformer":
+      let settings = try TransformerSettings(section, path: path, norm: norm)
+      self.kind = .transformer(settings)
+      if describesInput {
+        input = InputDescription(
+          shape: [settings.context], classes: try section.int("vocabulary", in: positive))
+      }
+      return
     case "mlp": self.kind = .mlp(hidden: try section.ints("hidden", in: positive))
     default:
       let blocks = try section.ints("blocks", in: positive)
@@ -58,18 +76,23 @@ public struct ModelConfiguration: Hashable, Sendable {
       }
       self.kind = .resNet(blocks: blocks, widths: widths)
     }
-    activation = try section.choice("activation", default: .relu)
-    normPlace = section.place("norm")
-    norm =
-      try section.node("norm").map { node throws(ConfigurationError) in
-        try NormSettings(node, path: "\(path).norm")
-      } ?? NormSettings(.none)
     if describesInput {
       let size = try section.int("imageSize", in: positive)
       input = InputDescription(
         shape: [size, size, try section.int("inputChannels", in: positive)],
         classes: try section.int("classes", in: positive))
     }
+  }
+
+  /// The activation's name in a configuration.
+  var activationName: String {
+    if case .transformer(let settings) = kind { return settings.activation?.rawValue ?? "swiglu" }
+    return activation.rawValue
+  }
+
+  /// The longest sequence that the model takes, or nil where it takes images.
+  public var context: Int? {
+    if case .transformer(let settings) = kind { settings.context } else { nil }
   }
 
   /// Builds the network.
@@ -81,6 +104,11 @@ public struct ModelConfiguration: Hashable, Sendable {
       .resNet(
         ResNetSettings(blocks: blocks, widths: widths, norm: norm, activation: activation),
         context)
+    case .transformer(var settings):
+      {
+        settings.norm = norm
+        return .transformer(settings, context)
+      }()
     }
   }
 }

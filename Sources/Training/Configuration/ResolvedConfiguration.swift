@@ -1,6 +1,7 @@
 import DataParallel
 import Datasets
 import Layers
+import Models
 import Norms
 import Optimizers
 import Tensors
@@ -87,6 +88,25 @@ extension ModelConfiguration {
         ("kind", scalar("resnet")), ("blocks", sequence(blocks)),
         ("widths", sequence(widths)),
       ]
+    case .transformer(let settings):
+      pairs = [
+        ("kind", scalar("transformer")), ("context", scalar(settings.context)),
+        ("width", scalar(settings.width)), ("heads", scalar(settings.heads)),
+        ("layers", scalar(settings.layers)), ("hidden", scalar(settings.hidden)),
+        ("positions", scalar(settings.positions.rawValue)),
+        ("tiedEmbedding", scalar(settings.tiedEmbedding)), ("dropout", scalar(settings.dropout)),
+        ("placement", scalar(settings.placement.rawValue)),
+        ("mixShare", scalar(settings.mixShare)),
+        (
+          "attention",
+          mapping([
+            ("queryKeyNorm", scalar(settings.attention.queryKeyNorm.rawValue)),
+            ("queryKeyValueNorm", scalar(settings.attention.normalizesQueryKeyValue)),
+            ("outputNorm", scalar(settings.attention.normalizesOutput)),
+            ("softCap", scalar(settings.attention.softCap)),
+          ])
+        ),
+      ]
     }
     let group =
       switch norm.statisticsGroup {
@@ -95,7 +115,7 @@ extension ModelConfiguration {
       case .ranks(let count): "\(count)"
       }
     pairs += [
-      ("activation", scalar(activation.rawValue)),
+      ("activation", scalar(activationName)),
       (
         "norm",
         mapping([
@@ -121,6 +141,24 @@ extension DataConfiguration {
       pairs = [("kind", scalar("mnist")), ("path", scalar(folder)), ("files", scalar(files))]
       if let holdOut { pairs.append(("holdOut", scalar(holdOut))) }
     case .cifar10(let folder): pairs = [("kind", scalar("cifar10")), ("path", scalar(folder))]
+    case .syntheticTokens(let vocabulary, let samples):
+      pairs = [
+        ("kind", scalar("synthetic")), ("vocabulary", scalar(vocabulary)),
+        ("samples", scalar(samples)),
+      ]
+    case .text(let path, let bytes, let share):
+      pairs = [
+        ("kind", scalar("text")), ("path", scalar(path)),
+        ("unit", scalar(bytes ? "byte" : "character")), ("trainShare", scalar(share)),
+      ]
+    case .tokens(let folder, let vocabulary):
+      pairs = [
+        ("kind", scalar("tokens")), ("path", scalar(folder)), ("vocabulary", scalar(vocabulary)),
+      ]
+    case .arithmetic(let digits, let samples):
+      pairs = [
+        ("kind", scalar("arithmetic")), ("digits", scalar(digits)), ("samples", scalar(samples)),
+      ]
     case .synthetic(let shape, let classes, let samples):
       pairs = [
         ("kind", scalar("synthetic")), ("imageSize", scalar(shape[0])),

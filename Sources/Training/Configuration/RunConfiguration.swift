@@ -1,5 +1,5 @@
 public import DataParallel
-import Datasets
+public import Datasets
 import Foundation
 import Models
 public import Norms
@@ -103,6 +103,13 @@ public struct RunConfiguration: Sendable {
     seed = UInt64(try section.int("seed", default: 1, in: 0...Int.max))
     model = try ModelConfiguration(section.requiredNode("model"), path: "model")
     data = try DataConfiguration(section.requiredNode("data"), path: "data")
+    if data.isTokens != (model.context != nil) {
+      throw ConfigurationError(
+        section.place("data"),
+        data.isTokens
+          ? "data are sequences of tokens, which model.kind transformer takes"
+          : "data are images, which model.kind mlp and resnet take")
+    }
     let positive = 1...Int.max
     switch (section.has("batch"), section.has("batchPerRank")) {
     case (true, false): batch = .global(try section.int("batch", in: positive))
@@ -225,6 +232,11 @@ public struct RunConfiguration: Sendable {
     var copy = self
     copy.model.norm.kind = kind
     return copy
+  }
+
+  /// Reads the data that the model is trained on.
+  public func loadData() throws(DatasetError) -> DataSplit {
+    try data.load(seed: seed, context: model.context)
   }
 
   /// The samples of a step over `ranks` ranks.

@@ -1,3 +1,4 @@
+import Autograd
 import DataParallel
 import Datasets
 import Foundation
@@ -34,16 +35,19 @@ struct ParityTrajectory {
   ///
   /// - Returns: the largest relative error of the losses, and of the last state.
   func replay(context: RankContext) throws -> [String: Double] {
-    guard let input = model.input, case .float32(let x)? = file.tensors["x"],
+    guard let input = model.input, let x = samples,
       case .int64(let labels, let labelShape)? = file.tensors["y"],
-      case .float32(let losses)? = file.tensors["losses"], x.shape.rank == 5,
-      labelShape.rank == 2, x.shape[0] == steps, labelShape == [steps, x.shape[1]],
-      losses.shape == [steps],
-      x.shape.dimensions[2...].elementsEqual([input.shape[2], input.shape[0], input.shape[1]])
+      case .float32(let losses)? = file.tensors["losses"], x.shape[0] == steps,
+      losses.shape == [steps], fits(x.shape, labelShape, input.shape)
     else {
       throw StateError(
         description:
-          "\(file.path): expected float32 x [S, B, C, H, W], int64 y [S, B] and float32 losses [S]")
+          "\(file.path): expected float32 x [S, B, C, H, W] and int64 y [S, B], or int64 x and y "
+          + "[S, B, T], and float32 losses [S]")
+    }
+    let each = labels.count / max(steps * x.shape[1], 1)
+    if let label = labels.first(where: { $0 < 0 || $0 >= input.classes }) {
+      throw StateError(description: "\(file.path): label \(label) is not one of \(input.classes)")
     }
     try RunCheck.statisticsGroup(model, ranks: context.size)
     let network = model.make(
@@ -58,20 +62,41 @@ struct ParityTrajectory {
     var lossError = 0.0
     for s in 0..<steps {
       let first = s * samples + mine.lowerBound
-      let images = Tensor(
+      let input = Tensor(
         x.storage, offset: x.offset + first * image.count,
         shape: Shape([mine.count] + image.dimensions)
       ).channelsLast()
       let result = try step.run(
-        number: s + 1, samples: samples, accumulate: 1, learningRate: learningRate
+        number: s + 1, labels: samples * each, accumulate: 1, learningRate: learningRate
       ) { _ in
         MicroBatch(
-          images: images, labels: Storage(labels[first..<first + mine.count].map(Int32.init)))
+          batch: Batch(
+            input: input,
+            labels: Storage(
+              labels[first * each..<(first + mine.count) * each].map(Int32.init))),
+          origin: SampleOrigin(seed: 0, step: s, firstSlot: mine.lowerBound))
       }
       let expected = Double(losses.storage[losses.offset + s])
       lossError = max(lossError, abs(result.loss - expected) / max(abs(expected), 1e-12))
     }
     return ["losses": lossError, "final": try finalError(network)]
+  }
+
+  /// x, tokens as floats.
+  private var samples: Tensor? {
+    switch file.tensors["x"] {
+    case .float32(let x)? where x.shape.rank == 5: x
+    case .int64(let tokens, let shape)? where shape.rank == 3:
+      Tensor(tokens.map(Float.init), shape: shape)
+    default: nil
+    }
+  }
+
+  private func fits(_ x: Shape, _ labels: Shape, _ input: Shape) -> Bool {
+    x.rank == 3
+      ? labels == x && x[2] <= input[0]
+      : labels == [x[0], x[1]]
+        && x.dimensions[2...].elementsEqual([input[2], input[0], input[1]])
   }
 
   private func finalError(_ network: Model) throws(StateError) -> Double {

@@ -1,0 +1,70 @@
+public import Tensors
+
+/// Generated sums and differences, such as `27+385=412.`, of which only the answer counts.
+///
+/// Every problem is written with its answer and a full stop, and padded with spaces to one length.
+public struct ArithmeticDataset: Dataset {
+  /// `[context]`.
+  public let shape: Shape
+  private let tokens: [UInt8]
+  private let labels: [Int32]
+
+  /// The characters of a problem.
+  public static let vocabulary = Vocabulary(of: " .+-=0123456789")
+  /// The number of characters.
+  public var classes: Int { Self.vocabulary.characters.count }
+  /// How many problems there are.
+  public var count: Int { tokens.count / max(shape[0], 1) }
+
+  /// The positions that a problem of operands with so many digits needs.
+  public static func length(digits: Int) -> Int { 3 * digits + 4 }
+
+  /// Draws `count` problems whose operands have 1 to `digits` digits.
+  ///
+  /// The problems of another `part` are drawn elsewhere, so that they make a test set; a problem may
+  /// be in both.
+  public init(digits: Int, count: Int, context: Int, seed: UInt64, part: Int = 0) {
+    precondition(context >= Self.length(digits: digits), "\(digits) digits in \(context) positions")
+    shape = [context]
+    var tokens: [UInt8] = []
+    var labels: [Int32] = []
+    let numbers = Dictionary(
+      uniqueKeysWithValues: Self.vocabulary.characters.enumerated().map { ($1, UInt8($0)) })
+    for sample in 0..<count {
+      var random = RandomStream(seed: seed, site: .synthetic, slot: sample, part: part)
+      func operand() -> Int {
+        let bound = (0...random.below(digits)).reduce(1) { power, _ in 10 * power }
+        return random.below(bound)
+      }
+      let (a, b, isSum) = (operand(), operand(), random.below(2) == 0)
+      let question = "\(a)\(isSum ? "+" : "-")\(b)="
+      let text = question + "\(isSum ? a + b : a - b)."
+      let codes = text.map { numbers[String($0)] ?? 0 }
+      let padding = context + 1 - codes.count
+      let line = codes + [UInt8](repeating: numbers[" "] ?? 0, count: max(0, padding))
+      tokens += line[..<context]
+      labels += (1...context).map {
+        $0 >= question.count && $0 < codes.count ? Int32(line[$0]) : -1
+      }
+    }
+    self.tokens = tokens
+    self.labels = labels
+  }
+
+  /// The problems at `indices`.
+  public func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch {
+    let length = shape[0]
+    return Batch(
+      input: Tensor(
+        indices.flatMap { tokens[$0 * length..<($0 + 1) * length].map(Float.init) },
+        shape: [indices.count, length]),
+      labels: Storage(indices.flatMap { labels[$0 * length..<($0 + 1) * length] }))
+  }
+
+  /// The characters of the answers.
+  public func labelCount(_ indices: ArraySlice<Int>) -> Int {
+    indices.reduce(0) { sum, index in
+      sum + labels[index * shape[0]..<(index + 1) * shape[0]].count { $0 >= 0 }
+    }
+  }
+}

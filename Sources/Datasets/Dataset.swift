@@ -1,0 +1,59 @@
+public import Tensors
+
+/// Samples as a model takes them, with what is to be predicted.
+public struct Batch: Sendable {
+  /// The samples: images `[N, H, W, C]`, or tokens `[N, T]` as floats, exact below 2²⁴.
+  public let input: Tensor
+  /// A class for each row of logits; below 0 where none counts.
+  public let labels: Storage<Int32>
+
+  /// Puts a batch together.
+  public init(input: Tensor, labels: Storage<Int32>) {
+    self.input = input
+    self.labels = labels
+  }
+}
+
+/// Samples to train on or to evaluate.
+public protocol Dataset: Sendable {
+  /// How many samples there are.
+  var count: Int { get }
+  /// The shape of a sample.
+  var shape: Shape { get }
+  /// How many classes, or tokens, the labels may name.
+  var classes: Int { get }
+  /// A batch of the samples at `indices`, in that order, the images among them cropped as
+  /// `augmentation` says of each place.
+  func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch
+  /// How many labels of the samples at `indices` count.
+  func labelCount(_ indices: ArraySlice<Int>) -> Int
+}
+
+extension Dataset {
+  /// A batch of the samples as they are.
+  public func batch(_ indices: some Sequence<Int>) -> Batch {
+    batch(Array(indices)) { _ in .none }
+  }
+}
+
+/// What a run trains on and is evaluated with.
+public struct DataSplit: Sendable {
+  /// What is trained on.
+  public let train: any Dataset
+  /// What is evaluated.
+  public let test: any Dataset
+  /// How tokens are written, where samples are text.
+  public let vocabulary: Vocabulary?
+
+  /// Puts the two together.
+  public init(train: any Dataset, test: any Dataset, vocabulary: Vocabulary? = nil) {
+    self.train = train
+    self.test = test
+    self.vocabulary = vocabulary
+  }
+
+  /// The two parts of an image data set.
+  public init(_ parts: (train: ImageDataset, test: ImageDataset)) {
+    self.init(train: parts.train, test: parts.test)
+  }
+}

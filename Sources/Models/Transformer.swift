@@ -1,0 +1,105 @@
+import Autograd
+public import Layers
+public import Norms
+import Tensors
+
+/// How a transformer knows positions.
+public enum Positions: String, CaseIterable, Hashable, Sendable {
+  /// A learned vector a position.
+  case learned
+  /// Queries and keys turned by their position (Su et al., 2021).
+  case rotary
+}
+
+/// A decoder-only transformer: token and position embeddings, causal blocks, a last norm, and a
+/// linear head.
+///
+/// Parameters carry nanoGPT's names: `transformer.wte`, `transformer.h.0.attn.c_attn`, ….
+///
+/// Source: Radford et al., 2019; Vaswani et al., 2017, <https://arxiv.org/abs/1706.03762>.
+public struct TransformerSettings: Hashable, Sendable {
+  /// The longest sequence.
+  public var context: Int
+  /// The channels.
+  public var width: Int
+  /// The attention heads, which divide the width.
+  public var heads: Int
+  /// The blocks.
+  public var layers: Int
+  /// The feed-forward part's width.
+  public var hidden: Int
+  /// The feed-forward part's activation; nil for SwiGLU.
+  public var activation: Activation?
+  /// How positions are known.
+  public var positions = Positions.learned
+  /// Whether the head's weight is the token embedding's.
+  public var tiedEmbedding = true
+  /// The probability of dropping an element after the embedding and after each part of a block.
+  public var dropout = 0.0
+  /// Where the blocks' norms stand.
+  public var placement = Placement.pre
+  /// The share of the blocks that are post under ``Placement/mix``.
+  public var mixShare = 0.25
+  /// How blocks attend.
+  public var attention = AttentionSettings()
+  /// The norm at every norm site.
+  public var norm: NormSettings
+
+  /// A transformer with the defaults of GPT-2.
+  public init(context: Int, width: Int, heads: Int, layers: Int, norm: NormSettings) {
+    precondition(width % heads == 0)
+    self.context = context
+    self.width = width
+    self.heads = heads
+    self.layers = layers
+    hidden = 4 * width
+    activation = .geluTanh
+    self.norm = norm
+  }
+
+  /// The deviation of initial weights.
+  var deviation: Float { 0.02 }
+  /// That of the projections that add to the residual stream, as GPT-2 scales it.
+  var outputDeviation: Float { 0.02 / Float(2 * max(layers, 1)).squareRoot() }
+
+  /// The placement of one block.
+  func placement(of block: Int) -> Placement {
+    switch placement {
+    case .mix: Double(block) < mixShare * Double(layers) ? .post : .pre
+    case .hybridStar: block == 0 ? .hybridStar : .hybrid
+    default: placement
+    }
+  }
+}
+
+extension Model {
+  /// A transformer: tokens `[N, T]` to logits `[N, T, classes]`.
+  public static func transformer(_ settings: TransformerSettings, _ context: ModelContext) -> Model {
+    let build = ModelBuilder(settings.norm, context)
+    let embedding = build.embedding(
+      "transformer.wte", context.classes, settings.width, settings.deviation)
+    var layers: [any Layer] = [embedding]
+    if settings.positions == .learned {
+      layers.append(
+        build.positions("transformer.wpe", settings.context, settings.width, settings.deviation))
+    }
+    layers.append(build.dropout(settings.dropout))
+    for block in 0..<settings.layers {
+      layers.append(
+        TransformerBlock(
+          "transformer.h.\(block)", settings.placement(of: block), settings, build))
+    }
+    // After post blocks the stream is normalized already.
+    if settings.placement != .post {
+      layers.append(
+        build.norm("transformer.ln_f", channels: settings.width, positions: settings.context))
+    }
+    layers.append(
+      settings.tiedEmbedding
+        ? Linear(sharing: embedding.table)
+        : build.linear(
+          "lm_head", settings.width, context.classes, hasBias: false,
+          standardDeviation: settings.deviation))
+    return Model(Sequential(layers), normSites: build.normSites)
+  }
+}

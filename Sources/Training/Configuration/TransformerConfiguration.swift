@@ -1,0 +1,52 @@
+import Layers
+import Models
+import Norms
+
+extension TransformerSettings {
+  /// The keys of a transformer's section, besides those of every model.
+  static let keys = [
+    "context", "width", "heads", "layers", "hidden", "positions", "tiedEmbedding", "dropout",
+    "placement", "mixShare", "attention",
+  ]
+
+  /// Decodes a transformer's part of the `model` section.
+  init(_ section: ConfigurationSection, path: String, norm: NormSettings)
+    throws(ConfigurationError)
+  {
+    let positive = 1...Int.max
+    let width = try section.int("width", in: positive)
+    let heads = try section.int("heads", in: positive)
+    guard width % heads == 0 else {
+      throw ConfigurationError(
+        section.place("heads"), "\(path).heads \(heads) does not divide the width \(width)")
+    }
+    self.init(
+      context: try section.int("context", in: positive), width: width, heads: heads,
+      layers: try section.int("layers", in: positive), norm: norm)
+    positions = try section.choice("positions", default: positions)
+    guard positions == .learned || width / heads % 2 == 0 else {
+      throw ConfigurationError(
+        section.place("positions"),
+        "\(path).positions rotary turns pairs of channels, and a head has \(width / heads)")
+    }
+    let gated = "swiglu"
+    let name = try section.choice(
+      "activation", of: Activation.allCases.map(\.rawValue) + [gated],
+      default: Activation.geluTanh.rawValue)
+    activation = name == gated ? nil : Activation(rawValue: name) ?? .geluTanh
+    // SwiGLU has three matrices: two thirds of the width give it as many parameters.
+    let usual = name == gated ? (8 * width / 3 + 15) / 16 * 16 : 4 * width
+    hidden = try section.int("hidden", default: usual, in: positive)
+    tiedEmbedding = try section.bool("tiedEmbedding", default: tiedEmbedding)
+    dropout = try section.double("dropout", default: 0, in: 0...0.99)
+    placement = try section.choice("placement", default: placement)
+    mixShare = try section.double("mixShare", default: mixShare, in: 0...1)
+    let part = try ConfigurationSection(
+      section.nodeOrEmpty("attention"), path: "\(path).attention",
+      keys: ["queryKeyNorm", "queryKeyValueNorm", "outputNorm", "softCap"])
+    attention.queryKeyNorm = try part.choice("queryKeyNorm", default: QueryKeyNorm.none)
+    attention.normalizesQueryKeyValue = try part.bool("queryKeyValueNorm", default: false)
+    attention.normalizesOutput = try part.bool("outputNorm", default: false)
+    attention.softCap = try part.double("softCap", default: 0, in: 0...1e6)
+  }
+}
