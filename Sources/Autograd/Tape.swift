@@ -28,10 +28,14 @@ public struct Variable {
   public let value: Tensor
   /// Where its gradient is summed, or nil where none is wanted.
   public let gradient: Gradient?
+  /// The value again, for the backward pass: a layer that needs its input there captures this and
+  /// not the value, so that a value that is cheap to compute need not be kept.
+  public let again: () -> Tensor
 
-  fileprivate init(_ value: Tensor, wantsGradient: Bool) {
+  fileprivate init(_ value: Tensor, wantsGradient: Bool, again: (() -> Tensor)? = nil) {
     self.value = value
     gradient = wantsGradient ? Gradient() : nil
+    self.again = again ?? { value }
   }
 }
 
@@ -110,13 +114,14 @@ public final class Tape {
   ///     come from one pass does both.
   ///   - weightPullback: Takes dy and contributes to the parameters' gradients, for which
   ///     nothing upstream waits.
+  ///   - again: Computes y again from what the pullbacks hold anyway; nil where y is to be kept.
   /// - Returns: the output as a variable.
   public func record(
     _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping InputPullback,
-    weightPullback: ((Tensor) throws -> Void)? = nil
+    weightPullback: ((Tensor) throws -> Void)? = nil, again: (() -> Tensor)? = nil
   ) -> Variable {
     guard mode == .training else { return Variable(y, wantsGradient: false) }
-    let output = Variable(y, wantsGradient: true)
+    let output = Variable(y, wantsGradient: true, again: again)
     guard let gradient = output.gradient else { return output }
     for parameter in uses { parameter.open() }
     entries.append(

@@ -26,13 +26,13 @@ public enum Activation: String, Layer, CaseIterable, Sendable {
         Kernel.gelu(input),
         inputPullback: { [gradient = x.gradient] dy, overwriting in
           gradient?.add(Kernel.geluGradient(input: input, dy, overwriting: overwriting))
-        })
+        }, again: { Kernel.gelu(input) })
     case .geluTanh:
       return tape.record(
         Kernel.geluTanh(input),
         inputPullback: { [gradient = x.gradient] dy, overwriting in
           gradient?.add(Kernel.geluTanhGradient(input: input, dy, overwriting: overwriting))
-        })
+        }, again: { Kernel.geluTanh(input) })
     }
   }
 }

@@ -40,7 +40,7 @@ public struct Linear: Layer {
 
   /// Applies the map to every row.
   public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
-    let input = x.value
+    let (input, shape) = (x.value, x.value.shape)
     let y = Tensor.uninitialized(
       Shape(input.shape.dimensions.dropLast() + [weight.value.shape[0]]))
     Kernel.matrixProduct(Operand(input), .transpose(weight.value), into: y)
@@ -49,11 +49,12 @@ public struct Linear: Layer {
       y, uses: parameters,
       inputPullback: { [weight, gradient = x.gradient] dy, _ in
         guard let gradient else { return }
-        let dx = Tensor.uninitialized(input.shape)
+        let dx = Tensor.uninitialized(shape)
         Kernel.matrixProduct(Operand(dy), Operand(weight.value), into: dx)
         gradient.add(dx)
       },
-      weightPullback: { [weight, bias] dy in
+      weightPullback: { [weight, bias, again = x.again] dy in
+        let input = again()
         weight.contribute { gradient, accumulating in
           Kernel.matrixProduct(
             .transpose(dy), Operand(input), into: gradient, accumulating: accumulating)

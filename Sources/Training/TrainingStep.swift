@@ -27,10 +27,11 @@ final class TrainingStep {
     buckets: BucketSettings = BucketSettings(), overlaps: Bool = true, clipNorm: Double? = nil
   ) {
     self.model = model
-    self.optimizer = Optimizer(optimizer, model.parameters)
     control = context.control
     synchronizer = GradientSynchronizer(
       model.parameters, over: context.gradients, settings: buckets, overlaps: overlaps)
+    // After the gradients have moved into their buckets: its state takes the memory that they left.
+    self.optimizer = Optimizer(optimizer, model.parameters)
     self.clipNorm = clipNorm
   }
 

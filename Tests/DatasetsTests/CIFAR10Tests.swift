@@ -30,7 +30,7 @@ import Testing
     #expect(test.labels == [0])
     // Each plane counts 0 to 15 again and again, whatever it is shifted by.
     let deviation = (255 / 12.0).squareRoot()
-    let pixels = test.batch([0]).images.elements
+    let pixels = test.batch([0]).input.elements
     for (i, found) in pixels.enumerated() {
       let expected = (Double(i / 3 % 16) - 7.5) / deviation
       guard abs(Double(found) - expected) > 1e-6 else { continue }

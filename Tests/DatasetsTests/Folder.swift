@@ -58,3 +58,7 @@ func expectError(
     Issue.record(error, sourceLocation: sourceLocation)
   }
 }
+
+extension Batch {
+  var parts: (input: Tensor, labels: Storage<Int32>) { (input, labels) }
+}

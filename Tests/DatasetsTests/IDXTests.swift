@@ -30,7 +30,7 @@ import Testing
 
   private func expectWhole(_ data: ImageDataset) {
     #expect(data.shape == [2, 3, 1] && data.count == 3 && data.labels == [7, 0, 9])
-    let (pixels, labels) = data.batch([1, 0])
+    let (pixels, labels) = data.batch([1, 0]).parts
     #expect(labels.copy(0..<2) == [0, 7])
     // Mean 85; the variance of 0, 10 … 170 is 10² · (18² − 1) / 12.
     let deviation = (100 * 323 / 12.0).squareRoot()
@@ -63,7 +63,7 @@ import Testing
       Self.header([1, 2, 3]) + [0, 10, 20, 30, 40, 50], to: "t10k-images-idx3-ubyte")
     try folder.write(Self.header([1]) + [1], to: "t10k-labels-idx1-ubyte")
     let test = try ImageDataset.mnist(in: folder.path, files: "t10k", normalizedAs: reference)
-    #expect(test.batch([0]).images.elements == reference.batch([0]).images.elements)
+    #expect(test.batch([0]).input.elements == reference.batch([0]).input.elements)
   }
 
   /// What can be wrong with a file, and what the error has to say.

@@ -15,7 +15,7 @@ import Testing
 
   @Test func trainingDataHaveMeanZeroAndVarianceOne() throws {
     let train = try ImageDataset.digits().train
-    let pixels = train.batch(0..<train.count).images.elements.map(Double.init)
+    let pixels = train.batch(0..<train.count).input.elements.map(Double.init)
     let mean = pixels.reduce(0, +) / Double(pixels.count)
     let variance = pixels.reduce(0) { $0 + $1 * $1 } / Double(pixels.count)
     #expect(abs(mean) < 1e-6 && abs(variance - 1) < 1e-6, "mean \(mean), variance \(variance)")
@@ -41,7 +41,7 @@ import Testing
   /// One image of 2×3 pixels, and its floats.
   private static let image = ImageDataset(
     shape: [2, 3, 1], classes: 2, labels: [1], bytes: [0, 1, 2, 3, 4, 5])
-  private static let pixels = image.batch([0]).images.elements
+  private static let pixels = image.batch([0]).input.elements
 
   @Test(arguments: [
     (0, 0, false, [0, 1, 2, 3, 4, 5]), (0, 0, true, [2, 1, 0, 5, 4, 3]),
@@ -53,7 +53,7 @@ import Testing
   ) {
     var crop = Crop()
     (crop.vertical, crop.horizontal, crop.flipped) = (vertical, horizontal, flipped)
-    let found = Self.image.batch([0]) { _ in crop }.images.elements
+    let found = Self.image.batch([0]) { _ in crop }.input.elements
     #expect(found == sources.map { $0.map { Self.pixels[$0] } ?? 0 })
   }
 
@@ -73,14 +73,14 @@ import Testing
   @Test func syntheticImagesAreTheSameEveryTime() {
     let make = { ImageDataset.synthetic(shape: [3, 3, 3], classes: 4, count: 50, seed: $0) }
     let (a, b, c) = (make(1), make(1), make(2))
-    let pixels = a.batch(0..<50).images.elements
-    #expect(a.labels == b.labels && pixels == b.batch(0..<50).images.elements)
-    #expect(pixels != c.batch(0..<50).images.elements)
+    let pixels = a.batch(0..<50).input.elements
+    #expect(a.labels == b.labels && pixels == b.batch(0..<50).input.elements)
+    #expect(pixels != c.batch(0..<50).input.elements)
     #expect(Set(a.labels) == Set(0..<4))
   }
 
   @Test func anEmptyBatchHasAShape() {
-    let (images, labels) = Self.image.batch([])
+    let (images, labels) = Self.image.batch([]).parts
     #expect(images.shape == [0, 2, 3, 1] && labels.count == 0)
   }
 }

@@ -100,7 +100,7 @@ import Training
     set: [String], ranks: Int, expected: String
   ) throws {
     let run = try RunConfiguration(yaml: Self.good, name: "run.yaml", set: set)
-    let data = try run.data.load(seed: 1)
+    let data = try run.loadData()
     let messages = try withThreadRanks(ranks) { world -> String in
       do {
         _ = try TrainingRun(run, data: data, context: RankContext(world))
@@ -115,7 +115,7 @@ import Training
   @Test func aLossThatIsNotFiniteEndsAllRanksInTheSameStep() throws {
     let run = try RunConfiguration(
       yaml: Self.good, name: "run.yaml", set: ["optimizer.learningRate=1e30"])
-    let data = try run.data.load(seed: 1)
+    let data = try run.loadData()
     let messages = try withThreadRanks(3) { world -> String in
       let replica = try TrainingRun(run, data: data, context: RankContext(world))
       do {

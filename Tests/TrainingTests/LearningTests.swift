@@ -7,7 +7,7 @@ import Training
 /// Real data is learned.
 @Suite struct LearningTests {
   private func accuracy(_ configuration: RunConfiguration, ranks: Int) throws -> Double {
-    let data = try configuration.data.load(seed: configuration.seed)
+    let data = try configuration.loadData()
     return try withThreadRanks(ranks) { world in
       let run = try TrainingRun(configuration, data: data, context: RankContext(world))
       return try train(run, ranks: ranks, onStep: { _ in }, onEvaluation: { _, _ in })
@@ -37,7 +37,7 @@ import Training
   @Test(arguments: ["Configs/digits-resnet.yaml", "Configs/bench/resnet20.yaml"])
   func everyConfigurationIsReadAndRunsTwoSteps(path: String) throws {
     let run = try RunConfiguration(path: "\(packageRoot)/\(path)")
-    let data = try run.data.load(seed: run.seed)
+    let data = try run.loadData()
     let replica = try TrainingRun(run, data: data, context: RankContext(Solo()))
     for step in 1...2 { #expect(try replica.step().step == step) }
   }

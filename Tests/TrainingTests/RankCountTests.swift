@@ -35,7 +35,7 @@ import Training
     var state: StateDictionary?
     for seed in 1...6 {
       let run = try smallRun(norm, activation: "relu", extra: ["seed=\(seed)"])
-      let data = try run.data.load(seed: 3)
+      let data = try run.loadData()
       let begin = state
       @Sendable func step(_ world: any Communicator) throws -> (Double, StateDictionary) {
         let replica = try TrainingRun(

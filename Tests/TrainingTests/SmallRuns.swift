@@ -36,7 +36,7 @@ struct Seen: Sendable {
 
 /// Trains on thread ranks and returns what each rank saw.
 func trained(_ configuration: RunConfiguration, ranks: Int) throws -> [Seen] {
-  let data = try configuration.data.load(seed: configuration.seed)
+  let data = try configuration.loadData()
   return try withThreadRanks(ranks) { world in
     let run = try TrainingRun(configuration, data: data, context: RankContext(world))
     var seen = Seen()

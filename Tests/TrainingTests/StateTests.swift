@@ -12,7 +12,7 @@ import Training
   private func replica(_ norm: NormKind, from state: StateDictionary? = nil) throws -> TrainingRun {
     let run = try smallRun(norm, steps: 4)
     return try TrainingRun(
-      run, data: try run.data.load(seed: 1), context: RankContext(Solo()), initialState: state)
+      run, data: try run.loadData(), context: RankContext(Solo()), initialState: state)
   }
 
   @Test(arguments: [(NormKind.batch, NormKind.syncBatch), (.syncBatch, .batch)])

@@ -27,7 +27,7 @@ import Training
   @Test(arguments: [NormKind.syncBatch, .batch, .layer])
   func evaluationSendsNoStatistics(norm: NormKind) throws {
     let run = try smallRun(norm, steps: 2)
-    let data = try run.data.load(seed: 1)
+    let data = try run.loadData()
     let evaluations = try withThreadRanks(3) { world in
       let context = try RankContext(world)
       let replica = try TrainingRun(run, data: data, context: context)
@@ -49,7 +49,7 @@ import Training
 
   @Test func aStepInSteadyStateTakesNoMemoryFromTheSystem() throws {
     let run = try smallRun(.syncBatch, steps: 40, extra: ["data.dropLast=true"])
-    let data = try run.data.load(seed: 1)
+    let data = try run.loadData()
     let replica = try TrainingRun(run, data: data, context: RankContext(Solo()))
     for _ in 0..<10 { _ = try replica.step() }
     let before = MemoryPool.shared.systemBytes
