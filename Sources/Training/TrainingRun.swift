@@ -89,7 +89,7 @@ public final class TrainingRun {
     try RunCheck.statisticsGroup(configuration.model, ranks: context.size)
     let group = configuration.model.norm.statisticsGroup
     let scope =
-      configuration.model.norm.kind == .syncBatch
+      configuration.model.norm.synchronizes
       ? try context.scope(of: group) : .thisRank
     model = configuration.model.make(
       ModelContext(
