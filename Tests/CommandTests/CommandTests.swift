@@ -5,9 +5,10 @@ import Testing
 /// The command line on real ranks.
 @Suite(.serialized, .enabled(if: hasMPIRun, "mpirun is not installed"))
 struct CommandTests {
-  private static let cases = ["layer", "rms", "group", "instance", "batch", "sync-batch"].map {
-    "\(sharedFolder)/parity/\($0).safetensors"
-  }
+  private static let cases = [
+    "layer", "rms", "group", "instance", "batch", "sync-batch", "batch-renorm", "scale", "l2",
+    "weight", "adaptive-instance",
+  ].map { "\(sharedFolder)/parity/\($0).safetensors" }
   private static let trajectories = ["sync", "group"].map {
     "\(sharedFolder)/parity/trajectory_resnet_\($0).safetensors"
   }
@@ -28,7 +29,7 @@ struct CommandTests {
     let report = try object(finished.output)
     #expect(report["ranks"] as? Int == ranks)
     #expect(report["failed"] as? Int == 0)
-    #expect((report["cases"] as? [Any])?.count == 49)
+    #expect((report["cases"] as? [Any])?.count == 61)
   }
 
   @Test(
