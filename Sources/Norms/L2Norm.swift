@@ -10,7 +10,7 @@ public import Tensors
 ///
 /// - Shapes: x and y `[…, C]`.
 /// - Communication: none.
-/// - Source: the rows of QKNorm, Henry, Dachapally, Pawar & Chen, 2020, section 3,
+/// - Source: the rows of QKNorm, Henry, Dachapally, Pawar & Chen, 2020,
 ///   <https://arxiv.org/abs/2010.04245>.
 public enum L2Norm {
   /// What the forward pass keeps for the backward pass.

@@ -10,8 +10,8 @@ public import Tensors
 ///
 /// with both means over the channels of one row. `epsilonPlacement: outside` divides by √v + ε
 /// instead, and `unbiased` takes v over one less than the number of channels. `detached` takes μ and
-/// v for constants in the backward pass: DetachNorm of Xu, Sun, Zhang, Zhao & Lin, 2019, section
-/// 3.2, <https://arxiv.org/abs/1911.07013>.
+/// v for constants in the backward pass: DetachNorm of Xu, Sun, Zhang, Zhao & Lin, 2019,
+/// <https://arxiv.org/abs/1911.07013>.
 ///
 /// - Shapes: x and y `[…, C]`, γ and β `[C]`.
 /// - Communication: none.

@@ -11,7 +11,7 @@ public import Tensors
 ///
 /// - Shapes: x and y `[…, C]`, g `[1]`.
 /// - Communication: none.
-/// - Source: Nguyen & Salazar, 2019, eq. 5, <https://arxiv.org/abs/1910.05895>.
+/// - Source: Nguyen & Salazar, 2019, <https://arxiv.org/abs/1910.05895>.
 public enum ScaleNorm {
   /// What the forward pass keeps for the backward pass.
   public struct Saved: Sendable {
