@@ -122,7 +122,8 @@ targets += [
     name: "KernelsTests", dependencies: ["Kernels", "KernelLoops", "Tensors"],
     swiftSettings: loops),
   tests("Collectives", ["Collectives", "Tensors"]),
-  tests("Layers", ["Layers", "Autograd", "Tensors"]),
+  tests(
+    "Layers", ["Layers", "Autograd", "Collectives", "Kernels", "Models", "Norms", "Tensors"]),
   tests("Norms", ["Norms", "Autograd", "Collectives", "KernelLoops", "Tensors"]),
   tests("Optimizers", ["Optimizers", "Autograd", "Tensors"]),
   tests("Datasets", ["Datasets", "Tensors"]),

@@ -111,7 +111,8 @@ public struct TokenDataset: Dataset {
     let parts = [train, test].map { TokenDataset($0, context: context, vocabulary: size) }
     for (part, name) in zip(parts, ["training", "validation"]) where part.count == 0 {
       throw DatasetError(
-        path, "the \(name) part has \(part.tokens.count) tokens, expected more than the context of "
+        path,
+        "the \(name) part has \(part.tokens.count) tokens, expected more than the context of "
           + "\(context)")
     }
     return DataSplit(train: parts[0], test: parts[1], vocabulary: vocabulary)

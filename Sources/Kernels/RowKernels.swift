@@ -49,3 +49,17 @@ extension Kernel {
     return (dx, all[..<parameters], all[parameters...])
   }
 }
+
+extension Kernel {
+  /// dx = gain · r · dy, with the rows' scales r that ``rowNormalize(_:_:width:gain:bias:rule:)``
+  /// saved; `dx` may be `dy`.
+  public static func rowScale(_ dy: Tensor, gain: Tensor, saved: Tensor, into dx: Tensor) {
+    let (rows, width) = (dy.shape.rows, dy.shape.channels)
+    precondition(gain.count == width && saved.count == 4 * rows && dx.count == dy.count)
+    let (seed, output, gains, scales) = (dy.input, dx.output, gain.input, saved.input + 2 * rows)
+    for row in 0..<rows {
+      let (dy, dx, r) = (seed + row * width, output + row * width, scales[row])
+      for i in 0..<width { dx[i] = dy[i] * gains[i] * r }
+    }
+  }
+}

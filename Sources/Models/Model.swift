@@ -18,7 +18,7 @@ public struct Model: Layer {
   private let network: any Layer
   /// Where its norms stand, in order.
   public let normSites: [NormSite]
-  /// All parameters, in registration order.
+  /// All parameters, in registration order; one that layers share is there once.
   public let parameters: [Parameter]
   /// All running statistics.
   public let buffers: [Buffer]
@@ -67,6 +67,7 @@ final class ModelBuilder {
   private let context: ModelContext
   private var parts = 0
   private var dropouts = 0
+  private var scaleGain: Parameter?
   private(set) var normSites: [NormSite] = []
 
   init(_ norm: NormSettings, _ context: ModelContext) {
@@ -136,6 +137,16 @@ final class ModelBuilder {
     if norm.kind != .none {
       normSites.append(NormSite(name: name, channels: channels, positions: positions))
     }
-    return makeNorm(name, channels: channels, norm, synchronized: context.synchronized)
+    return makeNorm(
+      name, channels: channels, norm, synchronized: context.synchronized,
+      sharedGain: sharedGain(channels))
+  }
+
+  /// The one gain of all scale norms, from the channels of the first.
+  private func sharedGain(_ channels: Int) -> Parameter? {
+    guard norm.kind == .scale else { return nil }
+    let gain = scaleGain ?? ScaleNorm.gain("scale_norm", channels: channels)
+    scaleGain = gain
+    return gain
   }
 }

@@ -74,7 +74,8 @@ public struct TransformerSettings: Hashable, Sendable {
 
 extension Model {
   /// A transformer: tokens `[N, T]` to logits `[N, T, classes]`.
-  public static func transformer(_ settings: TransformerSettings, _ context: ModelContext) -> Model {
+  public static func transformer(_ settings: TransformerSettings, _ context: ModelContext) -> Model
+  {
     let build = ModelBuilder(settings.norm, context)
     let embedding = build.embedding(
       "transformer.wte", context.classes, settings.width, settings.deviation)

@@ -26,10 +26,22 @@ public enum Placement: String, CaseIterable, Hashable, Sendable {
 public enum QueryKeyNorm: String, CaseIterable, Hashable, Sendable {
   /// None.
   case none
+  /// Unit vectors, whose products are divided by a learned temperature instead of √size (Henry et
+  /// al., 2020, <https://arxiv.org/abs/2010.04245>).
+  case l2
   /// Layer norm over each head's channels.
   case layer
   /// RMS norm over each head's channels.
   case rms
+
+  var kind: NormKind? {
+    switch self {
+    case .none: nil
+    case .l2: .l2
+    case .layer: .layer
+    case .rms: .rms
+    }
+  }
 }
 
 /// How a block attends.
@@ -57,13 +69,14 @@ struct SelfAttention: Layer {
   private let queryNorm: (any Layer)?
   private let keyNorm: (any Layer)?
   private let valueNorm: (any Layer)?
+  private let temperature: Temperature?
   private let outputNorm: (any Layer)?
   private let angles: Tensor?
   private let geometry: AttentionGeometry
   private let dropout: Dropout
 
   private var layers: [any Layer] {
-    [project] + [queryNorm, keyNorm, valueNorm].compactMap(\.self) + [output]
+    [project] + [queryNorm, keyNorm, valueNorm, temperature].compactMap(\.self) + [output]
       + [outputNorm].compactMap(\.self)
   }
   var parameters: [Parameter] { layers.flatMap(\.parameters) }
@@ -78,10 +91,8 @@ struct SelfAttention: Layer {
     func norm(_ part: String, _ kind: NormKind) -> any Layer {
       build.norm("\(name).\(part)", channels: size, as: kind)
     }
-    let kind: NormKind? =
-      isWhole
-      ? .layer
-      : attention.queryKeyNorm == .none ? nil : attention.queryKeyNorm == .rms ? .rms : .layer
+    let kind = isWhole ? .layer : attention.queryKeyNorm.kind
+    temperature = kind == .l2 ? Temperature("\(name).temperature") : nil
     queryNorm = kind.map { norm("q_norm", $0) }
     keyNorm = kind.map { norm("k_norm", $0) }
     valueNorm = isWhole ? norm("v_norm", .layer) : nil
@@ -93,7 +104,7 @@ struct SelfAttention: Layer {
     angles =
       settings.positions == .rotary ? rotaryAngles(length: settings.context, size: size) : nil
     geometry = AttentionGeometry(
-      heads: heads, size: size, scale: 1 / Float(size).squareRoot(),
+      heads: heads, size: size, scale: kind == .l2 ? 1 : 1 / Float(size).squareRoot(),
       cap: Float(attention.softCap))
     dropout = build.dropout(settings.dropout)
   }
@@ -105,7 +116,8 @@ struct SelfAttention: Layer {
       y = tape.attention(qkv, geometry)
     } else {
       let parts = tape.split(qkv, into: 3)
-      let q = try turned(parts[0], queryNorm, tape)
+      let queries = try turned(parts[0], queryNorm, tape)
+      let q = temperature?(queries, on: tape) ?? queries
       let k = try turned(parts[1], keyNorm, tape)
       let v = try perHead(parts[2], valueNorm, tape)
       y = tape.attention(q, k, v, geometry)
@@ -160,7 +172,8 @@ struct FeedForward: Layer {
 
   func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
     let wide = try widen(x, on: tape)
-    let active = try gate.map { tape.swiGLU(try $0(x, on: tape), wide) } ?? activation(wide, on: tape)
+    let active =
+      try gate.map { tape.swiGLU(try $0(x, on: tape), wide) } ?? activation(wide, on: tape)
     let projected = try output(active, on: tape)
     return dropout(try outputNorm?(projected, on: tape) ?? projected, on: tape)
   }

@@ -73,6 +73,16 @@ public enum BatchNorm {
     return (y, Saved(x: x, center: center, inverses: inverses, count: count))
   }
 
+  /// y of x by running statistics.
+  public static func normalize(
+    _ x: Tensor, _ running: RunningStatistics, gain: Tensor, bias: Tensor, epsilon: Double
+  ) -> (y: Tensor, saved: Saved) {
+    normalize(
+      x, means: running.mean.value.elements.map(Double.init),
+      variances: running.variance.value.elements.map(Double.init), count: nil, gain: gain,
+      bias: bias, epsilon: epsilon)
+  }
+
   /// y of x by the moments of all ranks' batches.
   public static func forward(
     _ x: Tensor, shift: Tensor, gain: Tensor, bias: Tensor, epsilon: Double,

@@ -43,9 +43,8 @@ extension BatchNorm {
       guard tape.mode == .training else {
         return tape.record(
           BatchNorm.normalize(
-            x.value, means: running.mean.value.elements.map(Double.init),
-            variances: running.variance.value.elements.map(Double.init), count: nil,
-            gain: affine.gainValue, bias: affine.biasValue, epsilon: settings.epsilon
+            x.value, running, gain: affine.gainValue, bias: affine.biasValue,
+            epsilon: settings.epsilon
           ).y, inputPullback: { _, _ in })
       }
       let (y, saved, moments) = try BatchNorm.forward(

@@ -9,7 +9,9 @@ public import Tensors
 ///     y = γ · (x − μ) / √(v + ε) + β
 ///
 /// with both means over the channels of one row. `epsilonPlacement: outside` divides by √v + ε
-/// instead, and `unbiased` takes v over one less than the number of channels.
+/// instead, and `unbiased` takes v over one less than the number of channels. `detached` takes μ and
+/// v for constants in the backward pass: DetachNorm of Xu, Sun, Zhang, Zhao & Lin, 2019,
+/// <https://arxiv.org/abs/1911.07013>.
 ///
 /// - Shapes: x and y `[…, C]`, γ and β `[C]`.
 /// - Communication: none.
@@ -35,14 +37,18 @@ public enum LayerNorm {
   ///     t = x − μ,  h = γ · dy,  r = 1 / √(v + ε)
   ///     dx = r · (h − mean h) − t · r³ · mean (h·t)
   ///     dγ = Σ dy · t · r,  dβ = Σ dy     over rows
+  ///
+  /// Where `detached`, dx = r · h is all that is left of it.
   public static func backward(
-    _ dy: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
+    _ dy: Tensor, gain: Tensor, saved: Saved, detached: Bool = false, overwriting: Bool = false
   ) -> (
     dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>
   ) {
     let (dx, dbias, dgain) = Kernel.rowGradient(
       .layer, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows,
-      overwriting: overwriting)
+      overwriting: overwriting && !detached)
+    // The sums come from the whole pass, whose dx is written over with the detached one.
+    if detached { Kernel.rowScale(dy, gain: gain, saved: saved.rows, into: dx) }
     return (dx, dgain, dbias)
   }
 
@@ -50,11 +56,13 @@ public enum LayerNorm {
   struct Module: Layer {
     private let affine: Affine
     private let rule: RowRule
+    private let detached: Bool
     var parameters: [Parameter] { affine.parameters }
 
     init(_ name: String, channels: Int, _ settings: NormSettings) {
       affine = Affine(name, channels: channels, affine: settings.affine)
       rule = settings.rule
+      detached = settings.detached
     }
 
     func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
@@ -62,9 +70,10 @@ public enum LayerNorm {
         x.value, gain: affine.gainValue, bias: affine.biasValue, rule: rule)
       return tape.record(
         y, uses: parameters,
-        inputPullback: { [affine, gradient = x.gradient] dy, overwriting in
+        inputPullback: { [affine, detached, gradient = x.gradient] dy, overwriting in
           let (dx, dgain, dbias) = LayerNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, overwriting: overwriting)
+            dy, gain: affine.gainValue, saved: saved, detached: detached,
+            overwriting: overwriting)
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)

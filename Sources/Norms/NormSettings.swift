@@ -9,6 +9,8 @@ public enum NormKind: String, CaseIterable, Sendable {
   case batch
   /// Batch norm over all ranks' samples.
   case syncBatch = "sync-batch"
+  /// Batch norm corrected towards its running statistics.
+  case batchRenorm = "batch-renorm"
   /// Layer norm.
   case layer
   /// RMS norm.
@@ -17,12 +19,18 @@ public enum NormKind: String, CaseIterable, Sendable {
   case group
   /// Instance norm.
   case instance
+  /// ScaleNorm: rows of one learned length.
+  case scale
+  /// Rows as unit vectors.
+  case l2
 
   /// Whether the norm takes its statistics over a batch, and so keeps running statistics.
-  public var usesBatchStatistics: Bool { self == .batch || self == .syncBatch }
+  public var usesBatchStatistics: Bool {
+    self == .batch || self == .syncBatch || self == .batchRenorm
+  }
 }
 
-/// The ranks that share a sync-batch norm's statistics.
+/// The ranks that share a synchronized batch norm's statistics.
 public enum StatisticsGroup: Hashable, Sendable {
   /// All ranks.
   case all
@@ -44,7 +52,7 @@ public enum EpsilonPlacement: String, CaseIterable, Sendable {
 public struct NormSettings: Hashable, Sendable {
   /// Which norm.
   public var kind: NormKind
-  /// Added to the variance.
+  /// Added to the variance; for scale and l2 norm the least length that divides.
   public var epsilon: Double = 1e-5
   /// The weight of a new batch in the running statistics; nil for the cumulative average.
   public var momentum: Double? = 0.1
@@ -58,9 +66,20 @@ public struct NormSettings: Hashable, Sendable {
   public var epsilonPlacement = EpsilonPlacement.inside
   /// Whether layer norm divides the variance by one less than the number of channels.
   public var unbiased = false
+  /// Whether layer norm takes the mean and the variance for constants in its backward pass.
+  public var detached = false
+  /// Whether batch-renorm norm takes its statistics over all ranks' samples.
+  public var synchronized = false
+  /// The largest scale correction of a batch-renorm norm.
+  public var maximumScale: Double = 3
+  /// The largest shift correction of a batch-renorm norm, in running deviations.
+  public var maximumShift: Double = 5
 
   /// The default settings of a kind.
   public init(_ kind: NormKind) { self.kind = kind }
+
+  /// Whether the norm takes its statistics over the ranks of its statistics group.
+  public var synchronizes: Bool { kind == .syncBatch || kind == .batchRenorm && synchronized }
 
   var rule: RowRule {
     RowRule(epsilon: Float(epsilon), outside: epsilonPlacement == .outside, unbiased: unbiased)

@@ -24,7 +24,7 @@ enum RunCheck {
   }
 
   static func statisticsGroup(_ model: ModelConfiguration, ranks: Int) throws(ConfigurationError) {
-    guard model.norm.kind == .syncBatch, case .ranks(let count) = model.norm.statisticsGroup,
+    guard model.norm.synchronizes, case .ranks(let count) = model.norm.statisticsGroup,
       ranks % count != 0
     else { return }
     throw ConfigurationError(
@@ -54,7 +54,7 @@ enum RunCheck {
     guard kind.usesBatchStatistics, let site = sites.first(where: { $0.positions == 1 }) else {
       return
     }
-    let group = kind == .batch ? 1 : ranksPerGroup
+    let group = model.norm.synchronizes ? ranksPerGroup : 1
     for size in batchSizes.sorted() {
       for part in 0..<accumulate {
         let slots = share(part, of: accumulate, in: 0..<size)
@@ -64,7 +64,7 @@ enum RunCheck {
           }
           guard rows == 1 else { continue }
           let who =
-            group == ranks && kind == .syncBatch
+            group == ranks && model.norm.synchronizes
             ? "the whole batch"
             : group == 1 ? "rank \(first)" : "ranks \(first)–\(first + group - 1)"
           throw ConfigurationError(

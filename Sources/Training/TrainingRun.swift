@@ -91,7 +91,7 @@ public final class TrainingRun {
     try RunCheck.statisticsGroup(configuration.model, ranks: context.size)
     let group = configuration.model.norm.statisticsGroup
     let scope =
-      configuration.model.norm.kind == .syncBatch
+      configuration.model.norm.synchronizes
       ? try context.scope(of: group) : .thisRank
     model = configuration.model.make(
       ModelContext(
@@ -179,7 +179,8 @@ public final class TrainingRun {
     for from in stride(from: mine.lowerBound, to: mine.upperBound, by: Self.evaluationBatch) {
       let batch = test.batch(from..<min(from + Self.evaluationBatch, mine.upperBound))
       let tape = Tape(.evaluation)
-      let loss = CrossEntropyLoss(try model(tape.input(batch.input), on: tape), labels: batch.labels)
+      let loss = CrossEntropyLoss(
+        try model(tape.input(batch.input), on: tape), labels: batch.labels)
       sums[0] += loss.sum
       sums[1] += loss.correct
     }

@@ -5,12 +5,13 @@ import Testing
 /// The command line on real ranks.
 @Suite(.serialized, .enabled(if: hasMPIRun, "mpirun is not installed"))
 struct CommandTests {
-  private static let cases = ["layer", "rms", "group", "instance", "batch", "sync-batch"].map {
-    "\(sharedFolder)/parity/\($0).safetensors"
-  }
-  private static let trajectories = ["sync", "group"].map {
-    "\(sharedFolder)/parity/trajectory_resnet_\($0).safetensors"
-  }
+  private static let cases = [
+    "layer", "rms", "group", "instance", "batch", "sync-batch", "batch-renorm", "scale", "l2",
+    "weight", "adaptive-instance",
+  ].map { "\(sharedFolder)/parity/\($0).safetensors" }
+  private static let trajectories = [
+    "resnet_sync", "resnet_group", "gpt_layer_pre", "gpt_layer_post", "gpt_rms_pre",
+  ].map { "\(sharedFolder)/parity/trajectory_\($0).safetensors" }
   private static let hasParity = exists("\(sharedFolder)/parity")
 
   private func object(_ text: String) throws -> [String: Any] {
@@ -28,11 +29,11 @@ struct CommandTests {
     let report = try object(finished.output)
     #expect(report["ranks"] as? Int == ranks)
     #expect(report["failed"] as? Int == 0)
-    #expect((report["cases"] as? [Any])?.count == 49)
+    #expect((report["cases"] as? [Any])?.count == 61)
   }
 
   @Test(
-    .enabled(if: hasParity, "no parity files beside the package"), arguments: [1, 2, 3],
+    .enabled(if: hasParity, "no parity files beside the package"), arguments: [1, 2, 3, 4],
     ["on", "off"])
   func everyTrajectoryOfAnotherFrameworkIsFollowed(ranks: Int, oneDNN: String) throws {
     let finished = try mpirun(

@@ -41,7 +41,9 @@ import Testing
       $0.module == "Norms" && Self.imports("Collectives", in: $0.text)
     }
     #expect(
-      Set(importers.map(\.path)) == ["Norms/BatchNorm.swift", "Norms/BatchNormLayer.swift"])
+      Set(importers.map(\.path)) == [
+        "Norms/BatchNorm.swift", "Norms/BatchNormLayer.swift", "Norms/BatchRenorm.swift",
+      ])
   }
 
   @Test func rawPointersLiveInThreePlaces() throws {

@@ -24,8 +24,8 @@ struct Matrix {
       let key: [Int] =
         switch kind {
         case .none: [i]
-        case .batch, .syncBatch: [channel]
-        case .layer, .rms: [row]
+        case .batch, .syncBatch, .batchRenorm: [channel]
+        case .layer, .rms, .scale, .l2: [row]
         case .group: [row / positions, channel / (channels / groups)]
         case .instance: [row / positions, channel]
         }
@@ -35,7 +35,8 @@ struct Matrix {
   }
 }
 
-/// What a norm computes, in float64, straight from its formula.
+/// What a norm computes, in float64, straight from its formula; batch-renorm norm, which needs running
+/// statistics, has tests of its own.
 func definition(_ x: Matrix, gain: [Double], bias: [Double], _ settings: NormSettings) -> [Double] {
   let sets = x.sets(settings.kind, groups: settings.groups)
   return definition(x, sets, gain: gain, bias: bias, settings)
@@ -47,17 +48,21 @@ private func definition(
   var y = x.values
   for set in sets where settings.kind != .none {
     let count = Double(set.count)
-    let mean = settings.kind == .rms ? 0 : set.reduce(0) { $0 + x.values[$1] } / count
+    let isLength = settings.kind == .scale || settings.kind == .l2
+    let mean =
+      settings.kind == .rms || isLength ? 0 : set.reduce(0) { $0 + x.values[$1] } / count
     let squares = set.reduce(0) { $0 + (x.values[$1] - mean) * (x.values[$1] - mean) }
     let isUnbiased = settings.unbiased && settings.kind == .layer
     let variance = squares / (isUnbiased ? count - 1 : count)
     let isRowNorm = settings.kind == .layer || settings.kind == .rms
     let divisor =
-      isRowNorm && settings.epsilonPlacement == .outside
-      ? variance.squareRoot() + settings.epsilon : (variance + settings.epsilon).squareRoot()
+      isLength
+      ? max(squares.squareRoot(), settings.epsilon)
+      : isRowNorm && settings.epsilonPlacement == .outside
+        ? variance.squareRoot() + settings.epsilon : (variance + settings.epsilon).squareRoot()
     for i in set {
       let channel = i % x.channels
-      y[i] = gain[channel] * (x.values[i] - mean) / divisor + bias[channel]
+      y[i] = gain[channel % gain.count] * (x.values[i] - mean) / divisor + bias[channel]
     }
   }
   return y
@@ -68,23 +73,25 @@ func differences(
   _ x: Matrix, _ dy: [Double], gain: [Double], bias: [Double], _ settings: NormSettings
 ) -> (dx: [Double], dgain: [Double], dbias: [Double]) {
   let sets = x.sets(settings.kind, groups: settings.groups)
-  func slopes(_ values: [Double], _ y: ([Double]) -> [Double]) -> [Double] {
-    values.indices.map { i in
-      let h = 1e-4
-      var (up, down) = (values, values)
-      up[i] += h
-      down[i] -= h
-      let change = zip(y(up), y(down)).map { $0 - $1 }
-      return zip(dy, change).reduce(0) { $0 + $1.0 * $1.1 } / (2 * h)
-    }
-  }
-  let dx = slopes(x.values) { values in
+  let dx = slopes(x.values, dy) { values in
     var moved = x
     moved.values = values
     return definition(moved, sets, gain: gain, bias: bias, settings)
   }
   return (
-    dx, slopes(gain) { definition(x, sets, gain: $0, bias: bias, settings) },
-    slopes(bias) { definition(x, sets, gain: gain, bias: $0, settings) }
+    dx, slopes(gain, dy) { definition(x, sets, gain: $0, bias: bias, settings) },
+    slopes(bias, dy) { definition(x, sets, gain: gain, bias: $0, settings) }
   )
+}
+
+/// The gradient of Σ dy·y at `values` by central differences.
+func slopes(_ values: [Double], _ dy: [Double], _ y: ([Double]) -> [Double]) -> [Double] {
+  values.indices.map { i in
+    let h = 1e-4
+    var (up, down) = (values, values)
+    up[i] += h
+    down[i] -= h
+    let change = zip(y(up), y(down)).map { $0 - $1 }
+    return zip(dy, change).reduce(0) { $0 + $1.0 * $1.1 } / (2 * h)
+  }
 }

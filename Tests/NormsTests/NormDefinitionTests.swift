@@ -36,7 +36,9 @@ import Testing
     Case(.group, [2, 2, 3, 6], groups: 3), Case(.group, [5, 8], groups: 2),
     Case(.group, [2, 4, 6], groups: 1), Case(.group, [4, 16], groups: 1),
     Case(.instance, [2, 3, 2, 5]), Case(.instance, [3, 4, 1]), Case(.none, [3, 4]),
-    Case(.batch, [7, 5]), Case(.batch, [2, 2, 3, 17]), Case(.syncBatch, [7, 5]),
+    Case(.scale, [3, 6]), Case(.scale, [2, 3, 17]), Case(.scale, [4, 1]), Case(.l2, [3, 6]),
+    Case(.l2, [2, 3, 17]), Case(.batch, [7, 5]), Case(.batch, [2, 2, 3, 17]),
+    Case(.syncBatch, [7, 5]),
   ]
 
   private func layer(_ settings: NormSettings, channels: Int) -> any Layer {
@@ -80,7 +82,8 @@ import Testing
     let layer = layer(settings, channels: norm.shape.channels)
     let (x, dy) = (random(norm.shape, mean: 1e4, seed: 3), random(norm.shape, seed: 4))
     let pass = try Pass(layer, x, dy)
-    let gain = [Double](repeating: 1, count: norm.shape.channels)
+    let constant = settings.kind == .scale ? Double(norm.shape.channels).squareRoot() : 1
+    let gain = [Double](repeating: constant, count: norm.shape.channels)
     let bias = gain.map { _ in 0.0 }
     expectClose(
       pass.y, definition(Matrix(x), gain: gain, bias: bias, settings), tolerance: 2e-4, "y")
@@ -100,6 +103,7 @@ import Testing
   @Test(arguments: [
     (NormKind.none, []), (.rms, ["norm.weight"]), (.layer, ["norm.weight", "norm.bias"]),
     (.group, ["norm.weight", "norm.bias"]), (.syncBatch, ["norm.weight", "norm.bias"]),
+    (.batchRenorm, ["norm.weight", "norm.bias"]), (.l2, []),
   ])
   func parametersCarryPyTorchsNames(kind: NormKind, names: [String]) {
     let layer = makeNorm(

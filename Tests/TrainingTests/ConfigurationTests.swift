@@ -49,6 +49,10 @@ import Training
     ("[8]", "[8, 16]", "model.blocks has 1 stages and model.widths 2"),
     ("{kind: digits}", "digits", "data is \"digits\", expected a mapping"),
     ("{kind: layer}", "{kind: layer, epsilon: small}", "model.norm.epsilon is \"small\""),
+    (
+      "{kind: layer}", "{kind: batch-renorm, maximumScale: 0.5}",
+      "model.norm.maximumScale is \"0.5\", expected a number from 1.0 on"
+    ),
     ("sgd", "adam", "unknown optimizer.kind \"adam\"; did you mean \"adamw\"?"),
     ("name: test", "name: ../up", "name is \"../up\""),
     ("epochs: 1", "epochs: 1\nschedule: {final: 0.1}", "schedule.final means nothing"),
@@ -92,6 +96,14 @@ import Training
     (
       ["model={kind: mlp, hidden: [4], norm: {kind: sync-batch}}", "batch=479"], 3,
       "the whole batch would have one sample"
+    ),
+    (
+      ["model={kind: mlp, hidden: [4], norm: {kind: batch-renorm}}", "batch=3"], 2,
+      "batch-renorm norm at norm1: rank 1 would have one sample of a batch of 1"
+    ),
+    (
+      ["model.norm={kind: batch-renorm, synchronized: true, statisticsGroup: 3}"], 4,
+      "statisticsGroup 3 does not divide the 4 ranks"
     ),
     (["model={kind: mlp, hidden: [4], norm: {kind: instance}}"], 1, "one position a sample"),
     (["accumulate=64"], 1, "accumulate 64 is more than the batch of 32"),

@@ -47,6 +47,14 @@ import Training
       (NormKind.syncBatch, ["model.norm.momentum=null", "model.norm.statisticsGroup=node"]),
       (.group, ["clipNorm=1.5", "schedule={decay: step, milestones: [3, 5]}"]),
       (.layer, ["optimizer={kind: adamw, learningRate: 1e-3}", "evaluate={everySteps: 2}"]),
+      (.layer, ["model.norm.detached=true"]),
+      (
+        .batchRenorm,
+        [
+          "model.norm.synchronized=true", "model.norm.maximumScale=1.5",
+          "model.norm.maximumShift=0.5",
+        ]
+      ),
     ] {
       let run = try smallRun(norm, extra: extra)
       let again = try RunConfiguration(yaml: run.resolvedYAML, name: "resolved.yaml")

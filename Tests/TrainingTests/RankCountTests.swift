@@ -7,11 +7,15 @@ import Training
 
 /// P ranks compute what one rank computes on the whole batch.
 @Suite struct RankCountTests {
-  static let invariant: [NormKind] = [.syncBatch, .layer, .rms, .group, .instance, .none]
+  /// With batch-renorm norm's statistics synchronized.
+  static let invariant: [NormKind] = [
+    .syncBatch, .batchRenorm, .layer, .rms, .group, .instance, .scale, .l2, .none,
+  ]
+  static let synchronized = "model.norm.synchronized=true"
 
   @Test(arguments: invariant)
   func lossesOfASmoothNetworkDoNotDependOnTheNumberOfRanks(norm: NormKind) throws {
-    let run = try smallRun(norm)
+    let run = try smallRun(norm, extra: [Self.synchronized])
     let alone = try trained(run, ranks: 1)[0].losses
     #expect(alone.count == 50)
     for ranks in 2...4 {
@@ -20,8 +24,9 @@ import Training
     }
   }
 
-  @Test func perRankBatchStatisticsDoDependOnTheNumberOfRanks() throws {
-    let run = try smallRun(.batch)
+  @Test(arguments: [NormKind.batch, .batchRenorm])
+  func perRankBatchStatisticsDoDependOnTheNumberOfRanks(norm: NormKind) throws {
+    let run = try smallRun(norm)
     let alone = try trained(run, ranks: 1)[0].losses
     for ranks in 2...4 {
       #expect(difference(try trained(run, ranks: ranks)[0].losses, alone) > 1e-3, "\(ranks) ranks")
@@ -34,7 +39,7 @@ import Training
   func aStepOfAReLUNetworkDoesNotDependOnTheNumberOfRanks(norm: NormKind, ranks: Int) throws {
     var state: StateDictionary?
     for seed in 1...6 {
-      let run = try smallRun(norm, activation: "relu", extra: ["seed=\(seed)"])
+      let run = try smallRun(norm, activation: "relu", extra: ["seed=\(seed)", Self.synchronized])
       let data = try run.loadData()
       let begin = state
       @Sendable func step(_ world: any Communicator) throws -> (Double, StateDictionary) {
@@ -57,7 +62,7 @@ import Training
     }
   }
 
-  @Test(arguments: [NormKind.batch, .syncBatch, .layer, .group])
+  @Test(arguments: [NormKind.batch, .syncBatch, .layer, .group, .scale])
   func allRanksHoldTheSameBitsAfterEveryStepAndTwoRunsAreTheSame(norm: NormKind) throws {
     let run = try smallRun(norm, activation: "relu", steps: 20)
     let first = try trained(run, ranks: 3)

@@ -15,7 +15,9 @@ import Training
       run, data: try run.loadData(), context: RankContext(Solo()), initialState: state)
   }
 
-  @Test(arguments: [(NormKind.batch, NormKind.syncBatch), (.syncBatch, .batch)])
+  @Test(arguments: [
+    (NormKind.batch, NormKind.syncBatch), (.syncBatch, .batch), (.batch, .batchRenorm),
+  ])
   func aStateOfOneBatchNormOpensUnderTheOther(from: NormKind, to: NormKind) throws {
     try withTemporaryFolder { folder in
       let first = try replica(from)
@@ -41,6 +43,13 @@ import Training
     } throws: {
       "\($0)".contains("the model has no")
     }
+  }
+
+  @Test func allScaleNormsOfAModelHaveOneParameter() throws {
+    let model = try replica(.scale).model
+    let gains = model.parameters.filter { $0.name.contains("norm") }
+    #expect(gains.map(\.name) == ["scale_norm.weight"])
+    #expect(gains[0].value.elements == [Float(8).squareRoot()] && model.normSites.count == 6)
   }
 
   @Test func writtenTensorsAreReadBackBitByBit() throws {

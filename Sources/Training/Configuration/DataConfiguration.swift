@@ -111,7 +111,8 @@ public struct DataConfiguration: Hashable, Sendable {
     case .arithmetic(let digits, let samples):
       guard length >= ArithmeticDataset.length(digits: digits) else {
         throw DatasetError(
-          "data.digits", "problems of \(digits) digits need a model.context of "
+          "data.digits",
+          "problems of \(digits) digits need a model.context of "
             + "\(ArithmeticDataset.length(digits: digits)) or more, and it is \(length)")
       }
       return DataSplit(

@@ -54,7 +54,8 @@ public struct ModelConfiguration: Hashable, Sendable {
       try section.node("norm").map { node throws(ConfigurationError) in
         try NormSettings(node, path: "\(path).norm")
       } ?? NormSettings(.none)
-    activation = kind == "transformer" ? .geluTanh : try section.choice("activation", default: .relu)
+    activation =
+      kind == "transformer" ? .geluTanh : try section.choice("activation", default: .relu)
     switch kind {
     case "transformer":
       let settings = try TransformerSettings(section, path: path, norm: norm)
@@ -123,7 +124,7 @@ extension NormSettings {
       node, path: path,
       keys: [
         "kind", "epsilon", "momentum", "affine", "groups", "statisticsGroup", "epsilonPlacement",
-        "unbiased",
+        "unbiased", "detached", "synchronized", "maximumScale", "maximumShift",
       ])
     let name = try section.choice("kind", of: NormKind.allCases.map(\.rawValue))
     self.init(NormKind(rawValue: name) ?? .none)
@@ -135,6 +136,11 @@ extension NormSettings {
     groups = try section.int("groups", default: groups, in: 1...Int.max)
     epsilonPlacement = try section.choice("epsilonPlacement", default: epsilonPlacement)
     unbiased = try section.bool("unbiased", default: unbiased)
+    detached = try section.bool("detached", default: detached)
+    synchronized = try section.bool("synchronized", default: synchronized)
+    let finite = Double.greatestFiniteMagnitude
+    maximumScale = try section.double("maximumScale", default: maximumScale, in: 1...finite)
+    maximumShift = try section.double("maximumShift", default: maximumShift, in: 0...finite)
     switch try section.text("statisticsGroup", default: "all") {
     case "all": statisticsGroup = .all
     case "node": statisticsGroup = .node

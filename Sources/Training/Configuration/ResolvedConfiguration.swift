@@ -124,7 +124,10 @@ extension ModelConfiguration {
           ("affine", scalar(norm.affine)), ("groups", scalar(norm.groups)),
           ("statisticsGroup", scalar(group)),
           ("epsilonPlacement", scalar(norm.epsilonPlacement.rawValue)),
-          ("unbiased", scalar(norm.unbiased)),
+          ("unbiased", scalar(norm.unbiased)), ("detached", scalar(norm.detached)),
+          ("synchronized", scalar(norm.synchronized)),
+          ("maximumScale", scalar(norm.maximumScale)),
+          ("maximumShift", scalar(norm.maximumShift)),
         ])
       ),
     ]

@@ -1,0 +1,137 @@
+import Autograd
+public import Collectives
+public import Tensors
+
+/// Batch normalization that is corrected towards the running statistics.
+///
+///     μ, v the moments of the batch,  M, V the running ones
+///     r = √(v + ε) / √(V + ε)  within [1 / maximumScale, maximumScale]
+///     d = (μ − M) / √(V + ε)   within ±maximumShift
+///     y = γ · ((x − μ) / √(v + ε) · r + d) + β
+///
+/// r and d carry no gradient. As long as neither is at its limit, training normalizes by the running
+/// statistics, as evaluation does; with r = 1 and d = 0 this is ``BatchNorm``.
+///
+/// - Shapes: x and y `[…, C]`, γ, β and the running statistics `[C]`.
+/// - Communication: that of ``BatchNorm``: none over one rank, which is the default.
+/// - Source: Ioffe, 2017, algorithm 1, <https://arxiv.org/abs/1702.03275>.
+public enum BatchRenorm {
+  /// How far the correction goes.
+  public struct Limits: Hashable, Sendable {
+    /// The largest r; the least is one over it.
+    public let scale: Double
+    /// The largest |d|.
+    public let shift: Double
+
+    /// Limits of r, at least 1, and of d, at least 0.
+    public init(scale: Double, shift: Double) {
+      precondition(scale >= 1 && shift >= 0, "limits \(scale) and \(shift)")
+      self.scale = scale
+      self.shift = shift
+    }
+  }
+
+  /// What the forward pass keeps for the backward pass.
+  public struct Saved: Sendable {
+    let batch: BatchNorm.Saved
+    /// γ · r, the gain of the batch norm that this is.
+    let gain: Tensor
+    let scales: [Double]
+    let shifts: [Double]
+  }
+
+  /// y of x by the moments of all ranks' batches, corrected towards `running`, which it does not
+  /// update.
+  public static func forward(
+    _ x: Tensor, _ running: RunningStatistics, gain: Tensor, bias: Tensor, epsilon: Double,
+    limits: Limits, over communicator: any Communicator
+  ) throws(CommunicationError) -> (y: Tensor, saved: Saved, moments: BatchNorm.Moments) {
+    let runningMean = running.mean.value
+    let moments = try BatchNorm.moments(x, shift: runningMean, over: communicator)
+    let deviations = running.variance.value.elements.map { (Double($0) + epsilon).squareRoot() }
+    let scales = zip(moments.variances, deviations).map {
+      min(max(($0 + epsilon).squareRoot() / $1, 1 / limits.scale), limits.scale)
+    }
+    let shifts = zip(zip(moments.means, runningMean.elements), deviations).map {
+      min(max(($0.0 - Double($0.1)) / $1, -limits.shift), limits.shift)
+    }
+    let gains = gain.elements
+    let (scaled, shifted) = (
+      zip(gains, scales).map { Float(Double($0) * $1) },
+      bias.elements.indices.map { Float(Double(gains[$0]) * shifts[$0]) }
+    )
+    let correctedGain = Tensor(scaled, shape: gain.shape)
+    let (y, saved) = BatchNorm.normalize(
+      x, means: moments.means, variances: moments.variances, count: moments.count,
+      gain: correctedGain,
+      bias: Tensor(zip(shifted, bias.elements).map { $0 + $1 }, shape: bias.shape),
+      epsilon: epsilon)
+    return (y, Saved(batch: saved, gain: correctedGain, scales: scales, shifts: shifts), moments)
+  }
+
+  /// The gradients of x, gain and bias.
+  ///
+  /// They are those of the batch norm whose gain is γ · r, but for
+  ///
+  ///     dγ = r · Σ dy · (x − μ) / √(v + ε) + d · Σ dy
+  public static func backward(
+    _ dy: Tensor, saved: Saved, over communicator: any Communicator, overwriting: Bool = false
+  ) throws(CommunicationError) -> BatchNorm.Gradients {
+    let gradients = try BatchNorm.backward(
+      dy, gain: saved.gain, saved: saved.batch, over: communicator, overwriting: overwriting)
+    func corrected(_ sums: (gain: [Double], bias: [Double])) -> (gain: [Double], bias: [Double]) {
+      let gain = sums.gain.indices.map {
+        saved.scales[$0] * sums.gain[$0] + saved.shifts[$0] * sums.bias[$0]
+      }
+      return (gain, sums.bias)
+    }
+    return BatchNorm.Gradients(
+      dx: gradients.dx, own: corrected(gradients.own), summed: corrected(gradients.summed))
+  }
+
+  /// The norm as a layer of a model.
+  struct Module: Layer {
+    private let affine: Affine
+    private let running: RunningStatistics
+    private let scope: StatisticsScope
+    private let settings: NormSettings
+    private let limits: Limits
+
+    var parameters: [Parameter] { affine.parameters }
+    var buffers: [Buffer] { [running.mean, running.variance] }
+    var counters: [Counter] { [running.batches] }
+
+    init(_ name: String, channels: Int, _ settings: NormSettings, _ scope: StatisticsScope) {
+      affine = Affine(
+        name, channels: channels, affine: settings.affine, isSummedByLayer: scope.coversAllRanks)
+      running = RunningStatistics(name, channels: channels)
+      limits = Limits(scale: settings.maximumScale, shift: settings.maximumShift)
+      self.scope = scope
+      self.settings = settings
+    }
+
+    func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
+      guard tape.mode == .training else {
+        return tape.record(
+          BatchNorm.normalize(
+            x.value, running, gain: affine.gainValue, bias: affine.biasValue,
+            epsilon: settings.epsilon
+          ).y, inputPullback: { _, _ in })
+      }
+      let (y, saved, moments) = try BatchRenorm.forward(
+        x.value, running, gain: affine.gainValue, bias: affine.biasValue,
+        epsilon: settings.epsilon, limits: limits, over: scope.communicator)
+      running.update(moments, momentum: settings.momentum)
+      return tape.record(
+        y, uses: parameters,
+        inputPullback: { [affine, scope, gradient = x.gradient] dy, overwriting in
+          let gradients = try BatchRenorm.backward(
+            dy, saved: saved, over: scope.communicator, overwriting: overwriting)
+          gradient?.add(gradients.dx)
+          let own = scope.coversAllRanks ? gradients.summed : gradients.own
+          affine.gain?.contribute(own.gain[...])
+          affine.bias?.contribute(own.bias[...])
+        })
+    }
+  }
+}

@@ -1,0 +1,79 @@
+public import Autograd
+import Kernels
+public import Tensors
+
+/// Each row scaled to one learned length.
+///
+///     y = g · x / max(‖x‖, ε)
+///
+/// with the Euclidean norm of one row's channels. All ScaleNorms of a model share the one g, which
+/// begins at √C of the first.
+///
+/// - Shapes: x and y `[…, C]`, g `[1]`.
+/// - Communication: none.
+/// - Source: Nguyen & Salazar, 2019, <https://arxiv.org/abs/1910.05895>.
+public enum ScaleNorm {
+  /// What the forward pass keeps for the backward pass.
+  public struct Saved: Sendable {
+    let x: Tensor
+    let rows: Storage<Double>
+  }
+
+  /// A g that begins at √C, to share between layers.
+  public static func gain(_ name: String, channels: Int) -> Parameter {
+    Parameter("\(name).weight", initialGain(channels))
+  }
+
+  private static func initialGain(_ channels: Int) -> Tensor {
+    .filled([1], with: Float(channels).squareRoot())
+  }
+
+  /// y of x.
+  public static func forward(_ x: Tensor, gain: Tensor, epsilon: Double) -> (
+    y: Tensor, saved: Saved
+  ) {
+    let (y, rows) = Kernel.unitRows(x, width: x.shape.channels, gain: gain, epsilon: epsilon)
+    return (y, Saved(x: x, rows: rows))
+  }
+
+  /// The gradients of x and g.
+  ///
+  ///     u = x / ‖x‖
+  ///     dx = g · (dy − u · Σ u·dy) / ‖x‖,  and g · dy / ε where ‖x‖ < ε
+  ///     dg = Σ dy · x / max(‖x‖, ε)     over rows and channels
+  public static func backward(
+    _ dy: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
+  ) -> (dx: Tensor, dgain: ArraySlice<Double>) {
+    let (dx, dgain) = Kernel.unitRowsGradient(
+      saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows,
+      overwriting: overwriting)
+    return (dx, dgain[...])
+  }
+
+  /// The norm as a layer of a model.
+  struct Module: Layer {
+    private let gain: Parameter?
+    private let constant: Tensor
+    private let epsilon: Double
+    var parameters: [Parameter] { gain.map { [$0] } ?? [] }
+
+    init(_ name: String, channels: Int, _ settings: NormSettings, shared: Parameter?) {
+      gain = settings.affine ? shared ?? ScaleNorm.gain(name, channels: channels) : nil
+      constant = ScaleNorm.initialGain(channels)
+      epsilon = settings.epsilon
+    }
+
+    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
+      let value = gain?.value ?? constant
+      let (y, saved) = ScaleNorm.forward(x.value, gain: value, epsilon: epsilon)
+      return tape.record(
+        y, uses: parameters,
+        inputPullback: { [gain, gradient = x.gradient] dy, overwriting in
+          let (dx, dgain) = ScaleNorm.backward(
+            dy, gain: value, saved: saved, overwriting: overwriting)
+          gradient?.add(dx)
+          gain?.contribute(dgain)
+        })
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import KernelLoops
+import Kernels
+import Testing
+
+/// The vector forms of a transformer's loops agree with their references on every instruction set.
+@Suite struct TransformerLoopsTests {
+  private static let tables = Kernel.available.dropFirst()
+
+  private func numbers(_ count: Int, _ seed: Int, _ scale: Float = 3) -> [Float] {
+    (0..<count).map { Float(($0 * 7919 + seed * 104_729) % 2003) / 1001.5 * scale - scale }
+  }
+
+  private func expectNear(_ a: [Float], _ b: [Float], _ what: String, _ tolerance: Float = 2e-6) {
+    for (i, (x, y)) in zip(a, b).enumerated() {
+      #expect(abs(x - y) <= tolerance * max(1, abs(y)), "\(what) \(i): \(x), expected \(y)")
+    }
+  }
+
+  @Test(arguments: [0, 1, 15, 16, 37, 128]) func activations(count: Int) {
+    let (a, b, g) = (numbers(count, 1), numbers(count, 2), numbers(count, 3))
+    func run(_ table: KernelTable) -> [[Float]] {
+      var results = [[Float]](repeating: [Float](repeating: 9, count: count), count: 5)
+      table.geluTanh(a, count, &results[0])
+      table.geluTanhGradient(a, g, count, &results[1])
+      table.swiGLU(a, b, count, &results[2])
+      var (da, db) = (results[3], results[4])
+      table.swiGLUGradient(a, b, g, count, &da, &db)
+      (results[3], results[4]) = (da, db)
+      return results
+    }
+    let expected = run(KernelTable())
+    for table in Self.tables {
+      for (i, result) in run(table).enumerated() {
+        expectNear(result, expected[i], table.name, 4e-6)
+      }
+    }
+  }
+
+  @Test(
+    arguments: [(1, 16, 1), (5, 32, 20), (16, 16, 1), (7, 48, 100), (3, 32, 1)], [Float(0), 2])
+  func attentionTiles(size: (Int, Int, Int), cap: Float) {
+    let (rows, columns, visible) = size
+    let (scores, incoming) = (numbers(rows * columns, 4), numbers(rows * columns, 5))
+    let (before, dots) = (numbers(rows, 6, 2), numbers(rows, 7))
+    func run(_ table: KernelTable) -> [[Float]] {
+      var (s, largest, sums) = (scores, before, [Float](repeating: 1.5, count: rows))
+      var factors = [Float](repeating: 0, count: rows)
+      table.attentionTile(&s, rows, columns, visible, cap, &largest, &sums, &factors)
+      let logs = (0..<rows).map { largest[$0] + 1 }
+      var (t, g) = (scores, incoming)
+      table.attentionTileGradient(&t, &g, rows, columns, visible, cap, logs, dots)
+      return [s, largest, sums, factors, t, g]
+    }
+    let expected = run(KernelTable())
+    for table in Self.tables {
+      for (i, result) in run(table).enumerated() {
+        expectNear(result, expected[i], table.name, 1e-5)
+      }
+    }
+  }
+}
