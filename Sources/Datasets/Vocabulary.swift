@@ -40,4 +40,7 @@ public struct Vocabulary: Hashable, Sendable, Codable {
 public struct UnknownCharacter: Error, Hashable, Sendable {
   /// The character.
   public let character: String
+
+  /// Names the character.
+  public init(character: String) { self.character = character }
 }

@@ -1,3 +1,4 @@
+public import Datasets
 import Foundation
 
 /// The directory that a run's files are in.
@@ -8,10 +9,12 @@ public final class RunDirectory {
   public let path: String
   private let metrics: FileHandle
 
-  /// Creates the directory with the resolved configuration in it.
+  /// Creates the directory with the resolved configuration in it, and the vocabulary of its text.
   ///
   /// - Throws: ``ConfigurationError`` if there is something at `path`, or it cannot be made.
-  public init(creating path: String, _ configuration: RunConfiguration) throws {
+  public init(
+    creating path: String, _ configuration: RunConfiguration, vocabulary: Vocabulary? = nil
+  ) throws {
     try Self.check(path)
     let yaml = try configuration.resolvedYAML
     let files = FileManager.default
@@ -19,6 +22,10 @@ public final class RunDirectory {
       try files.createDirectory(atPath: "\(path)/checkpoints", withIntermediateDirectories: true)
       try Data(yaml.utf8).write(to: URL(fileURLWithPath: "\(path)/config.yaml"))
       try Data().write(to: URL(fileURLWithPath: "\(path)/metrics.jsonl"))
+      if let vocabulary {
+        try Data((try jsonDocument(vocabulary) + "\n").utf8).write(
+          to: URL(fileURLWithPath: "\(path)/vocabulary.json"))
+      }
       metrics = try FileHandle(forWritingTo: URL(fileURLWithPath: "\(path)/metrics.jsonl"))
     } catch {
       throw ConfigurationError(path, "the run directory cannot be written: \(reason(error))")

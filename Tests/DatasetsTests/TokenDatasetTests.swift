@@ -1,10 +1,13 @@
 import Datasets
 import Foundation
+import Tensors
 import Testing
 
 /// Text, token shards and arithmetic.
 @Suite struct TokenDatasetTests {
-  private let folder = Folder()
+  private let folder: Folder
+
+  init() throws { folder = try Folder() }
 
   private func write(_ bytes: [UInt8], _ name: String) throws {
     try Data(bytes).write(to: URL(fileURLWithPath: "\(folder.path)/\(name)"))

@@ -1,0 +1,42 @@
+import ArgumentParser
+import Models
+import Training
+
+/// `lockstep sample`.
+struct Sample: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Continue a text with the transformer of a run directory.",
+    discussion: "The text is written by rank 0 alone.")
+
+  @Argument(help: "The run directory.")
+  var run: String
+
+  @Option(help: "How the text begins.")
+  var prompt: String
+
+  @Option(help: "How many tokens to add.")
+  var tokens = 200
+
+  @Option(help: "Below 1 for likelier tokens, above for unlikelier; 0 for the likeliest.")
+  var temperature = 1.0
+
+  @Option(help: "Keys the random draws.")
+  var seed: UInt64 = 1
+
+  func validate() throws {
+    guard tokens > 0 else { throw ValidationError("--tokens is \(tokens), expected 1 or more.") }
+    guard temperature >= 0, temperature.isFinite else {
+      throw ValidationError("--temperature is \(temperature), expected 0 or more.")
+    }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    let text = try session.agreeing {
+      session.isFirst
+        ? try TextSampler(run: run).text(
+          prompt: prompt, count: tokens, temperature: temperature, seed: seed) : ""
+    }
+    session.print(text)
+    return ExitStatus.done
+  }
+}
