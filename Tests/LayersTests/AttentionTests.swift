@@ -130,7 +130,8 @@ import Testing
     }
     let whole = masks(0, 8)
     #expect(whole == masks(0, 3) + masks(3, 5))
-    #expect(Set(whole) == [0, 4 / 3])
+    let kept: Float = 4 / 3
+    #expect(Set(whole) == [0, kept])
     #expect(abs(whole.reduce(0, +) / 8000 - 1) < 0.05)
     let tape = Tape(.evaluation)
     #expect(

@@ -14,16 +14,16 @@ import Testing
 
   private func model(_ change: (inout TransformerSettings) -> Void) -> Model {
     var settings = TransformerSettings(
-      context: 4, width: 4, heads: 2, layers: 2, norm: NormSettings(.layer))
-    settings.hidden = 6
+      context: 4, width: 16, heads: 2, layers: 2, norm: NormSettings(.layer))
+    settings.hidden = 8
     change(&settings)
     let model = Model.transformer(
       settings,
       ModelContext(input: [4], classes: Self.vocabulary, seed: 1, synchronized: .thisRank))
-    // Weights large enough for every part to matter.
+    // Weights large enough for every part to matter, heads wide enough for norms to be smooth.
     for (i, parameter) in model.parameters.enumerated() {
       let noise = random(parameter.value.shape, seed: UInt64(i + 1)).elements
-      parameter.value.write(zip(parameter.value.elements, noise).map { $0 + 0.4 * $1 })
+      parameter.value.write(zip(parameter.value.elements, noise).map { $0 + 0.25 * $1 })
       parameter.valueChanged()
     }
     return model
