@@ -53,7 +53,8 @@ public struct TextSampler {
     case .success(let codes): tokens = codes.map { Int($0) }
     case .failure(let unknown):
       throw ConfigurationError(
-        "--prompt", "\"\(unknown.character)\" is not among the run's "
+        "--prompt",
+        "\"\(unknown.character)\" is not among the run's "
           + "\(vocabulary.characters.count) characters")
     }
     guard !tokens.isEmpty else {

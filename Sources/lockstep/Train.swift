@@ -34,7 +34,8 @@ struct Train: ParsableCommand, RankedCommand {
     let run = try TrainingRun(
       settings, data: data, context: session.context, initialState: state)
     let directory = try session.agreeing {
-      session.isFirst ? try RunDirectory(creating: path, settings, vocabulary: data.vocabulary) : nil
+      session.isFirst
+        ? try RunDirectory(creating: path, settings, vocabulary: data.vocabulary) : nil
     }
     session.noteRanks()
     session.log.info(
