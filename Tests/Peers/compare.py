@@ -24,8 +24,11 @@ def run(command):
 
 def norms(turns):
     ours, theirs = {}, {}
+    # The norms that PyTorch has.
+    command = [lockstep, 'bench', 'norms', '--json', '--rounds', '12', '--norms',
+               'batch,sync-batch,layer,rms,group,instance']
     for _ in range(turns):
-        for row in json.loads(run([lockstep, 'bench', 'norms', '--json', '--rounds', '12']))['results']:
+        for row in json.loads(run(command))['results']:
             ours.setdefault((row['norm'], tuple(row['shape'])), []).append(row['total_ms']['median'])
         torch = run([sys.executable, str(root / 'Tests/Peers/torch_norms.py'), '--rounds', '12'])
         for row in json.loads(torch)['results']:
