@@ -43,7 +43,7 @@ struct ParityTrajectory {
       throw StateError(
         description:
           "\(file.path): expected float32 x [S, B, C, H, W] and int64 y [S, B], or int64 x and y "
-          + "[S, B, T], and float32 losses [S]")
+          + "[S, B, T] with tokens of the vocabulary, and float32 losses [S]")
     }
     let each = labels.count / max(steps * x.shape[1], 1)
     if let label = labels.first(where: { $0 < 0 || $0 >= input.classes }) {
@@ -86,7 +86,8 @@ struct ParityTrajectory {
   private var samples: Tensor? {
     switch file.tensors["x"] {
     case .float32(let x)? where x.shape.rank == 5: x
-    case .int64(let tokens, let shape)? where shape.rank == 3:
+    case .int64(let tokens, let shape)?
+    where shape.rank == 3 && tokens.allSatisfy { $0 >= 0 && $0 < model.input?.classes ?? 0 }:
       Tensor(tokens.map(Float.init), shape: shape)
     default: nil
     }
