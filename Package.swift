@@ -104,10 +104,17 @@ targets += [
       .product(name: "Yams", package: "Yams"),
       .product(name: "Logging", package: "swift-log"),
     ]),
+  house(
+    "Claims",
+    [
+      "Training", "Datasets", "Models", "Norms", "Layers", "Autograd", "Kernels", "KernelLoops",
+      "Collectives", "Measurement", "Tensors",
+    ]),
   .executableTarget(
     name: "lockstep",
     dependencies: [
-      "Training", "MPIBackend", "Collectives", "Measurement", "Kernels", "KernelLoops", "Tensors",
+      "Claims", "Training", "MPIBackend", "Collectives", "Measurement", "Kernels", "KernelLoops",
+      "Tensors",
       "Norms",
       "Models", "Layers", "Autograd", "Datasets", "DataParallel", "Optimizers",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -135,6 +142,7 @@ targets += [
       "Training", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
       "Autograd", "Kernels", "Layers", "Measurement", "Spawning",
     ]),
+  tests("Claims", ["Claims", "Collectives", "Measurement", "Training"]),
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
@@ -149,7 +157,7 @@ let package = Package(
     .library(
       name: "Lockstep",
       targets: [
-        "Training", "MPIBackend", "Models", "Norms", "Layers", "Optimizers", "Datasets",
+        "Claims", "Training", "MPIBackend", "Models", "Norms", "Layers", "Optimizers", "Datasets",
         "DataParallel", "Measurement", "Autograd", "Collectives", "Tensors",
       ]),
   ],

@@ -7,6 +7,11 @@ public struct MedianInterval: Codable, Hashable, Sendable {
   /// The interval's upper end.
   public let high: Double
 
+  /// An interval that follows from others.
+  public init(median: Double, low: Double, high: Double) {
+    (self.median, self.low, self.high) = (median, low, high)
+  }
+
   /// The median of `samples`, which must not be empty, with the interval between two order
   /// statistics that holds the true median in 95% of cases whatever the distribution (the binomial
   /// sign interval).

@@ -20,7 +20,10 @@ struct Lockstep: ParsableCommand {
       that failed.
       """,
     version: "lockstep 0.1.0",
-    subcommands: [Train.self, Sample.self, Compare.self, Parity.self, Bench.self, Doctor.self])
+    subcommands: [
+      Train.self, Sample.self, Compare.self, ClaimsCommand.self, Parity.self, Bench.self,
+      Doctor.self,
+    ])
 
   /// Parses, runs, and turns every error into one message and the exit status of its kind.
   static func main() {

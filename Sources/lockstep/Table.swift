@@ -15,6 +15,15 @@ func counted(_ value: Double) -> String {
       Locale(identifier: "en_US")))
 }
 
+/// `value` with four significant digits.
+func significant(_ value: Double) -> String {
+  guard value.isFinite else { return "\(value)" }
+  return value.formatted(
+    .number.precision(.significantDigits(1...4)).grouping(.never).notation(
+      abs(value) < 1e-3 && value != 0 || abs(value) >= 1e6 ? .scientific : .automatic
+    ).locale(Locale(identifier: "en_US_POSIX")))
+}
+
 extension MedianInterval {
   /// "median [low, high]".
   func text(_ digits: Int) -> String {

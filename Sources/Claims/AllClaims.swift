@@ -1,0 +1,9 @@
+extension Claim {
+  /// Every claim, in the order in which the documents make them.
+  public static let all: [Claim] = [
+    .rmsCost
+  ]
+
+  /// The claim with that name.
+  public static func named(_ id: String) -> Claim? { all.first { $0.id == id } }
+}

@@ -1,0 +1,159 @@
+import Collectives
+public import Measurement
+
+/// A sentence about normalization, with the experiment that decides it on this machine.
+public struct Claim: Sendable {
+  /// Its name on the command line.
+  public let id: String
+  /// What is claimed.
+  public let statement: String
+  /// Who claims it, and where.
+  public let source: String
+  /// What is run.
+  public let method: String
+  /// When the claim holds, when it does not, and when neither can be said; fixed before the run.
+  public let rule: String
+  /// About how long it takes on two cores at a budget of 1.
+  public let minutes: Double
+  /// The experiment; every rank runs it.
+  let experiment: @Sendable (Laboratory) throws -> Outcome
+
+  /// Runs the experiment.
+  ///
+  /// Collective.
+  public func run(in laboratory: Laboratory) throws -> Finding {
+    let start = monotonicNanoseconds()
+    let outcome = try experiment(laboratory)
+    return Finding(
+      claim: self, outcome, seconds: Double(monotonicNanoseconds() - start) / 1e9)
+  }
+}
+
+/// What an experiment decides.
+public enum Verdict: String, Codable, Sendable {
+  /// The rule's condition was met.
+  case holds = "holds here"
+  /// The contrary was seen.
+  case fails = "does not hold here"
+  /// Neither was seen clearly enough.
+  case undecided = "not decided at this budget"
+
+  /// Holds if every difference is above 0, fails if none is, else undecided: a sign test over
+  /// repeats.
+  init(allPositive differences: [Double]) {
+    let positive = differences.count { $0 > 0 }
+    self =
+      differences.isEmpty || positive > 0 && positive < differences.count
+      ? .undecided : positive > 0 ? .holds : .fails
+  }
+
+  /// Fails if any part fails, else undecided if any is, else holds.
+  init(all parts: [Verdict]) {
+    self = parts.contains(.fails) ? .fails : parts.contains(.undecided) ? .undecided : .holds
+  }
+
+  /// Holds or fails, as `condition` says.
+  init(_ condition: Bool) { self = condition ? .holds : .fails }
+}
+
+/// One measured figure with its interval.
+public struct Figure: Codable, Sendable {
+  /// What was measured.
+  public let name: String
+  /// Its unit, empty for a plain number.
+  public let unit: String
+  /// The median over the samples with its interval; infinite where runs diverged.
+  public let value: MedianInterval
+  /// How many samples there are, or nil where the figure follows from others.
+  public let samples: Int?
+
+  /// The figure of some samples, at least one.
+  init(_ name: String, _ samples: [Double], unit: String = "") {
+    self.name = name
+    self.unit = unit
+    value = MedianInterval(samples)
+    self.samples = samples.count
+  }
+
+  /// The figure of one sample.
+  init(_ name: String, _ value: Double, unit: String = "") { self.init(name, [value], unit: unit) }
+
+  /// The figure of samples that were summarized already.
+  init(_ name: String, _ value: MedianInterval, samples: Int?, unit: String = "") {
+    self.name = name
+    self.unit = unit
+    self.value = value
+    self.samples = samples
+  }
+}
+
+/// A share of 100 in words, with one digit after the point.
+func percent(_ value: Double) -> String { "\((10 * value).rounded() / 10)%" }
+
+/// What an experiment found.
+struct Outcome: Sendable {
+  let figures: [Figure]
+  let verdict: Verdict
+  /// What the verdict rests on, and what was not run.
+  let because: String
+
+  init(_ verdict: Verdict, because: String, _ figures: [Figure]) {
+    self.figures = figures
+    self.verdict = verdict
+    self.because = because
+  }
+}
+
+/// What is printed of a claim.
+public struct Finding: Codable, Sendable {
+  /// The claim's name.
+  public let id: String
+  /// What is claimed.
+  public let statement: String
+  /// Who claims it.
+  public let source: String
+  /// What was run.
+  public let method: String
+  /// The rule of the verdict.
+  public let rule: String
+  /// What was measured.
+  public let figures: [Figure]
+  /// What was decided.
+  public let verdict: Verdict
+  /// What the verdict rests on, and what was not run.
+  public let because: String
+  /// How long it took.
+  public let seconds: Double
+
+  init(claim: Claim, _ outcome: Outcome, seconds: Double) {
+    id = claim.id
+    statement = claim.statement
+    source = claim.source
+    method = claim.method
+    rule = claim.rule
+    figures = outcome.figures
+    verdict = outcome.verdict
+    because = outcome.because
+    self.seconds = seconds
+  }
+}
+
+/// What `lockstep claims --json` prints.
+public struct Findings: Codable, Sendable {
+  /// The number of ranks.
+  public let ranks: Int
+  /// The factor on every experiment's length.
+  public let budget: Double
+  /// How long all took.
+  public let seconds: Double
+  /// One finding a claim, in the order asked for.
+  public let claims: [Finding]
+
+  /// Puts the document together.
+  public init(ranks: Int, budget: Double, claims: [Finding]) {
+    self.ranks = ranks
+    self.budget = budget
+    self.claims = claims
+    seconds = claims.reduce(0) { $0 + $1.seconds }
+  }
+}

@@ -1,0 +1,79 @@
+import Datasets
+import Measurement
+import Norms
+import Training
+
+extension Claim {
+  static let rmsCost = Claim(
+    id: "rms-cost",
+    statement: "RMSNorm makes training 7% to 64% faster than LayerNorm.",
+    source: "Zhang & Sennrich, 2019, abstract, https://arxiv.org/abs/1910.07467",
+    method: """
+      Whole steps of a transformer (4 blocks of width 128, 16 sequences of 64 tokens) under either \
+      norm, in turns of a few steps; and the two norms by themselves, forward + backward.
+      """,
+    rule: """
+      What is saved of a whole step, as the paper has it, with its interval from the two intervals: \
+      holds within 7% to 64%, does not hold outside, not decided across an end.
+      """, minutes: 1
+  ) { lab in
+    let (count, rounds) = (lab.scaled(300, least: 12), lab.scaled(30, least: 3))
+    let configuration = try lab.configuration(
+      """
+      model:
+        kind: transformer
+        context: 64
+        width: 128
+        heads: 4
+        layers: 4
+        norm: {kind: layer}
+      data: {kind: synthetic, vocabulary: 64, samples: 1024}
+      batchPerRank: 16
+      steps: \(count)
+      optimizer: {kind: adamw, learningRate: 1e-3}
+      """)
+    let steps = try Comparison(
+      configuration, norms: [.layer, .rms], repeats: 1, data: configuration.loadData(),
+      context: lab.context, onStep: { _, _, _ in }
+    ).results.map(\.step_ms)
+    let norms = try NormsBenchmark(
+      norms: [.layer, .rms], shapes: [[16_384, 768], [2_048, 1_024]],
+      rounds: rounds, context: lab.context
+    ).results
+    let saved = saving(steps[1], against: steps[0])
+    let claimed = 7.0...64.0
+    let verdict: Verdict =
+      if claimed.contains(saved.low), claimed.contains(saved.high) {
+        .holds
+      } else if saved.high < claimed.lowerBound || saved.low > claimed.upperBound {
+        .fails
+      } else {
+        .undecided
+      }
+    var figures = zip(["layer", "rms"], steps).map {
+      Figure("step, \($0)", $1, samples: count, unit: "ms")
+    }
+    figures.append(Figure("saved of a step", saved, samples: nil, unit: "%"))
+    for pair in stride(from: 0, to: norms.count, by: 2) {
+      let shape = norms[pair].shape.map(String.init).joined(separator: "×")
+      figures += norms[pair...pair + 1].map {
+        Figure("\($0.norm) alone, \(shape)", $0.total_ms, samples: rounds, unit: "ms")
+      }
+      figures.append(
+        Figure(
+          "saved of the norm alone, \(shape)",
+          saving(norms[pair + 1].total_ms, against: norms[pair].total_ms), samples: nil, unit: "%"))
+    }
+    return Outcome(
+      verdict,
+      because: "a step with RMSNorm takes \(percent(saved.median)) less time than with LayerNorm",
+      figures)
+  }
+}
+
+/// How much less time `a` is than `b`, in percent, at the worst and the best of both intervals.
+private func saving(_ a: MedianInterval, against b: MedianInterval) -> MedianInterval {
+  MedianInterval(
+    median: 100 * (1 - a.median / b.median), low: 100 * (1 - a.high / b.low),
+    high: 100 * (1 - a.low / b.high))
+}

@@ -1,0 +1,149 @@
+import Collectives
+import Datasets
+import Foundation
+public import Training
+
+/// Where experiments run: the ranks, the budget, and who is told how far they are.
+public struct Laboratory {
+  /// This rank's communicators.
+  let context: RankContext
+  /// The factor on every experiment's length.
+  public let budget: Double
+  private let note: (String) -> Void
+
+  /// A laboratory of all ranks of `context`; `note` is told how far an experiment is.
+  public init(
+    context: RankContext, budget: Double = 1, note: @escaping (String) -> Void = { _ in }
+  ) {
+    precondition(budget > 0)
+    self.context = context
+    self.budget = budget
+    self.note = note
+  }
+
+  /// The number of ranks.
+  public var ranks: Int { context.size }
+
+  /// `count` steps or repeats at a budget of 1, scaled to this one's, but at least `least`.
+  func scaled(_ count: Int, least: Int = 1) -> Int {
+    max(least, Int((Double(count) * budget).rounded()))
+  }
+
+  /// Decodes an experiment's run.
+  func configuration(_ yaml: String, _ assignments: [String] = []) throws -> RunConfiguration {
+    try RunConfiguration(yaml: yaml, name: "an experiment's configuration", set: assignments)
+  }
+
+  /// Applies `body` to every item, the items shared out over the ranks, or over this machine's cores
+  /// where there is one rank.
+  ///
+  /// Collective. `body` works alone: what it finds does not depend on the number of ranks. Every rank
+  /// gets all results, in the items' order.
+  func map<Item: Sendable, Result: Codable & Sendable>(
+    _ items: [Item], _ body: @escaping @Sendable (Item) throws -> Result
+  ) throws -> [Result] {
+    let workers = min(ranks > 1 ? ranks : ProcessInfo.processInfo.activeProcessorCount, items.count)
+    guard ranks == 1 else {
+      var mine: [Result] = []
+      for index in stride(from: context.rank, to: items.count, by: ranks) {
+        note("\(index + 1)/\(items.count)")
+        mine.append(try body(items[index]))
+      }
+      let texts = try context.control.allGather(try Self.encode(mine))
+      return Self.interleaved(try texts.map(Self.decode), count: items.count)
+    }
+    guard workers > 1 else { return try items.map(body) }
+    return Self.interleaved(
+      try withThreadRanks(workers) { worker in
+        try stride(from: worker.rank, to: items.count, by: workers).map { try body(items[$0]) }
+      }, count: items.count)
+  }
+
+  private static func interleaved<Result>(_ parts: [[Result]], count: Int) -> [Result] {
+    (0..<count).map { parts[$0 % parts.count][$0 / parts.count] }
+  }
+
+  private static func encode(_ results: some Encodable) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    return String(decoding: try encoder.encode(results), as: UTF8.self)
+  }
+
+  private static func decode<Result: Decodable>(_ text: String) throws -> [Result] {
+    let decoder = JSONDecoder()
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    return try decoder.decode([Result].self, from: Data(text.utf8))
+  }
+
+  /// Runs `body` on all ranks together, or on two ranks that are threads where there is only one, and
+  /// returns this rank's result.
+  ///
+  /// Collective.
+  func together<Result: Sendable>(
+    _ body: @escaping @Sendable (RankContext) throws -> Result
+  ) throws -> Result {
+    guard ranks == 1 else { return try body(context) }
+    return try withThreadRanks(2) { try body(RankContext($0)) }[0]
+  }
+
+  /// How many ranks ``together(_:)`` has.
+  var ranksTogether: Int { max(ranks, 2) }
+}
+
+/// What a run by itself came to.
+struct Trained: Codable, Sendable {
+  /// The training loss of every step taken.
+  var losses: [Double] = []
+  /// The evaluation at the end; infinite loss where the run diverged.
+  var loss = Double.infinity
+  /// The test accuracy at the end.
+  var accuracy = 0.0
+  /// The step in which the loss was no longer finite.
+  var divergedAt: Int?
+  /// What ``train(_:data:onStep:)``'s callback noted, in order.
+  var notes: [Double] = []
+
+  /// The mean training loss of the last tenth of the steps; infinite where the run diverged.
+  var lastLoss: Double {
+    guard divergedAt == nil, !losses.isEmpty else { return .infinity }
+    let last = losses.suffix(max(1, losses.count / 10))
+    return last.reduce(0, +) / Double(last.count)
+  }
+
+  /// The first step whose loss, averaged over the nine steps before it as well, is at most `loss`.
+  func steps(to loss: Double) -> Int? {
+    losses.indices.first { index in
+      let window = losses[max(0, index - 9)...index]
+      return window.reduce(0, +) / Double(window.count) <= loss
+    }.map { $0 + 1 }
+  }
+}
+
+/// Trains a run on this thread alone, from its first step to its last.
+///
+/// `onStep` sees the run before the first step, with nil, and after each; what it returns is noted. A
+/// run whose loss is no longer finite ends there: that is a result, not an error.
+func train(
+  _ configuration: RunConfiguration, data: DataSplit? = nil,
+  onStep: (TrainingRun, StepResult?) throws -> [Double] = { _, _ in [] }
+) throws -> Trained {
+  let data = try data ?? configuration.loadData()
+  let run = try TrainingRun(configuration, data: data, context: RankContext(Solo()))
+  var trained = Trained()
+  trained.notes += try onStep(run, nil)
+  do {
+    while run.stepsTaken < run.totalSteps {
+      let result = try run.step()
+      trained.losses.append(result.loss)
+      trained.notes += try onStep(run, result)
+    }
+    let evaluation = try run.evaluate()
+    (trained.loss, trained.accuracy) = (evaluation.loss, evaluation.accuracy)
+    if !trained.loss.isFinite { trained.divergedAt = run.stepsTaken }
+  } catch is TrainingFailure {
+    trained.divergedAt = run.stepsTaken + 1
+  }
+  return trained
+}
