@@ -57,6 +57,14 @@ public final class Parameter {
     }
   }
 
+  /// Adds a whole gradient.
+  public func contribute(_ contribution: Tensor) {
+    contribute { gradient, accumulating in
+      accumulating
+        ? Kernel.add(gradient, contribution, into: gradient) : gradient.write(contribution)
+    }
+  }
+
   /// Makes the gradient zero where nothing was contributed.
   public func completeGradient() {
     if !hasGradient { gradient.fill(with: 0) }

@@ -100,6 +100,8 @@ struct Trained: Codable, Sendable {
   var loss = Double.infinity
   /// The test accuracy at the end.
   var accuracy = 0.0
+  /// The share of test problems whose whole answer is right, where labels are answers.
+  var exactMatch: Double?
   /// The step in which the loss was no longer finite.
   var divergedAt: Int?
   /// What ``train(_:data:onStep:)``'s callback noted, in order.
@@ -141,6 +143,7 @@ func train(
     }
     let evaluation = try run.evaluate()
     (trained.loss, trained.accuracy) = (evaluation.loss, evaluation.accuracy)
+    trained.exactMatch = evaluation.exactMatch
     if !trained.loss.isFinite { trained.divergedAt = run.stepsTaken }
   } catch is TrainingFailure {
     trained.divergedAt = run.stepsTaken + 1

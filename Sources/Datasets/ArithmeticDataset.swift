@@ -16,6 +16,9 @@ public struct ArithmeticDataset: Dataset {
   /// How many problems there are.
   public var count: Int { tokens.count / max(shape[0], 1) }
 
+  /// A problem's answer is right or wrong as a whole.
+  public var hasAnswers: Bool { true }
+
   /// The positions that a problem of operands with so many digits needs.
   public static func length(digits: Int) -> Int { 3 * digits + 4 }
 

@@ -22,6 +22,8 @@ public protocol Dataset: Sendable {
   var shape: Shape { get }
   /// How many classes, or tokens, the labels may name.
   var classes: Int { get }
+  /// Whether a sample's labels are one answer, to be judged as a whole too.
+  var hasAnswers: Bool { get }
   /// A batch of the samples at `indices`, in that order, the images among them cropped as
   /// `augmentation` says of each place.
   func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch
@@ -30,6 +32,9 @@ public protocol Dataset: Sendable {
 }
 
 extension Dataset {
+  /// Labels stand for themselves unless the data set says otherwise.
+  public var hasAnswers: Bool { false }
+
   /// A batch of the samples as they are.
   public func batch(_ indices: some Sequence<Int>) -> Batch {
     batch(Array(indices)) { _ in .none }

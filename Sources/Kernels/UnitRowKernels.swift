@@ -60,4 +60,27 @@ extension Kernel {
     }
     return (dx, dgain)
   }
+
+  /// The Euclidean norm of each row of `width` elements.
+  public static func rowLengths(_ x: Tensor, width: Int) -> [Double] {
+    precondition(width > 0 && x.count % width == 0)
+    return (0..<x.count / width).map { row in
+      sumOfSquares(x.part(row, shape: [width])).squareRoot()
+    }
+  }
+
+  /// Divides every row of a matrix, or every column, by its Euclidean norm, in place; zeros stay.
+  public static func makeUnit(_ x: Tensor, byColumns: Bool) {
+    let (rows, columns) = (x.shape[0], x.shape[1])
+    let p = x.output
+    for line in 0..<(byColumns ? columns : rows) {
+      let (start, step, count) =
+        byColumns ? (line, columns, rows) : (line * columns, 1, columns)
+      var squares = 0.0
+      for i in 0..<count { squares += Double(p[start + i * step]) * Double(p[start + i * step]) }
+      guard squares > 0 else { continue }
+      let scale = 1 / squares.squareRoot()
+      for i in 0..<count { p[start + i * step] = Float(Double(p[start + i * step]) * scale) }
+    }
+  }
 }

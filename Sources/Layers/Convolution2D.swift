@@ -7,34 +7,46 @@ public import Tensors
 /// - Shapes: x `[N, H, W, inputs]`, weight `[outputs, inputs, kernel, kernel]` as PyTorch lays it
 ///   out, y `[N, H′, W′, outputs]` with H′ = (H + 2·padding − kernel) / stride + 1.
 public final class Convolution2D: Layer {
-  private let weight: Parameter
+  private let weight: Weight
   private let stride: Int
   private let padding: Int
   private var prepared: [Shape: Convolution] = [:]
 
-  /// The weight.
-  public var parameters: [Parameter] { [weight] }
+  /// The weight's.
+  public var parameters: [Parameter] { weight.parameters }
 
-  /// Normal with variance 2 / (outputs · kernel²), as torchvision initializes ResNets
-  /// (He et al., 2015, fan-out).
-  public init(
+  /// A convolution by `weight`.
+  public init(_ weight: Weight, stride: Int, padding: Int) {
+    self.weight = weight
+    self.stride = stride
+    self.padding = padding
+  }
+
+  /// A convolution with a weight of its own.
+  public convenience init(
     _ name: String, inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int,
     using random: inout RandomStream
   ) {
-    weight = Parameter(
-      "\(name).weight",
-      .normal(
-        [outputs, inputs, kernel, kernel],
-        standardDeviation: (2 / Float(outputs * kernel * kernel)).squareRoot(), using: &random))
-    self.stride = stride
-    self.padding = padding
+    let weight = Self.initialWeight(
+      inputs: inputs, outputs: outputs, kernel: kernel, using: &random)
+    self.init(Weight(Parameter("\(name).weight", weight)), stride: stride, padding: padding)
+  }
+
+  /// Initial weights: normal with variance 2 / (outputs · kernel²), as torchvision initializes ResNets
+  /// (He et al., 2015, fan-out).
+  public static func initialWeight(
+    inputs: Int, outputs: Int, kernel: Int, using random: inout RandomStream
+  ) -> Tensor {
+    .normal(
+      [outputs, inputs, kernel, kernel],
+      standardDeviation: (2 / Float(outputs * kernel * kernel)).squareRoot(), using: &random)
   }
 
   private func convolution(for shape: Shape) -> Convolution {
     if let convolution = prepared[shape] { return convolution }
     let convolution = Convolution(
       ConvolutionGeometry(
-        input: shape, weights: weight.value.shape, stride: stride, padding: padding))
+        input: shape, weights: weight.shape, stride: stride, padding: padding))
     prepared[shape] = convolution
     return convolution
   }
@@ -43,14 +55,15 @@ public final class Convolution2D: Layer {
   public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
     let input = x.value
     let convolution = convolution(for: input.shape)
-    let y = convolution.forward(input, weights: weight.value, version: weight.version)
+    let (weight, version) = (try weight.use(on: tape), weight.version)
+    let y = convolution.forward(input, weights: weight.value, version: version)
     return tape.record(
-      y, uses: [weight],
-      inputPullback: { [weight, gradient = x.gradient] dy, _ in
+      y, uses: weight.parameters,
+      inputPullback: { [gradient = x.gradient] dy, _ in
         gradient?.add(
-          convolution.inputGradient(dy, weights: weight.value, version: weight.version))
+          convolution.inputGradient(dy, weights: weight.value, version: version))
       },
-      weightPullback: { [weight] dy in
+      weightPullback: { dy in
         weight.contribute { gradient, accumulating in
           convolution.weightGradient(input, dy, into: gradient, accumulating: accumulating)
         }

@@ -19,6 +19,24 @@ public struct CrossEntropyLoss {
     (probabilities, sum, correct) = Kernel.crossEntropy(logits.value, labels: labels)
   }
 
+  /// How many of `samples`, each with as many rows, have no row whose label counts and is not the
+  /// likeliest, and at least one that counts.
+  ///
+  /// Where the rows are a sequence's tokens, that is what greedy decoding writes without an error: as
+  /// long as all tokens before were right, it reads what the labels say.
+  public func exactMatches(of samples: Int) -> Int {
+    let (elements, classes) = (probabilities.elements, probabilities.shape.channels)
+    let rows = probabilities.shape.rows / max(samples, 1)
+    return (0..<samples).count { sample in
+      let counted = (sample * rows..<(sample + 1) * rows).filter { labels[$0] >= 0 }
+      return !counted.isEmpty
+        && counted.allSatisfy { row in
+          let these = elements[row * classes..<(row + 1) * classes]
+          return these.max() == these[row * classes + Int(labels[row])]
+        }
+    }
+  }
+
   /// Runs the tape backward from the loss.
   ///
   /// `weight` is 1 / (rows of the whole window over all ranks): the only weight there is, so that

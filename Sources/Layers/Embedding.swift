@@ -7,28 +7,21 @@ public import Tensors
 /// - Shapes: tokens `[N, T]`, whole numbers as floats, which are exact up to 2²⁴; table
 ///   `[vocabulary, channels]`; y `[N, T, channels]`.
 public struct Embedding: Layer {
-  /// The table, `[vocabulary, channels]`; an output layer may share it.
-  public let table: Parameter
+  private let table: Weight
 
-  /// The table.
-  public var parameters: [Parameter] { [table] }
+  /// The table's.
+  public var parameters: [Parameter] { table.parameters }
 
-  /// Normal with a given deviation.
-  public init(
-    _ name: String, vocabulary: Int, channels: Int, standardDeviation: Float,
-    using random: inout RandomStream
-  ) {
-    table = Parameter(
-      "\(name).weight",
-      .normal([vocabulary, channels], standardDeviation: standardDeviation, using: &random))
-  }
+  /// An embedding by `table` `[vocabulary, channels]`, which an output layer may share.
+  public init(_ table: Weight) { self.table = table }
 
   /// Looks every token up.
-  public func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
+  public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
     let tokens = x.value
+    let table = try table.use(on: tape)
     return tape.record(
-      Kernel.embedding(tokens, table.value), uses: parameters, inputPullback: { _, _ in },
-      weightPullback: { [table] dy in
+      Kernel.embedding(tokens, table.value), uses: table.parameters, inputPullback: { _, _ in },
+      weightPullback: { dy in
         table.contribute { gradient, accumulating in
           if !accumulating { gradient.fill(with: 0) }
           Kernel.addEmbeddingGradient(tokens, dy, to: gradient)
@@ -46,14 +39,9 @@ public struct PositionEmbedding: Layer {
   /// The table.
   public var parameters: [Parameter] { [table] }
 
-  /// Normal with a given deviation.
-  public init(
-    _ name: String, context: Int, channels: Int, standardDeviation: Float,
-    using random: inout RandomStream
-  ) {
-    table = Parameter(
-      "\(name).weight",
-      .normal([context, channels], standardDeviation: standardDeviation, using: &random))
+  /// A table that begins as `vectors` `[context, channels]`.
+  public init(_ name: String, _ vectors: Tensor) {
+    table = Parameter("\(name).weight", vectors)
   }
 
   /// Adds each position's vector.

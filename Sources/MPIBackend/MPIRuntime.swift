@@ -16,7 +16,7 @@ public enum MPIRuntime {
       throw CommunicationError(
         call: "MPI_Init_thread", code: provided, reason: "MPI_THREAD_FUNNELED is not provided")
     }
-    try LaunchEnvironment.current.check(worldSize: world.size, library: libraryVersion)
+    try LaunchEnvironment.current.check(worldSize: world.size, library: version)
     return world
   }
 
@@ -30,7 +30,7 @@ public enum MPIRuntime {
   }
 
   /// The MPI library's name and version, its first line.
-  public static var libraryVersion: String {
+  public static var version: String {
     let version = unsafe text(capacity: cmpi_max_library_version_string()) { text, length in
       unsafe MPI_Get_library_version(text, length)
     }

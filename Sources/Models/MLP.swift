@@ -1,6 +1,5 @@
 import Autograd
 public import Layers
-public import Norms
 import Tensors
 
 /// A multilayer perceptron: linear, norm, activation for each hidden width, then linear.
@@ -9,15 +8,12 @@ import Tensors
 public struct MLPSettings: Hashable, Sendable {
   /// The hidden widths, at least one.
   public var hidden: [Int]
-  /// The norm after each hidden linear layer.
-  public var norm: NormSettings
   /// The activation after each norm.
   public var activation: Activation
 
   /// Puts the settings together.
-  public init(hidden: [Int], norm: NormSettings, activation: Activation = .relu) {
+  public init(hidden: [Int], activation: Activation = .relu) {
     self.hidden = hidden
-    self.norm = norm
     self.activation = activation
   }
 }
@@ -25,7 +21,7 @@ public struct MLPSettings: Hashable, Sendable {
 extension Model {
   /// An MLP over flattened samples.
   public static func mlp(_ settings: MLPSettings, _ context: ModelContext) -> Model {
-    let build = ModelBuilder(settings.norm, context)
+    let build = ModelBuilder(context)
     var layers: [any Layer] = [Flatten()]
     var width = context.input.count
     for (i, hidden) in settings.hidden.enumerated() {

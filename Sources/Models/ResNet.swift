@@ -1,6 +1,5 @@
 import Autograd
 public import Layers
-public import Norms
 import Tensors
 
 /// A residual network for small images: a 3×3 convolution, stages of basic blocks, the mean over
@@ -15,19 +14,14 @@ public struct ResNetSettings: Hashable, Sendable {
   public var blocks: [Int]
   /// The channels of each stage.
   public var widths: [Int]
-  /// The norm after each convolution.
-  public var norm: NormSettings
   /// The activation after each norm and each sum.
   public var activation: Activation
 
   /// Puts the settings together; there are as many widths as stages.
-  public init(
-    blocks: [Int], widths: [Int], norm: NormSettings, activation: Activation = .relu
-  ) {
+  public init(blocks: [Int], widths: [Int], activation: Activation = .relu) {
     precondition(blocks.count == widths.count)
     self.blocks = blocks
     self.widths = widths
-    self.norm = norm
     self.activation = activation
   }
 }
@@ -73,7 +67,7 @@ struct BasicBlock: Layer {
 extension Model {
   /// A ResNet.
   public static func resNet(_ settings: ResNetSettings, _ context: ModelContext) -> Model {
-    let build = ModelBuilder(settings.norm, context)
+    let build = ModelBuilder(context)
     var (height, width) = (context.input[0], context.input[1])
     var channels = settings.widths[0]
     var layers: [any Layer] = [

@@ -1,6 +1,6 @@
 import Autograd
 public import Layers
-public import Norms
+import Norms
 import Tensors
 
 /// How a transformer knows positions.
@@ -42,11 +42,13 @@ public struct TransformerSettings: Hashable, Sendable {
   public var mixShare = 0.25
   /// How blocks attend.
   public var attention = AttentionSettings()
-  /// The norm at every norm site.
-  public var norm: NormSettings
+  /// Whether the token embeddings are vectors of one learned length.
+  public var fixesEmbeddingNorm = false
+  /// Whether the vectors that reach the head are of one learned length.
+  public var fixesOutputNorm = false
 
   /// A transformer with the defaults of GPT-2.
-  public init(context: Int, width: Int, heads: Int, layers: Int, norm: NormSettings) {
+  public init(context: Int, width: Int, heads: Int, layers: Int) {
     precondition(width % heads == 0)
     self.context = context
     self.width = width
@@ -54,7 +56,6 @@ public struct TransformerSettings: Hashable, Sendable {
     self.layers = layers
     hidden = 4 * width
     activation = .geluTanh
-    self.norm = norm
   }
 
   /// The deviation of initial weights.
@@ -76,13 +77,17 @@ extension Model {
   /// A transformer: tokens `[N, T]` to logits `[N, T, classes]`.
   public static func transformer(_ settings: TransformerSettings, _ context: ModelContext) -> Model
   {
-    let build = ModelBuilder(settings.norm, context)
-    let embedding = build.embedding(
-      "transformer.wte", context.classes, settings.width, settings.deviation)
-    var layers: [any Layer] = [embedding]
+    let build = ModelBuilder(context)
+    let table = "transformer.wte"
+    let vectors = build.normal([context.classes, settings.width], settings.deviation)
+    let embedding =
+      settings.fixesEmbeddingNorm
+      ? FixNorm.weight(table, vectors) : Weight(Parameter("\(table).weight", vectors))
+    var layers: [any Layer] = [Embedding(embedding)]
     if settings.positions == .learned {
       layers.append(
-        build.positions("transformer.wpe", settings.context, settings.width, settings.deviation))
+        PositionEmbedding(
+          "transformer.wpe", build.normal([settings.context, settings.width], settings.deviation)))
     }
     layers.append(build.dropout(settings.dropout))
     for block in 0..<settings.layers {
@@ -95,9 +100,14 @@ extension Model {
       layers.append(
         build.norm("transformer.ln_f", channels: settings.width, positions: settings.context))
     }
+    if settings.fixesOutputNorm {
+      layers.append(
+        FixNorm.layer(
+          "transformer.fix_norm", channels: settings.width, epsilon: context.norm.epsilon))
+    }
     layers.append(
       settings.tiedEmbedding
-        ? Linear(sharing: embedding.table)
+        ? Linear(embedding)
         : build.linear(
           "lm_head", settings.width, context.classes, hasBias: false,
           standardDeviation: settings.deviation))

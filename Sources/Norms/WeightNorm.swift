@@ -1,3 +1,4 @@
+public import Autograd
 import Kernels
 public import Tensors
 
@@ -36,5 +37,25 @@ public enum WeightNorm {
     let (dv, dgain) = Kernel.unitRowsGradient(
       saved.v, dw, width: width(saved.v), gain: gain, saved: saved.rows, overwriting: overwriting)
     return (dv, dgain[...])
+  }
+
+  /// A layer's weight that is trained by direction v and lengths g, under PyTorch's names; it begins
+  /// as `initial`.
+  public static func weight(_ name: String, _ initial: Tensor) -> Weight {
+    let lengths = Kernel.rowLengths(initial, width: width(initial))
+    let ones = initial.shape.dimensions.dropFirst().map { _ in 1 }
+    let gain = Parameter(
+      "\(name).weight_g", Tensor(lengths.map(Float.init), shape: Shape([initial.shape[0]] + ones)))
+    let v = Parameter("\(name).weight_v", initial)
+    return Weight(initial.shape, of: [gain, v]) { tape in
+      let (w, saved) = forward(v.value, gain: gain.value)
+      return tape.record(
+        w, uses: [gain, v],
+        inputPullback: { dw, overwriting in
+          let (dv, dgain) = backward(dw, gain: gain.value, saved: saved, overwriting: overwriting)
+          v.contribute(dv)
+          gain.contribute(dgain)
+        })
+    }
   }
 }

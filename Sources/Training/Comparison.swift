@@ -68,9 +68,7 @@ extension Comparison {
       for (i, run) in runs.enumerated() {
         try run.verifyReplicas()
         let evaluation = try run.evaluate()
-        finals[i].append(
-          FinalFigures(
-            loss: taken[i].finalLoss(), accuracy: evaluation.accuracy, test_loss: evaluation.loss))
+        finals[i].append(FinalFigures(loss: taken[i].finalLoss(), evaluation))
         steps[i].append(taken[i])
       }
     }
@@ -84,7 +82,9 @@ extension Comparison {
         norm: norms[i].rawValue, step_ms: times.step_ms, statistics: times.statistics,
         gradients: times.gradients,
         final: FinalFigures(
-          loss: mean(\.loss), accuracy: mean(\.accuracy), test_loss: mean(\.test_loss)),
+          loss: mean(\.loss), accuracy: mean(\.accuracy), test_loss: mean(\.test_loss),
+          exact_match: finals[i].allSatisfy { $0.exact_match != nil }
+            ? mean { $0.exact_match ?? 0 } : nil),
         repeats: finals[i])
     }
   }

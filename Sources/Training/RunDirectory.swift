@@ -70,6 +70,7 @@ public final class RunDirectory {
     let split: String
     let loss: Double
     let accuracy: Double
+    let exactMatch: Double?
   }
 
   /// Adds a step's row to the metrics.
@@ -87,7 +88,8 @@ public final class RunDirectory {
   public func append(_ evaluation: Evaluation, step: Int) throws {
     try append(
       EvaluationRow(
-        step: step, split: "test", loss: evaluation.loss, accuracy: evaluation.accuracy))
+        step: step, split: "test", loss: evaluation.loss, accuracy: evaluation.accuracy,
+        exactMatch: evaluation.exactMatch))
   }
 
   private func append(_ row: some Encodable) throws {

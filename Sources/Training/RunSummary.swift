@@ -43,6 +43,21 @@ public struct FinalFigures: Codable, Hashable, Sendable {
   public let accuracy: Double
   /// The test set's mean loss.
   public let test_loss: Double
+  /// The share of the test set's problems whose whole answer is right; nil where labels are none.
+  public let exact_match: Double?
+
+  init(loss: Double, _ evaluation: Evaluation) {
+    self.init(
+      loss: loss, accuracy: evaluation.accuracy, test_loss: evaluation.loss,
+      exact_match: evaluation.exactMatch)
+  }
+
+  init(loss: Double, accuracy: Double, test_loss: Double, exact_match: Double?) {
+    self.loss = loss
+    self.accuracy = accuracy
+    self.test_loss = test_loss
+    self.exact_match = exact_match
+  }
 }
 
 /// Times and traffic of a run's steady steps: those of a whole batch, but for the first three.

@@ -35,8 +35,7 @@ public struct TextSampler {
     }
     context = length
     model = configuration.model.make(
-      ModelContext(
-        input: [length], classes: vocabulary.characters.count, seed: 0, synchronized: .thisRank))
+      input: [length], classes: vocabulary.characters.count, seed: 0, synchronized: .thisRank)
     try StateDictionary(path: "\(path)/checkpoints/step-\(last).safetensors").load(into: model)
   }
 

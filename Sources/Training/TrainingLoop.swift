@@ -28,6 +28,5 @@ public func train(
     name: run.configuration.name, norm: run.configuration.model.norm.kind.rawValue, ranks: ranks,
     steps: steps.count, seconds: Double(monotonicNanoseconds() - start) / 1e9,
     times: StepTimes([steps]),
-    final: FinalFigures(
-      loss: steps.finalLoss(), accuracy: evaluation.accuracy, test_loss: evaluation.loss))
+    final: FinalFigures(loss: steps.finalLoss(), evaluation))
 }

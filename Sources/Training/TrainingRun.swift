@@ -46,6 +46,8 @@ public struct Evaluation: Hashable, Sendable {
   public let loss: Double
   /// The share that was classified right.
   public let accuracy: Double
+  /// The share of problems whose whole answer was right; nil where labels are no answers.
+  public let exactMatch: Double?
 }
 
 /// One replica's part in training one network.
@@ -61,6 +63,7 @@ public final class TrainingRun {
   private let context: RankContext
   private let train: any Dataset
   private let test: any Dataset
+  private let testLabels: Int
   private let sampler: ShardedSampler
   private let schedule: LearningRateSchedule
   private let stepper: TrainingStep
@@ -79,6 +82,7 @@ public final class TrainingRun {
     self.configuration = configuration
     self.context = context
     (train, test) = (data.train, data.test)
+    testLabels = test.labelCount(Array(0..<test.count)[...])
     let batch = configuration.globalBatch(ranks: context.size)
     try RunCheck.batch(configuration, batch: batch, samples: train.count)
     sampler = ShardedSampler(
@@ -94,8 +98,7 @@ public final class TrainingRun {
       configuration.model.norm.synchronizes
       ? try context.scope(of: group) : .thisRank
     model = configuration.model.make(
-      ModelContext(
-        input: train.shape, classes: train.classes, seed: configuration.seed, synchronized: scope))
+      input: train.shape, classes: train.classes, seed: configuration.seed, synchronized: scope)
     // Nodes may have different numbers of ranks, so that only some find the group too small.
     let (sites, sizes) = (model.normSites, sampler.batchSizes)
     try agreeing(over: context.control) {
@@ -174,7 +177,7 @@ public final class TrainingRun {
   /// network.
   public func evaluate() throws -> Evaluation {
     try synchronizeBuffers()
-    var sums = [0.0, 0.0]
+    var sums = [0.0, 0.0, 0.0]
     let mine = share(context.rank, of: context.size, in: 0..<test.count)
     for from in stride(from: mine.lowerBound, to: mine.upperBound, by: Self.evaluationBatch) {
       let batch = test.batch(from..<min(from + Self.evaluationBatch, mine.upperBound))
@@ -183,10 +186,13 @@ public final class TrainingRun {
         try model(tape.input(batch.input), on: tape), labels: batch.labels)
       sums[0] += loss.sum
       sums[1] += loss.correct
+      if test.hasAnswers { sums[2] += Double(loss.exactMatches(of: batch.input.shape[0])) }
     }
     try context.control.sum(&sums)
-    let labels = Double(max(1, test.labelCount(Array(0..<test.count)[...])))
-    return Evaluation(loss: sums[0] / labels, accuracy: sums[1] / labels)
+    let labels = Double(max(1, testLabels))
+    return Evaluation(
+      loss: sums[0] / labels, accuracy: sums[1] / labels,
+      exactMatch: test.hasAnswers ? sums[2] / Double(max(1, test.count)) : nil)
   }
 
   private static let evaluationBatch = 128

@@ -78,6 +78,7 @@ final class TrainingStep {
     }
     if let clipNorm { clipGradients(gradients, toGlobalNorm: clipNorm) }
     optimizer.step(learningRate: learningRate, gradients: gradients)
+    model.applyConstraints()
     return (loss, totals[1] / Double(max(labels, 1)))
   }
 }

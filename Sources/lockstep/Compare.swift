@@ -39,18 +39,23 @@ struct Compare: ParsableCommand, RankedCommand {
   }
 
   private func text(_ comparison: Comparison, _ settings: RunConfiguration) -> String {
-    var table = Table([
-      "norm", "loss", "test acc", "step ms [95%]", "stat coll/step", "stat B/step",
-      "stat blocked ms", "grad coll/step", "grad B/step", "grad blocked ms",
-    ])
+    let hasAnswers = comparison.results.allSatisfy { $0.final.exact_match != nil }
+    var table = Table(
+      [
+        "norm", "loss", "test acc", hasAnswers ? "exact" : nil, "step ms [95%]", "stat coll/step",
+        "stat B/step",
+        "stat blocked ms", "grad coll/step", "grad B/step", "grad blocked ms",
+      ].compactMap(\.self))
     for result in comparison.results {
-      table.append([
-        result.norm, fixed(result.final.loss, 4), fixed(100 * result.final.accuracy, 2) + "%",
-        result.step_ms.text(2), counted(result.statistics.collectives_per_step),
-        counted(result.statistics.bytes_per_step), fixed(result.statistics.blocked_ms.median, 3),
-        counted(result.gradients.collectives_per_step), counted(result.gradients.bytes_per_step),
-        fixed(result.gradients.blocked_ms.median, 3),
-      ])
+      table.append(
+        [
+          result.norm, fixed(result.final.loss, 4), fixed(100 * result.final.accuracy, 2) + "%",
+          result.final.exact_match.map { fixed(100 * $0, 2) + "%" },
+          result.step_ms.text(2), counted(result.statistics.collectives_per_step),
+          counted(result.statistics.bytes_per_step), fixed(result.statistics.blocked_ms.median, 3),
+          counted(result.gradients.collectives_per_step), counted(result.gradients.bytes_per_step),
+          fixed(result.gradients.blocked_ms.median, 3),
+        ].compactMap(\.self))
     }
     return """
       \(settings.name) on \(comparison.ranks) rank(s), \(repeats) run(s) a norm, interleaved

@@ -66,7 +66,7 @@ struct Doctor: ParsableCommand, RankedCommand {
           + "(`Launch/run`, or `mpirun --bind-to core`) before measuring")
     }
     let report = Report(
-      lockstep: Lockstep.configuration.version, mpi: MPIRuntime.libraryVersion,
+      lockstep: Lockstep.configuration.version, mpi: MPIRuntime.version,
       mpi_standard: MPIRuntime.standardVersion,
       launcher: LaunchEnvironment.current.launcherName ?? "none (started alone)",
       onednn: OneDNN.version ?? "not built in",

@@ -63,7 +63,8 @@ struct Train: ParsableCommand, RankedCommand {
       session.print(
         """
         loss \(fixed(summary.final.loss, 4)), test accuracy \
-        \(fixed(100 * summary.final.accuracy, 2))%, test loss \(fixed(summary.final.test_loss, 4))
+        \(fixed(100 * summary.final.accuracy, 2))%, test loss \(fixed(summary.final.test_loss, 4))\
+        \(summary.final.exact_match.map { ", exact match \(fixed(100 * $0, 2))%" } ?? "")
         step \(summary.times.step_ms.text(2)) ms (median [95% interval]), \
         \(summary.steps) steps in \(fixed(summary.seconds, 1)) s
         \(path)

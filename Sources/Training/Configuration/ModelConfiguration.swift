@@ -28,6 +28,8 @@ public struct ModelConfiguration: Hashable, Sendable {
   public var kind: Kind
   /// The norm at every norm site.
   public var norm: NormSettings
+  /// Whether the weights of linear layers and convolutions are trained by direction and length.
+  public var weightNorm: Bool
   /// The activation.
   public var activation: Activation
   /// What the section says of the data; a run's data say it themselves, parity files do not.
@@ -43,7 +45,7 @@ public struct ModelConfiguration: Hashable, Sendable {
       "mlp": ["hidden"] + image, "resnet": ["blocks", "widths"] + image,
       "transformer": TransformerSettings.keys + (describesInput ? ["vocabulary"] : []),
     ]
-    let shared = ["kind", "norm", "activation"]
+    let shared = ["kind", "norm", "weightNorm", "activation"]
     let kind = try ConfigurationSection(
       node, path: path, keys: shared + Set(own.values.joined()).sorted()
     ).choice("kind", of: own.keys.sorted())
@@ -54,11 +56,12 @@ public struct ModelConfiguration: Hashable, Sendable {
       try section.node("norm").map { node throws(ConfigurationError) in
         try NormSettings(node, path: "\(path).norm")
       } ?? NormSettings(.none)
+    weightNorm = try section.bool("weightNorm", default: false)
     activation =
       kind == "transformer" ? .geluTanh : try section.choice("activation", default: .relu)
     switch kind {
     case "transformer":
-      let settings = try TransformerSettings(section, path: path, norm: norm)
+      let settings = try TransformerSettings(section, path: path)
       self.kind = .transformer(settings)
       if describesInput {
         input = InputDescription(
@@ -96,20 +99,18 @@ public struct ModelConfiguration: Hashable, Sendable {
     if case .transformer(let settings) = kind { settings.context } else { nil }
   }
 
-  /// Builds the network.
-  public func make(_ context: ModelContext) -> Model {
-    switch kind {
-    case .mlp(let hidden):
-      .mlp(MLPSettings(hidden: hidden, norm: norm, activation: activation), context)
+  /// Builds the network for samples of shape `input`.
+  public func make(
+    input: Shape, classes: Int, seed: UInt64, synchronized: StatisticsScope = .thisRank
+  ) -> Model {
+    let context = ModelContext(
+      input: input, classes: classes, seed: seed, norm: norm, weightNorm: weightNorm,
+      synchronized: synchronized)
+    return switch kind {
+    case .mlp(let hidden): .mlp(MLPSettings(hidden: hidden, activation: activation), context)
     case .resNet(let blocks, let widths):
-      .resNet(
-        ResNetSettings(blocks: blocks, widths: widths, norm: norm, activation: activation),
-        context)
-    case .transformer(var settings):
-      {
-        settings.norm = norm
-        return .transformer(settings, context)
-      }()
+      .resNet(ResNetSettings(blocks: blocks, widths: widths, activation: activation), context)
+    case .transformer(let settings): .transformer(settings, context)
     }
   }
 }

@@ -98,6 +98,13 @@ extension ModelConfiguration {
         ("placement", scalar(settings.placement.rawValue)),
         ("mixShare", scalar(settings.mixShare)),
         (
+          "fixNorm",
+          mapping([
+            ("embedding", scalar(settings.fixesEmbeddingNorm)),
+            ("output", scalar(settings.fixesOutputNorm)),
+          ])
+        ),
+        (
           "attention",
           mapping([
             ("queryKeyNorm", scalar(settings.attention.queryKeyNorm.rawValue)),
@@ -115,7 +122,7 @@ extension ModelConfiguration {
       case .ranks(let count): "\(count)"
       }
     pairs += [
-      ("activation", scalar(activationName)),
+      ("activation", scalar(activationName)), ("weightNorm", scalar(weightNorm)),
       (
         "norm",
         mapping([

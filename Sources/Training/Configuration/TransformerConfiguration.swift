@@ -1,16 +1,15 @@
 import Layers
 import Models
-import Norms
 
 extension TransformerSettings {
   /// The keys of a transformer's section, besides those of every model.
   static let keys = [
     "context", "width", "heads", "layers", "hidden", "positions", "tiedEmbedding", "dropout",
-    "placement", "mixShare", "attention",
+    "placement", "mixShare", "attention", "fixNorm",
   ]
 
   /// Decodes a transformer's part of the `model` section.
-  init(_ section: ConfigurationSection, path: String, norm: NormSettings)
+  init(_ section: ConfigurationSection, path: String)
     throws(ConfigurationError)
   {
     let positive = 1...Int.max
@@ -22,7 +21,7 @@ extension TransformerSettings {
     }
     self.init(
       context: try section.int("context", in: positive), width: width, heads: heads,
-      layers: try section.int("layers", in: positive), norm: norm)
+      layers: try section.int("layers", in: positive))
     positions = try section.choice("positions", default: positions)
     guard positions == .learned || width / heads % 2 == 0 else {
       throw ConfigurationError(
@@ -41,6 +40,10 @@ extension TransformerSettings {
     dropout = try section.double("dropout", default: 0, in: 0...0.99)
     placement = try section.choice("placement", default: placement)
     mixShare = try section.double("mixShare", default: mixShare, in: 0...1)
+    let fixNorm = try ConfigurationSection(
+      section.nodeOrEmpty("fixNorm"), path: "\(path).fixNorm", keys: ["embedding", "output"])
+    fixesEmbeddingNorm = try fixNorm.bool("embedding", default: false)
+    fixesOutputNorm = try fixNorm.bool("output", default: false)
     let part = try ConfigurationSection(
       section.nodeOrEmpty("attention"), path: "\(path).attention",
       keys: ["queryKeyNorm", "queryKeyValueNorm", "outputNorm", "softCap"])

@@ -51,9 +51,8 @@ struct ParityTrajectory {
     }
     try RunCheck.statisticsGroup(model, ranks: context.size)
     let network = model.make(
-      ModelContext(
-        input: input.shape, classes: input.classes, seed: 0,
-        synchronized: try context.scope(of: model.norm.statisticsGroup)))
+      input: input.shape, classes: input.classes, seed: 0,
+      synchronized: try context.scope(of: model.norm.statisticsGroup))
     try StateDictionary(file, prefix: "init.").load(into: network)
     let step = TrainingStep(network, optimizer: optimizer, context: context)
     let samples = x.shape[1]
