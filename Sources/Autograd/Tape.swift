@@ -87,6 +87,8 @@ public final class Tape {
   public let mode: Mode
   /// Where the samples come from; layers that draw random numbers key them by it.
   public let origin: SampleOrigin
+  /// Which positions of padded sequences count, as rows of `[N, T, …]` in order; nil for all.
+  public let validRows: [Int]?
   private var entries: [Entry] = []
 
   /// Called once per parameter as soon as its gradient is final.
@@ -94,10 +96,12 @@ public final class Tape {
 
   /// An empty tape.
   public init(
-    _ mode: Mode, origin: SampleOrigin = SampleOrigin(seed: 0, step: 0, firstSlot: 0)
+    _ mode: Mode, origin: SampleOrigin = SampleOrigin(seed: 0, step: 0, firstSlot: 0),
+    validRows: [Int]? = nil
   ) {
     self.mode = mode
     self.origin = origin
+    self.validRows = validRows
   }
 
   /// Puts a value on the tape that nothing computed.

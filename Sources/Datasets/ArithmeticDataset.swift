@@ -8,6 +8,8 @@ public struct ArithmeticDataset: Dataset {
   public let shape: Shape
   private let tokens: [UInt8]
   private let labels: [Int32]
+  /// How many positions of each problem are not padding.
+  private let lengths: [Int]
 
   /// The characters of a problem.
   public static let vocabulary = Vocabulary(of: " .+-=0123456789")
@@ -31,6 +33,7 @@ public struct ArithmeticDataset: Dataset {
     shape = [context]
     var tokens: [UInt8] = []
     var labels: [Int32] = []
+    var lengths: [Int] = []
     let numbers = Dictionary(
       uniqueKeysWithValues: Self.vocabulary.characters.enumerated().map { ($1, UInt8($0)) })
     for sample in 0..<count {
@@ -46,12 +49,14 @@ public struct ArithmeticDataset: Dataset {
       let padding = context + 1 - codes.count
       let line = codes + [UInt8](repeating: numbers[" "] ?? 0, count: max(0, padding))
       tokens += line[..<context]
+      lengths.append(min(codes.count, context))
       labels += (1...context).map {
         $0 >= question.count && $0 < codes.count ? Int32(line[$0]) : -1
       }
     }
     self.tokens = tokens
     self.labels = labels
+    self.lengths = lengths
   }
 
   /// The problems at `indices`.
@@ -61,7 +66,10 @@ public struct ArithmeticDataset: Dataset {
       input: Tensor(
         indices.flatMap { tokens[$0 * length..<($0 + 1) * length].map(Float.init) },
         shape: [indices.count, length]),
-      labels: Storage(indices.flatMap { labels[$0 * length..<($0 + 1) * length] }))
+      labels: Storage(indices.flatMap { labels[$0 * length..<($0 + 1) * length] }),
+      validRows: indices.enumerated().flatMap { place, index in
+        place * length..<place * length + lengths[index]
+      })
   }
 
   /// The characters of the answers.

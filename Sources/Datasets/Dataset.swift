@@ -6,11 +6,14 @@ public struct Batch: Sendable {
   public let input: Tensor
   /// A class for each row of logits; below 0 where none counts.
   public let labels: Storage<Int32>
+  /// Which positions of padded sequences count, as rows of `[N, T]` in order; nil for all.
+  public let validRows: [Int]?
 
   /// Puts a batch together.
-  public init(input: Tensor, labels: Storage<Int32>) {
+  public init(input: Tensor, labels: Storage<Int32>, validRows: [Int]? = nil) {
     self.input = input
     self.labels = labels
+    self.validRows = validRows
   }
 }
 

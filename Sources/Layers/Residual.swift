@@ -1,5 +1,6 @@
 public import Autograd
 import Kernels
+import Tensors
 
 extension Tape {
   /// a + b, element by element.
@@ -9,6 +10,21 @@ extension Tape {
       inputPullback: { [a = a.gradient, b = b.gradient] dy, _ in
         a?.add(dy)
         b?.add(dy)
+      })
+  }
+
+  /// a − b, element by element.
+  public func subtract(_ a: Variable, _ b: Variable) -> Variable {
+    func negated(_ x: Tensor) -> Tensor {
+      let y = x.copy()
+      Kernel.scale(y, by: -1)
+      return y
+    }
+    return record(
+      Kernel.add(a.value, negated(b.value)),
+      inputPullback: { [a = a.gradient, b = b.gradient] dy, _ in
+        a?.add(dy)
+        b?.add(negated(dy))
       })
   }
 }

@@ -66,8 +66,10 @@ public enum LayerNorm {
     }
 
     func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
-      let (y, saved) = LayerNorm.forward(
-        x.value, gain: affine.gainValue, bias: affine.biasValue, rule: rule)
+      func normalized(_ x: Tensor) -> (y: Tensor, saved: Saved) {
+        LayerNorm.forward(x, gain: affine.gainValue, bias: affine.biasValue, rule: rule)
+      }
+      let (y, saved) = normalized(x.value)
       return tape.record(
         y, uses: parameters,
         inputPullback: { [affine, detached, gradient = x.gradient] dy, overwriting in
@@ -77,7 +79,7 @@ public enum LayerNorm {
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
-        })
+        }, again: { normalized(saved.x).y })
     }
   }
 }

@@ -9,7 +9,13 @@ public func makeNorm(
   _ name: String, channels: Int, _ settings: NormSettings, synchronized: StatisticsScope,
   sharedGain: Parameter? = nil
 ) -> any Layer {
-  switch settings.kind {
+  if settings.masked && settings.kind.usesBatchStatistics {
+    var whole = settings
+    whole.masked = false
+    return MaskedRows(
+      norm: makeNorm(name, channels: channels, whole, synchronized: synchronized))
+  }
+  return switch settings.kind {
   case .none: Sequential([])
   case .batch: BatchNorm.Module(name, channels: channels, settings, .thisRank)
   case .syncBatch: BatchNorm.Module(name, channels: channels, settings, synchronized)

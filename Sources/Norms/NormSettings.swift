@@ -70,6 +70,8 @@ public struct NormSettings: Hashable, Sendable {
   public var detached = false
   /// Whether batch-renorm norm takes its statistics over all ranks' samples.
   public var synchronized = false
+  /// Whether a norm with batch statistics leaves out the padding of sequences.
+  public var masked = true
   /// The largest scale correction of a batch-renorm norm.
   public var maximumScale: Double = 3
   /// The largest shift correction of a batch-renorm norm, in running deviations.

@@ -58,7 +58,10 @@ public enum RMSNorm {
     }
 
     func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
-      let (y, saved) = RMSNorm.forward(x.value, gain: affine.gainValue, rule: rule)
+      func normalized(_ x: Tensor) -> (y: Tensor, saved: Saved) {
+        RMSNorm.forward(x, gain: affine.gainValue, rule: rule)
+      }
+      let (y, saved) = normalized(x.value)
       return tape.record(
         y, uses: parameters,
         inputPullback: { [affine, gradient = x.gradient] dy, overwriting in
@@ -66,7 +69,7 @@ public enum RMSNorm {
             dy, gain: affine.gainValue, saved: saved, overwriting: overwriting)
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
-        })
+        }, again: { normalized(saved.x).y })
     }
   }
 }

@@ -37,6 +37,10 @@ enum RunCheck {
     batchSizes: Set<Int>, accumulate: Int
   ) throws(ConfigurationError) {
     let kind = model.norm.kind
+    if case .nGPT = model.kind, kind != .none {
+      throw ConfigurationError(
+        model.normPlace, "nGPT has norms of its own and no site for \(kind.rawValue) norm")
+    }
     for site in sites {
       if kind == .group, site.channels % model.norm.groups != 0 {
         throw ConfigurationError(

@@ -108,12 +108,13 @@ public final class TrainingRun {
         accumulate: configuration.accumulate)
     }
     try initialState?.load(into: model)
+    model.applyConstraints()
     try broadcastState(model, over: context.control)
     schedule = configuration.schedule(totalSteps: totalSteps)
     stepper = TrainingStep(
       model, optimizer: configuration.optimizer, context: context,
       buckets: configuration.buckets, overlaps: configuration.overlap,
-      clipNorm: configuration.clipNorm)
+      clipNorm: configuration.clipNorm, normalization: configuration.gradientNormalization)
   }
 
   /// Steps in an epoch.
@@ -181,7 +182,7 @@ public final class TrainingRun {
     let mine = share(context.rank, of: context.size, in: 0..<test.count)
     for from in stride(from: mine.lowerBound, to: mine.upperBound, by: Self.evaluationBatch) {
       let batch = test.batch(from..<min(from + Self.evaluationBatch, mine.upperBound))
-      let tape = Tape(.evaluation)
+      let tape = Tape(.evaluation, validRows: batch.validRows)
       let loss = CrossEntropyLoss(
         try model(tape.input(batch.input), on: tape), labels: batch.labels)
       sums[0] += loss.sum

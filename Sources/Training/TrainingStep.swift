@@ -21,10 +21,12 @@ final class TrainingStep {
   private let synchronizer: GradientSynchronizer
   private let control: any Communicator
   private let clipNorm: Double?
+  private let normalization: GradientNormalization
 
   init(
     _ model: Model, optimizer: OptimizerSettings, context: RankContext,
-    buckets: BucketSettings = BucketSettings(), overlaps: Bool = true, clipNorm: Double? = nil
+    buckets: BucketSettings = BucketSettings(), overlaps: Bool = true, clipNorm: Double? = nil,
+    normalization: GradientNormalization = .none
   ) {
     self.model = model
     control = context.control
@@ -33,6 +35,7 @@ final class TrainingStep {
     // After the gradients have moved into their buckets: its state takes the memory that they left.
     self.optimizer = Optimizer(optimizer, model.parameters)
     self.clipNorm = clipNorm
+    self.normalization = normalization
   }
 
   /// Takes a step.
@@ -56,7 +59,7 @@ final class TrainingStep {
     synchronizer.beginWindow()
     for index in 0..<accumulate {
       let part = microBatch(index)
-      let tape = Tape(.training, origin: part.origin)
+      let tape = Tape(.training, origin: part.origin, validRows: part.batch.validRows)
       let logits = try model(tape.input(part.batch.input), on: tape)
       let loss = CrossEntropyLoss(logits, labels: part.batch.labels)
       sums[0] += loss.sum
@@ -76,6 +79,7 @@ final class TrainingStep {
           "step \(number): the loss is \(loss); a smaller learning rate, warm-up or clipNorm may "
           + "help")
     }
+    normalization.apply(to: gradients, of: model.parameters)
     if let clipNorm { clipGradients(gradients, toGlobalNorm: clipNorm) }
     optimizer.step(learningRate: learningRate, gradients: gradients)
     model.applyConstraints()

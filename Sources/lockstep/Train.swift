@@ -39,7 +39,7 @@ struct Train: ParsableCommand, RankedCommand {
     }
     session.noteRanks()
     session.log.info(
-      "\(settings.name): \(settings.model.norm.kind.rawValue) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)"
+      "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)"
     )
     let progress = ProgressLine(isOn: session.isFirst)
     let summary = try train(

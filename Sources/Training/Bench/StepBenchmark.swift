@@ -58,7 +58,7 @@ public struct StepBenchmark: Codable, Sendable {
     let statistics = TrafficPerStep(results.map(\.statistics))
     let gradients = TrafficPerStep(results.map(\.gradients))
     work = configuration.name
-    norm = configuration.model.norm.kind.rawValue
+    norm = configuration.model.normName
     ranks = context.size
     step_ms = times
     per_s = Double(results[0].labels) / times.median * 1e3

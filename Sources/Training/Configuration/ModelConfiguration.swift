@@ -14,6 +14,8 @@ public struct ModelConfiguration: Hashable, Sendable {
     case resNet(blocks: [Int], widths: [Int])
     /// A transformer.
     case transformer(TransformerSettings)
+    /// A transformer whose states and weights are unit vectors.
+    case nGPT(NormalizedTransformerSettings)
   }
 
   /// The shape of a sample and the number of classes.
@@ -40,16 +42,18 @@ public struct ModelConfiguration: Hashable, Sendable {
   init(_ node: ConfigurationNode, path: String, describesInput: Bool = false)
     throws(ConfigurationError)
   {
-    let image = describesInput ? ["inputChannels", "imageSize", "classes"] : []
+    let shared = ["norm", "weightNorm", "activation"]
+    let image = shared + (describesInput ? ["inputChannels", "imageSize", "classes"] : [])
+    let text = describesInput ? ["vocabulary"] : []
     let own = [
       "mlp": ["hidden"] + image, "resnet": ["blocks", "widths"] + image,
-      "transformer": TransformerSettings.keys + (describesInput ? ["vocabulary"] : []),
+      "transformer": shared + TransformerSettings.keys + text,
+      "ngpt": NormalizedTransformerSettings.keys + text,
     ]
-    let shared = ["kind", "norm", "weightNorm", "activation"]
     let kind = try ConfigurationSection(
-      node, path: path, keys: shared + Set(own.values.joined()).sorted()
+      node, path: path, keys: ["kind"] + Set(own.values.joined()).sorted()
     ).choice("kind", of: own.keys.sorted())
-    let section = try ConfigurationSection(node, path: path, keys: shared + (own[kind] ?? []))
+    let section = try ConfigurationSection(node, path: path, keys: ["kind"] + (own[kind] ?? []))
     let positive = 1...Int.max
     normPlace = section.place("norm")
     norm =
@@ -58,16 +62,11 @@ public struct ModelConfiguration: Hashable, Sendable {
       } ?? NormSettings(.none)
     weightNorm = try section.bool("weightNorm", default: false)
     activation =
-      kind == "transformer" ? .geluTanh : try section.choice("activation", default: .relu)
+      kind == "transformer"
+      ? .geluTanh : try section.choice("activation", default: .relu)
     switch kind {
-    case "transformer":
-      let settings = try TransformerSettings(section, path: path)
-      self.kind = .transformer(settings)
-      if describesInput {
-        input = InputDescription(
-          shape: [settings.context], classes: try section.int("vocabulary", in: positive))
-      }
-      return
+    case "transformer": self.kind = .transformer(try TransformerSettings(section, path: path))
+    case "ngpt": self.kind = .nGPT(try NormalizedTransformerSettings(section, path: path))
     case "mlp": self.kind = .mlp(hidden: try section.ints("hidden", in: positive))
     default:
       let blocks = try section.ints("blocks", in: positive)
@@ -80,7 +79,10 @@ public struct ModelConfiguration: Hashable, Sendable {
       }
       self.kind = .resNet(blocks: blocks, widths: widths)
     }
-    if describesInput {
+    if describesInput, let context {
+      input = InputDescription(
+        shape: [context], classes: try section.int("vocabulary", in: positive))
+    } else if describesInput {
       let size = try section.int("imageSize", in: positive)
       input = InputDescription(
         shape: [size, size, try section.int("inputChannels", in: positive)],
@@ -94,9 +96,18 @@ public struct ModelConfiguration: Hashable, Sendable {
     return activation.rawValue
   }
 
+  /// The norm in a word: nGPT's unit vectors are its own.
+  public var normName: String {
+    if case .nGPT = kind { NormKind.l2.rawValue } else { norm.kind.rawValue }
+  }
+
   /// The longest sequence that the model takes, or nil where it takes images.
   public var context: Int? {
-    if case .transformer(let settings) = kind { settings.context } else { nil }
+    switch kind {
+    case .transformer(let settings): settings.context
+    case .nGPT(let settings): settings.context
+    case .mlp, .resNet: nil
+    }
   }
 
   /// Builds the network for samples of shape `input`.
@@ -111,6 +122,7 @@ public struct ModelConfiguration: Hashable, Sendable {
     case .resNet(let blocks, let widths):
       .resNet(ResNetSettings(blocks: blocks, widths: widths, activation: activation), context)
     case .transformer(let settings): .transformer(settings, context)
+    case .nGPT(let settings): .normalizedTransformer(settings, context)
     }
   }
 }
@@ -125,7 +137,7 @@ extension NormSettings {
       node, path: path,
       keys: [
         "kind", "epsilon", "momentum", "affine", "groups", "statisticsGroup", "epsilonPlacement",
-        "unbiased", "detached", "synchronized", "maximumScale", "maximumShift",
+        "unbiased", "detached", "synchronized", "masked", "maximumScale", "maximumShift",
       ])
     let name = try section.choice("kind", of: NormKind.allCases.map(\.rawValue))
     self.init(NormKind(rawValue: name) ?? .none)
@@ -139,6 +151,7 @@ extension NormSettings {
     unbiased = try section.bool("unbiased", default: unbiased)
     detached = try section.bool("detached", default: detached)
     synchronized = try section.bool("synchronized", default: synchronized)
+    masked = try section.bool("masked", default: masked)
     let finite = Double.greatestFiniteMagnitude
     maximumScale = try section.double("maximumScale", default: maximumScale, in: 1...finite)
     maximumShift = try section.double("maximumShift", default: maximumShift, in: 0...finite)

@@ -25,6 +25,7 @@ extension RunConfiguration {
       case .steps(let count): pairs.append(("steps", scalar(count)))
       }
       pairs += [("optimizer", optimizerNode), ("schedule", scheduleNode)]
+      pairs.append(("gradientNormalization", scalar(gradientNormalization.rawValue)))
       if let clipNorm { pairs.append(("clipNorm", scalar(clipNorm))) }
       pairs.append(
         (
@@ -88,6 +89,14 @@ extension ModelConfiguration {
         ("kind", scalar("resnet")), ("blocks", sequence(blocks)),
         ("widths", sequence(widths)),
       ]
+    case .nGPT(let settings):
+      return mapping([
+        ("kind", scalar("ngpt")), ("context", scalar(settings.context)),
+        ("width", scalar(settings.width)), ("heads", scalar(settings.heads)),
+        ("layers", scalar(settings.layers)), ("hidden", scalar(settings.hidden)),
+        ("tiedEmbedding", scalar(settings.tiedEmbedding)),
+        ("initialStep", scalar(settings.initialStep)),
+      ])
     case .transformer(let settings):
       pairs = [
         ("kind", scalar("transformer")), ("context", scalar(settings.context)),
@@ -132,7 +141,7 @@ extension ModelConfiguration {
           ("statisticsGroup", scalar(group)),
           ("epsilonPlacement", scalar(norm.epsilonPlacement.rawValue)),
           ("unbiased", scalar(norm.unbiased)), ("detached", scalar(norm.detached)),
-          ("synchronized", scalar(norm.synchronized)),
+          ("synchronized", scalar(norm.synchronized)), ("masked", scalar(norm.masked)),
           ("maximumScale", scalar(norm.maximumScale)),
           ("maximumShift", scalar(norm.maximumShift)),
         ])

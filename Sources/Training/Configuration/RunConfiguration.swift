@@ -58,6 +58,8 @@ public struct RunConfiguration: Sendable {
   public var decay: LearningRateSchedule.Decay
   /// The global gradient norm is clipped to this, unless nil.
   public var clipNorm: Double?
+  /// Whether gradients are made of length 1.
+  public var gradientNormalization: GradientNormalization
   /// How gradients are cut into buckets.
   public var buckets: BucketSettings
   /// Whether gradients travel while backward goes on.
@@ -67,7 +69,7 @@ public struct RunConfiguration: Sendable {
 
   static let keys = [
     "name", "seed", "model", "data", "batch", "batchPerRank", "accumulate", "epochs", "steps",
-    "optimizer", "schedule", "clipNorm", "parallel", "evaluate",
+    "optimizer", "schedule", "clipNorm", "gradientNormalization", "parallel", "evaluate",
   ]
 
   /// Reads a configuration file, with `key.path=value` assignments on top.
@@ -143,6 +145,12 @@ public struct RunConfiguration: Sendable {
       section.has("clipNorm") && !section.isNull("clipNorm")
       ? try section.double("clipNorm", in: .leastNonzeroMagnitude ... .greatestFiniteMagnitude)
       : nil
+    gradientNormalization = try section.choice("gradientNormalization", default: .none)
+    if gradientNormalization != .none && clipNorm != nil {
+      throw ConfigurationError(
+        section.place("clipNorm"),
+        "clipNorm and gradientNormalization both set the gradients' length, expected one")
+    }
     let parallel = try ConfigurationSection(
       section.nodeOrEmpty("parallel"), path: "parallel",
       keys: ["firstBucketMegabytes", "bucketMegabytes", "overlap"])

@@ -13,20 +13,13 @@ extension TransformerSettings {
     throws(ConfigurationError)
   {
     let positive = 1...Int.max
-    let width = try section.int("width", in: positive)
-    let heads = try section.int("heads", in: positive)
-    guard width % heads == 0 else {
-      throw ConfigurationError(
-        section.place("heads"), "\(path).heads \(heads) does not divide the width \(width)")
-    }
+    let (width, heads) = try section.heads(path: path)
     self.init(
       context: try section.int("context", in: positive), width: width, heads: heads,
       layers: try section.int("layers", in: positive))
     positions = try section.choice("positions", default: positions)
-    guard positions == .learned || width / heads % 2 == 0 else {
-      throw ConfigurationError(
-        section.place("positions"),
-        "\(path).positions rotary turns pairs of channels, and a head has \(width / heads)")
+    if positions == .rotary {
+      try section.checkPairs(width / heads, at: "positions", path: path)
     }
     let gated = "swiglu"
     let name = try section.choice(
@@ -51,5 +44,48 @@ extension TransformerSettings {
     attention.normalizesQueryKeyValue = try part.bool("queryKeyValueNorm", default: false)
     attention.normalizesOutput = try part.bool("outputNorm", default: false)
     attention.softCap = try part.double("softCap", default: 0, in: 0...1e6)
+  }
+}
+
+extension NormalizedTransformerSettings {
+  /// The keys of an nGPT's section, besides its kind.
+  static let keys = [
+    "context", "width", "heads", "layers", "hidden", "tiedEmbedding", "initialStep",
+  ]
+
+  /// Decodes an nGPT's part of the `model` section.
+  init(_ section: ConfigurationSection, path: String) throws(ConfigurationError) {
+    let positive = 1...Int.max
+    let (width, heads) = try section.heads(path: path)
+    try section.checkPairs(width / heads, at: "heads", path: path)
+    self.init(
+      context: try section.int("context", in: positive), width: width, heads: heads,
+      layers: try section.int("layers", in: positive))
+    hidden = try section.int("hidden", default: hidden, in: positive)
+    tiedEmbedding = try section.bool("tiedEmbedding", default: tiedEmbedding)
+    initialStep = try section.double("initialStep", default: initialStep, in: 0...1)
+  }
+}
+
+extension ConfigurationSection {
+  /// The width, and the heads that divide it.
+  fileprivate func heads(path: String) throws(ConfigurationError) -> (width: Int, heads: Int) {
+    let positive = 1...Int.max
+    let (width, heads) = (try int("width", in: positive), try int("heads", in: positive))
+    guard width % heads == 0 else {
+      throw ConfigurationError(
+        place("heads"), "\(path).heads \(heads) does not divide the width \(width)")
+    }
+    return (width, heads)
+  }
+
+  /// Throws unless a head's channels are pairs.
+  fileprivate func checkPairs(_ size: Int, at key: String, path: String)
+    throws(ConfigurationError)
+  {
+    guard size % 2 == 0 else {
+      throw ConfigurationError(
+        place(key), "\(path): rotary positions turn pairs of channels, and a head has \(size)")
+    }
   }
 }

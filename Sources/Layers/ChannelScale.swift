@@ -1,0 +1,54 @@
+public import Autograd
+import Kernels
+import Tensors
+
+/// A learned factor for each channel.
+///
+///     y = x · s · (from / stored),  s from `stored`
+///
+/// What is trained is s: a smaller one makes an optimizer whose steps have one size turn the factor
+/// faster.
+///
+/// - Shapes: x and y `[…, C]`, s `[C]`.
+/// - Source: Loshchilov et al., 2024, section 2.5, <https://arxiv.org/abs/2410.01131>.
+public struct ChannelScale: Layer {
+  private let scale: Parameter
+  private let factor: Float
+  private let center: ColumnCenter
+  private let zeros: Tensor
+
+  /// The trained s.
+  public var parameters: [Parameter] { [scale] }
+
+  /// Factors that begin as `from`, with s as `stored`.
+  public init(_ name: String, channels: Int, from: Float, stored: Float) {
+    scale = Parameter(name, .filled([channels], with: stored))
+    factor = from / stored
+    center = ColumnCenter([Double](repeating: 0, count: channels))
+    zeros = .zeros([channels])
+  }
+
+  /// Multiplies every channel.
+  public func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
+    let input = x.value
+    let factors = scale.value.copy()
+    Kernel.scale(factors, by: factor)
+    func scaled(_ x: Tensor, into y: Tensor) {
+      Kernel.columnNormalize(x, center, scale: factors, bias: zeros, into: y)
+    }
+    let y = Tensor.uninitialized(input.shape)
+    scaled(input, into: y)
+    return tape.record(
+      y, uses: parameters,
+      inputPullback: { [scale, factor, center, gradient = x.gradient] dy, _ in
+        let channels = dy.shape.channels
+        let sums = Storage<Double>(count: 2 * channels, filledWith: 0)
+        Kernel.addColumnGradientSums(input, dy, center, to: sums)
+        scale.contribute(
+          sums.copy(channels..<2 * channels).map { $0 * Double(factor) }[...])
+        let dx = Tensor.uninitialized(dy.shape)
+        scaled(dy, into: dx)
+        gradient?.add(dx)
+      })
+  }
+}
