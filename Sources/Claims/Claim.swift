@@ -40,7 +40,7 @@ public enum Verdict: String, Codable, Sendable {
 
   /// Holds if every difference is above 0, fails if none is, else undecided: a sign test over
   /// repeats.
-  init(allPositive differences: [Double]) {
+  public init(allPositive differences: [Double]) {
     let positive = differences.count { $0 > 0 }
     self =
       differences.isEmpty || positive > 0 && positive < differences.count
@@ -48,12 +48,12 @@ public enum Verdict: String, Codable, Sendable {
   }
 
   /// Fails if any part fails, else undecided if any is, else holds.
-  init(all parts: [Verdict]) {
+  public init(all parts: [Verdict]) {
     self = parts.contains(.fails) ? .fails : parts.contains(.undecided) ? .undecided : .holds
   }
 
   /// Holds or fails, as `condition` says.
-  init(_ condition: Bool) { self = condition ? .holds : .fails }
+  public init(_ condition: Bool) { self = condition ? .holds : .fails }
 }
 
 /// One measured figure with its interval.

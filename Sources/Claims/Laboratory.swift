@@ -39,7 +39,7 @@ public struct Laboratory {
   ///
   /// Collective. `body` works alone: what it finds does not depend on the number of ranks. Every rank
   /// gets all results, in the items' order.
-  func map<Item: Sendable, Result: Codable & Sendable>(
+  public func map<Item: Sendable, Result: Codable & Sendable>(
     _ items: [Item], _ body: @escaping @Sendable (Item) throws -> Result
   ) throws -> [Result] {
     let workers = min(ranks > 1 ? ranks : ProcessInfo.processInfo.activeProcessorCount, items.count)

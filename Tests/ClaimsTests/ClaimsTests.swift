@@ -1,8 +1,8 @@
+import Claims
 import Collectives
+import Measurement
 import Testing
 import Training
-
-@testable import Claims
 
 /// Every claim is an experiment that runs and decides something.
 @Suite struct ClaimsTests {

@@ -119,6 +119,37 @@ struct CommandTests {
     #expect(collectives["statistics"] as? Int == 2 * 21)
   }
 
+  /// One matrix of all scores at 8,192 positions would take 256 MiB, forward and again backward.
+  @Test func theMemoryOfAttentionIsLinearInTheLength() throws {
+    func peak(_ context: Int) throws -> Double {
+      let finished = try mpirun(
+        1, "lockstep",
+        [
+          "bench", "step", "Configs/bench/gpt-mini.yaml", "--steps", "1", "--warmup", "0", "--json",
+          "--set", "batchPerRank=1", "--set", "data.samples=1", "--set", "data.vocabulary=16",
+          "--set",
+          "model={kind: transformer, context: \(context), width: 16, heads: 1, layers: 1, "
+            + "norm: {kind: layer}}",
+        ])
+      #expect(finished.status == 0, "\(finished.errors)")
+      return try #require(try object(finished.output)["peak_rss_mb"] as? Double)
+    }
+    #expect(try peak(8192) < peak(1024) + 100)
+  }
+
+  @Test func claimsPrintTheirContractAndNameWhatTheyDoNotKnow() throws {
+    let finished = try mpirun(
+      2, "lockstep", ["claims", "rms-cost", "--budget", "0.001", "--json"])
+    #expect(finished.status == 0, "\(finished.errors)")
+    let result = try object(finished.output)
+    #expect(result["ranks"] as? Int == 2)
+    let claim = try #require((result["claims"] as? [[String: Any]])?.first)
+    let keys = ["id", "statement", "source", "method", "rule", "figures", "verdict", "because"]
+    #expect(Set(keys).isSubset(of: Set(claim.keys)))
+    let unknown = try mpirun(2, "lockstep", ["claims", "rms-cots"])
+    #expect(unknown.status == 2 && unknown.errors.contains("did you mean \"rms-cost\""))
+  }
+
   @Test func aLossThatIsNotFiniteEndsWithStatus3AndNamesTheStep() throws {
     try withTemporaryFolder { folder in
       let finished = try mpirun(

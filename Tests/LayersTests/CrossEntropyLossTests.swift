@@ -31,6 +31,15 @@ import Testing
     }
   }
 
+  @Test func anAnswerIsRightIfAllItsLabelsAre() {
+    let logits = Tensor([9, 0, 0, 9, 9, 0, 9, 0, 0, 9, 0, 9, 0, 9, 9, 0], shape: [8, 2])
+    // Right as a whole; wrong in one label; right where it counts; nothing counts.
+    let labels: [Int32] = [0, 1, 0, 1, -1, 1, -1, -1]
+    #expect(loss(logits, labels).exactMatches(of: 4) == 2)
+    #expect(loss(logits, labels).exactMatches(of: 1) == 0)
+    #expect(loss(Tensor([], shape: [0, 2]), []).exactMatches(of: 0) == 0)
+  }
+
   @Test func aLabelBelowZeroLeavesItsRowOut() throws {
     let logits = random([3, 4])
     let all = loss(logits, [1, -1, 2])

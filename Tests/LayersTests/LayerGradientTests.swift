@@ -1,5 +1,6 @@
 import Autograd
 import Layers
+import Norms
 import Tensors
 import Testing
 
@@ -12,6 +13,25 @@ import Testing
     try expectGradients(
       of: layer.callAsFunction, at: random([size[0], size[1]]),
       parameters: layer.parameters)
+  }
+
+  @Test func weightsByDirectionAndLength() throws {
+    let linear = Linear(
+      WeightNorm.weight("fc", random([4, 5], seed: 2)), bias: Parameter("fc.bias", .zeros([4])))
+    try expectGradients(
+      of: linear.callAsFunction, at: random([3, 5]), parameters: linear.parameters)
+    let convolution = Convolution2D(
+      WeightNorm.weight("conv", random([4, 3, 3, 3], seed: 2)), stride: 1, padding: 1)
+    try expectGradients(
+      of: convolution.callAsFunction, at: random([2, 4, 3, 3]), parameters: convolution.parameters,
+      tolerance: 5e-3)
+  }
+
+  @Test func scalesOfChannelsAndDifferences() throws {
+    let scale = ChannelScale("scale", channels: 5, from: 2, stored: 0.5)
+    try expectGradients(
+      of: { x, tape in tape.subtract(scale(x, on: tape), x) }, at: random([2, 3, 5]),
+      parameters: scale.parameters)
   }
 
   @Test func linearMapsEveryRowOfASequence() throws {

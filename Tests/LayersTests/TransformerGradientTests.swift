@@ -12,14 +12,22 @@ import Testing
   private static let vocabulary = 5
   private static let tokens = Tensor([0, 3, 1, 4, 2, 2, 0, 1], shape: [2, 4])
 
-  private func model(_ change: (inout TransformerSettings) -> Void) -> Model {
-    var settings = TransformerSettings(
-      context: 4, width: 16, heads: 2, layers: 2, norm: NormSettings(.layer))
+  private static func context(_ norm: NormKind, weightNorm: Bool = false) -> ModelContext {
+    ModelContext(
+      input: [4], classes: vocabulary, seed: 1, norm: NormSettings(norm), weightNorm: weightNorm)
+  }
+
+  private func model(
+    _ norm: NormKind = .layer, weightNorm: Bool = false,
+    _ change: (inout TransformerSettings) -> Void
+  ) -> Model {
+    var settings = TransformerSettings(context: 4, width: 16, heads: 2, layers: 2)
     settings.hidden = 8
     change(&settings)
-    let model = Model.transformer(
-      settings,
-      ModelContext(input: [4], classes: Self.vocabulary, seed: 1, synchronized: .thisRank))
+    return perturbed(.transformer(settings, Self.context(norm, weightNorm: weightNorm)))
+  }
+
+  private func perturbed(_ model: Model) -> Model {
     // Weights large enough for every part to matter, heads wide enough for norms to be smooth.
     for (i, parameter) in model.parameters.enumerated() {
       let noise = random(parameter.value.shape, seed: UInt64(i + 1)).elements
@@ -56,12 +64,61 @@ import Testing
       })
   }
 
+  @Test func fixedNormsOfWordsAndOutputs() throws {
+    try check(
+      model {
+        $0.fixesEmbeddingNorm = true
+        $0.fixesOutputNorm = true
+      })
+  }
+
+  @Test func weightsByDirectionAndLength() throws {
+    try check(model(weightNorm: true) { $0.tiedEmbedding = false })
+  }
+
+  private var nGPT: Model {
+    var settings = NormalizedTransformerSettings(context: 4, width: 16, heads: 2, layers: 2)
+    settings.hidden = 8
+    settings.initialStep = 0.5
+    return perturbed(.normalizedTransformer(settings, Self.context(.none)))
+  }
+
+  @Test func nGPTs() throws { try check(nGPT) }
+
+  @Test func anNGPTsWeightsAreOfUnitLengthAlongTheHiddenAxis() {
+    let model = nGPT
+    model.applyConstraints()
+    func isUnit(_ name: String, byColumns: Bool) -> Bool {
+      guard let value = model.parameters.first(where: { $0.name == name })?.value else {
+        return false
+      }
+      let (e, n) = (value.elements, value.shape.channels)
+      let lines = byColumns ? n : value.shape[0]
+      return (0..<lines).allSatisfy { line in
+        let squares = e.indices.filter { (byColumns ? $0 % n : $0 / n) == line }
+          .reduce(0) { $0 + e[$1] * e[$1] }
+        return abs(squares - 1) < 1e-5
+      }
+    }
+    for name in [
+      "transformer.wte", "lm_head", "transformer.h.1.attn.c_attn",
+      "transformer.h.0.mlp.c_fc", "transformer.h.0.mlp.c_gate",
+    ] {
+      #expect(isUnit("\(name).weight", byColumns: false), "\(name)")
+    }
+    for name in ["attn", "mlp"] {
+      #expect(isUnit("transformer.h.1.\(name).c_proj.weight", byColumns: true), "\(name)")
+    }
+  }
+
   @Test(arguments: [NormKind.none, .layer, .rms, .scale, .l2], Placement.allCases)
   func aFutureTokenChangesNothingBefore(norm: NormKind, placement: Placement) throws {
-    let model = model {
-      $0.norm = NormSettings(norm)
-      $0.placement = placement
-    }
+    try expectNoFuture(model(norm) { $0.placement = placement })
+  }
+
+  @Test func noPositionOfAnNGPTSeesTheFuture() throws { try expectNoFuture(nGPT) }
+
+  private func expectNoFuture(_ model: Model) throws {
     func logits(_ last: Float) throws -> [Float] {
       let tape = Tape(.evaluation)
       return try model(tape.input(Tensor([0, 3, 1, last], shape: [1, 4])), on: tape).value.elements
@@ -72,7 +129,7 @@ import Testing
   }
 
   @Test func batchStatisticsLetTheFutureThroughInTraining() throws {
-    let model = model { $0.norm = NormSettings(.batch) }
+    let model = model(.batch) { _ in }
     func logits(_ last: Float) throws -> [Float] {
       let tape = Tape(.training)
       return try model(tape.input(Tensor([0, 3, 1, last], shape: [1, 4])), on: tape).value.elements

@@ -16,8 +16,11 @@ struct Pass: Sendable {
   /// Runs `layer` forward on `x` and backward from `dy`.
   ///
   /// What has to look between the two, such as a count of collectives, does it in `between`.
-  init(_ layer: any Layer, _ x: Tensor, _ dy: Tensor, between: () -> Void = {}) throws {
-    let tape = Tape(.training)
+  init(
+    _ layer: any Layer, _ x: Tensor, _ dy: Tensor, validRows: [Int]? = nil,
+    between: () -> Void = {}
+  ) throws {
+    let tape = Tape(.training, validRows: validRows)
     var flowed: Tensor?
     let input = tape.record(x, inputPullback: { dx, _ in flowed = dx.copy() })
     let output = try layer(input, on: tape)

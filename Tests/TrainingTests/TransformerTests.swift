@@ -1,3 +1,5 @@
+import Collectives
+import DataParallel
 import Foundation
 import Norms
 import Spawning
@@ -38,6 +40,44 @@ import Training
     }
   }
 
+  @Test(
+    arguments: [
+      "model={kind: ngpt, context: 12, width: 16, heads: 2, layers: 2}",
+      "model.weightNorm=true", "model.fixNorm={embedding: true, output: true}",
+      "gradientNormalization=global", "gradientNormalization=layer",
+    ])
+  func otherVariantsDoNotDependOnTheNumberOfRanksEither(setting: String) throws {
+    let run = try run(.layer, extra: [setting])
+    let alone = try trained(run, ranks: 1)[0].losses
+    for ranks in 2...4 {
+      #expect(difference(try trained(run, ranks: ranks)[0].losses, alone) < 1e-4, "\(ranks) ranks")
+    }
+    #expect(difference(alone, try trained(try self.run(.layer), ranks: 1)[0].losses) > 1e-4)
+  }
+
+  @Test func answersAreJudgedAsAWhole() throws {
+    let run = try run(.layer)
+    let evaluation = try withThreadRanks(3) { world in
+      let run = try TrainingRun(run, data: run.loadData(), context: RankContext(world))
+      return try run.evaluate()
+    }
+    #expect(Set(evaluation.map(\.exactMatch)).count == 1)
+    #expect(evaluation[0].exactMatch.map { (0...1).contains($0) } ?? false)
+    let images = try smallRun(.layer)
+    let none = try withThreadRanks(1) { world in
+      try TrainingRun(images, data: images.loadData(), context: RankContext(world)).evaluate()
+    }
+    #expect(none[0].exactMatch == nil)
+  }
+
+  @Test func aNormOfItsOwnIsRefusedByAnNGPT() throws {
+    let run = try run(
+      .layer, extra: ["model={kind: ngpt, context: 12, width: 16, heads: 2, layers: 2}"])
+    #expect(throws: AgreedError.self) {
+      _ = try trained(run.with(norm: .layer), ranks: 1)
+    }
+  }
+
   @Test func dropoutChangesTheLosses() throws {
     let with = try trained(try run(.layer), ranks: 1)[0].losses
     let without = try trained(try run(.layer, extra: ["model.dropout=0"]), ranks: 1)[0].losses
@@ -64,13 +104,16 @@ import Training
   @Test(
     arguments: [
       ("model.heads=3", "does not divide the width"), ("model.placement=per", "did you mean"),
+      ("clipNorm=1", "expected one"), ("model={kind: ngpt, placement: pre}", "placement"),
+      ("model={kind: ngpt, context: 12, width: 6, heads: 2, layers: 1}", "pairs of channels"),
       ("data.kind=digits", "data are images"), ("model.positions=rotery", "did you mean"),
     ])
   func wrongSettingsAreNamed(setting: String, message: String) throws {
     let error = #expect(throws: ConfigurationError.self) {
       _ = try run(
         .layer,
-        extra: setting == "data.kind=digits" ? ["data={kind: digits}"] : [setting])
+        extra: setting == "data.kind=digits"
+          ? ["data={kind: digits}"] : ["gradientNormalization=layer", setting])
     }
     #expect(error.map { "\($0)".contains(message) } ?? false, "\(String(describing: error))")
   }
