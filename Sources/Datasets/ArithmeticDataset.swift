@@ -24,11 +24,14 @@ public struct ArithmeticDataset: Dataset {
   /// The positions that a problem of operands with so many digits needs.
   public static func length(digits: Int) -> Int { 3 * digits + 4 }
 
-  /// Draws `count` problems whose operands have 1 to `digits` digits.
+  /// Draws `count` problems whose operands have 1 to `digits` digits, or exactly `digits` where
+  /// `isLongest`.
   ///
   /// The problems of another `part` are drawn elsewhere, so that they make a test set; a problem may
   /// be in both.
-  public init(digits: Int, count: Int, context: Int, seed: UInt64, part: Int = 0) {
+  public init(
+    digits: Int, count: Int, context: Int, seed: UInt64, part: Int = 0, isLongest: Bool = false
+  ) {
     precondition(context >= Self.length(digits: digits), "\(digits) digits in \(context) positions")
     shape = [context]
     var tokens: [UInt8] = []
@@ -39,8 +42,9 @@ public struct ArithmeticDataset: Dataset {
     for sample in 0..<count {
       var random = RandomStream(seed: seed, site: .synthetic, slot: sample, part: part)
       func operand() -> Int {
-        let bound = (0...random.below(digits)).reduce(1) { power, _ in 10 * power }
-        return random.below(bound)
+        let length = isLongest ? digits : random.below(digits) + 1
+        let bound = (0..<length).reduce(1) { power, _ in 10 * power }
+        return isLongest ? bound / 10 + random.below(bound - bound / 10) : random.below(bound)
       }
       let (a, b, isSum) = (operand(), operand(), random.below(2) == 0)
       let question = "\(a)\(isSum ? "+" : "-")\(b)="

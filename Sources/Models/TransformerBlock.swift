@@ -15,6 +15,9 @@ public enum Placement: String, CaseIterable, Hashable, Sendable {
   /// Post in the first share of the blocks, pre in the others (Li et al., 2025, Mix-LN,
   /// <https://arxiv.org/abs/2412.13795>).
   case mix
+  /// x + attention(x) with norms on q, k and v; pre around the feed-forward part (Menary et al., 2024,
+  /// <https://arxiv.org/abs/2406.17837>).
+  case qkv
   /// Norms on q, k and v, post around the feed-forward part (Zhuo et al., 2025,
   /// <https://arxiv.org/abs/2503.04598>).
   case hybrid
@@ -48,8 +51,8 @@ public enum QueryKeyNorm: String, CaseIterable, Hashable, Sendable {
 public struct AttentionSettings: Hashable, Sendable {
   /// The norm on queries and keys.
   public var queryKeyNorm = QueryKeyNorm.none
-  /// Whether layer norms stand on the projected queries, keys and values of each head (Menary et
-  /// al., 2024); the hybrid placements always have them.
+  /// Whether layer norms stand on the projected queries, keys and values of each head, besides what
+  /// the placement has; qkv and the hybrid placements always have them.
   public var normalizesQueryKeyValue = false
   /// Whether a layer norm stands on the attention's output, and one on the feed-forward part's
   /// (Rybakov et al., 2024, <https://arxiv.org/abs/2410.16682>).
@@ -81,13 +84,13 @@ struct SelfAttention: Layer {
   }
   var parameters: [Parameter] { layers.flatMap(\.parameters) }
 
-  init(_ name: String, _ settings: TransformerSettings, isHybrid: Bool, _ build: ModelBuilder) {
+  init(_ name: String, _ settings: TransformerSettings, normalizesParts: Bool, _ build: ModelBuilder) {
     let (width, size) = (settings.width, settings.width / settings.heads)
     heads = settings.heads
     let attention = settings.attention
     project = build.linear(
       "\(name).c_attn", width, 3 * width, standardDeviation: settings.deviation)
-    let isWhole = attention.normalizesQueryKeyValue || isHybrid
+    let isWhole = attention.normalizesQueryKeyValue || normalizesParts
     func norm(_ part: String, _ kind: NormKind) -> any Layer {
       build.norm("\(name).\(part)", channels: size, as: kind)
     }
@@ -198,12 +201,13 @@ struct TransformerBlock: Layer {
     _ name: String, _ placement: Placement, _ settings: TransformerSettings, _ build: ModelBuilder
   ) {
     self.placement = placement
-    let isHybrid = placement == .hybrid || placement == .hybridStar
     func norm(_ part: String) -> any Layer {
       build.norm("\(name).\(part)", channels: settings.width, positions: settings.context)
     }
-    let first = placement == .hybrid ? Sequential([]) : norm("ln_1")
-    attention = SelfAttention("\(name).attn", settings, isHybrid: isHybrid, build)
+    let first = placement == .hybrid || placement == .qkv ? Sequential([]) : norm("ln_1")
+    attention = SelfAttention(
+      "\(name).attn", settings,
+      normalizesParts: [.qkv, .hybrid, .hybridStar].contains(placement), build)
     norms =
       [first, norm("ln_2")] + (placement == .sandwich ? [norm("ln_3"), norm("ln_4")] : [])
     feedForward = FeedForward("\(name).mlp", settings, build)
@@ -216,6 +220,9 @@ struct TransformerBlock: Layer {
     switch placement {
     case .pre, .mix:
       let y = tape.add(x, try attend(norm(0, x)))
+      return tape.add(y, try feed(norm(1, y)))
+    case .qkv:
+      let y = tape.add(x, try attend(x))
       return tape.add(y, try feed(norm(1, y)))
     case .post:
       let y = try norm(0, tape.add(x, attend(x)))

@@ -172,12 +172,14 @@ public final class TrainingRun {
     }
   }
 
-  /// Evaluates the network on the test set, shared out over the ranks.
+  /// Evaluates the network on the test set, or on `other` data, shared out over the ranks.
   ///
   /// Ranks whose running statistics are their own take rank 0's first, so that all evaluate one
   /// network.
-  public func evaluate() throws -> Evaluation {
+  public func evaluate(on other: (any Dataset)? = nil) throws -> Evaluation {
     try synchronizeBuffers()
+    let test = other ?? test
+    let counted = other.map { $0.labelCount(Array(0..<$0.count)[...]) } ?? testLabels
     var sums = [0.0, 0.0, 0.0]
     let mine = share(context.rank, of: context.size, in: 0..<test.count)
     for from in stride(from: mine.lowerBound, to: mine.upperBound, by: Self.evaluationBatch) {
@@ -190,7 +192,7 @@ public final class TrainingRun {
       if test.hasAnswers { sums[2] += Double(loss.exactMatches(of: batch.input.shape[0])) }
     }
     try context.control.sum(&sums)
-    let labels = Double(max(1, testLabels))
+    let labels = Double(max(1, counted))
     return Evaluation(
       loss: sums[0] / labels, accuracy: sums[1] / labels,
       exactMatch: test.hasAnswers ? sums[2] / Double(max(1, test.count)) : nil)
