@@ -1,0 +1,44 @@
+import Autograd
+import Models
+import Training
+
+extension Laboratory {
+  /// A small transformer that learns sums and differences of digits within seconds: what experiments
+  /// on the norms of a transformer change one thing of.
+  func arithmeticRun(steps: Int, _ assignments: [String] = []) throws -> RunConfiguration {
+    try configuration(
+      """
+      model:
+        kind: transformer
+        context: 7
+        width: 32
+        heads: 2
+        layers: 4
+        norm: {kind: layer}
+      data: {kind: arithmetic, digits: 1, samples: 1024}
+      batch: 32
+      steps: \(steps)
+      optimizer: {kind: adamw, learningRate: 1e-2, betas: [0.9, 0.98]}
+      schedule: {warmupSteps: \(steps / 10), decay: linear}
+      """, assignments)
+  }
+}
+
+extension RunConfiguration {
+  /// The same run at another learning rate.
+  func at(learningRate: Double) -> RunConfiguration {
+    var copy = self
+    copy.learningRate = learningRate
+    return copy
+  }
+}
+
+extension Model {
+  /// The parameter of that name, which the experiment knows to be there.
+  func parameter(_ name: String) -> Parameter {
+    guard let parameter = parameters.first(where: { $0.name == name }) else {
+      preconditionFailure("no parameter \(name)")
+    }
+    return parameter
+  }
+}
