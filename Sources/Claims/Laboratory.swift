@@ -114,12 +114,15 @@ struct Trained: Codable, Sendable {
     return last.reduce(0, +) / Double(last.count)
   }
 
-  /// The first step whose loss, averaged over the nine steps before it as well, is at most `loss`.
+  /// The loss of a step, from 1, averaged with the nine before it.
+  func loss(at step: Int) -> Double {
+    let window = losses[max(0, step - 10)..<step]
+    return window.reduce(0, +) / Double(window.count)
+  }
+
+  /// The first step whose ``loss(at:)`` is at most `loss`.
   func steps(to loss: Double) -> Int? {
-    losses.indices.first { index in
-      let window = losses[max(0, index - 9)...index]
-      return window.reduce(0, +) / Double(window.count) <= loss
-    }.map { $0 + 1 }
+    (1..<losses.count + 1).first { self.loss(at: $0) <= loss }
   }
 }
 

@@ -105,4 +105,8 @@ public struct KernelTable: Sendable {
   /// Matrix product: a, b, m, n, k, accumulating, c.
   public var matrixProduct: @Sendable (Input, Input, Int, Int, Int, Bool, Output) -> Void =
     matrixProductReference
+  /// A small product: a, b, m, n, k, factor, accumulating, c, its stride, scratch.
+  public var smallProduct:
+    @Sendable (Strided, Strided, Int, Int, Int, Float, Bool, Output, Int, Output) -> Void =
+      smallProductReference
 }

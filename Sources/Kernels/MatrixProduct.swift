@@ -73,6 +73,9 @@ extension Kernel {
     var transposed = false
   }
 
+  /// The room for a small product's packed operand: 16 KiB of stack.
+  private static let scratchCount = 4096
+
   /// c = factor · a · b, added to c where `accumulating`, on blocks of matrices.
   ///
   /// a is `[m, k]` and b `[k, n]` after their transposition; none of the three is 0.
@@ -80,6 +83,15 @@ extension Kernel {
     _ a: Block, _ b: Block, _ m: Int, _ n: Int, _ k: Int, factor: Float = 1, into c: Block,
     accumulating: Bool = false
   ) {
+    // Below this, oneDNN's calls take longer than the work.
+    if m * n * k <= 32_768, k * (n + 15) <= Self.scratchCount {
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.scratchCount) { scratch in
+        table.smallProduct(
+          a.strided, b.strided, m, n, k, factor, accumulating, c.start, c.stride,
+          scratch.baseAddress!)
+      }
+      return
+    }
     #if ONEDNN
       if OneDNN.isUsed {
         let (ta, tb) = (CChar(a.transposed ? 84 : 78), CChar(b.transposed ? 84 : 78))  // T, N
@@ -108,6 +120,11 @@ extension Kernel {
 }
 
 extension Kernel.Block {
+  /// The block after its transposition.
+  var strided: Strided {
+    Strided(Input(start), row: transposed ? 1 : stride, column: transposed ? stride : 1)
+  }
+
   /// The `rows` × `columns` block, times `factor`, in row-major order.
   func packed(_ rows: Int, _ columns: Int, _ factor: Float) -> Tensor {
     let result = Tensor.uninitialized([rows, columns])

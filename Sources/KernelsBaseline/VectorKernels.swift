@@ -32,5 +32,6 @@ public func useVectorKernels(in table: inout KernelTable) {
   table.crossEntropyGradient = { crossEntropyGradientLoop($0, $1, $2, $3, $4, $5) }
   table.sgd = { sgdLoop($0, $1, $2, $3, $4) }
   table.adamW = { adamWLoop($0, $1, $2, $3, $4, $5) }
+  table.smallProduct = { smallProductLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   table.matrixProduct = { matrixProductLoop($0, $1, $2, $3, $4, $5, $6) }
 }

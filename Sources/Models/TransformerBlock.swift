@@ -84,7 +84,9 @@ struct SelfAttention: Layer {
   }
   var parameters: [Parameter] { layers.flatMap(\.parameters) }
 
-  init(_ name: String, _ settings: TransformerSettings, normalizesParts: Bool, _ build: ModelBuilder) {
+  init(
+    _ name: String, _ settings: TransformerSettings, normalizesParts: Bool, _ build: ModelBuilder
+  ) {
     let (width, size) = (settings.width, settings.width / settings.heads)
     heads = settings.heads
     let attention = settings.attention

@@ -58,4 +58,28 @@ import Testing
       }
     }
   }
+
+  @Test(
+    arguments: [(1, 1, 1), (3, 16, 5), (10, 13, 16), (13, 16, 13), (2, 40, 7)], [false, true],
+    [false, true])
+  func smallProducts(size: (Int, Int, Int), transposed: Bool, accumulate: Bool) {
+    let (m, n, k) = size
+    let (a, b, before) = (numbers(m * k, 8), numbers(k * n, 9), numbers(m * (n + 3), 10))
+    func run(_ table: KernelTable) -> [Float] {
+      var c = before
+      var scratch = [Float](repeating: .nan, count: k * (n + 16))
+      a.withUnsafeBufferPointer { a in
+        b.withUnsafeBufferPointer { b in
+          let left = Strided(
+            a.baseAddress!, row: transposed ? 1 : k, column: transposed ? m : 1)
+          let right = Strided(
+            b.baseAddress!, row: transposed ? 1 : n, column: transposed ? k : 1)
+          table.smallProduct(left, right, m, n, k, 0.5, accumulate, &c, n + 3, &scratch)
+        }
+      }
+      return c
+    }
+    let expected = run(KernelTable())
+    for table in Self.tables { expectNear(run(table), expected, table.name, 1e-5) }
+  }
 }

@@ -1,0 +1,70 @@
+import Training
+
+extension Claim {
+  static let nGPT = Claim(
+    id: "ngpt",
+    statement: "nGPT reaches a pre-norm transformer's loss in 4 to 20 times fewer steps.",
+    source: "Loshchilov et al., 2024, abstract, https://arxiv.org/abs/2410.01131",
+    method: """
+      A pre-norm transformer (rotary positions, SwiGLU, untied embeddings, warm-up, weight decay) and \
+      an nGPT (neither), 4 blocks of width 32, learn sums and differences of up to two digits, each \
+      at its best rate of 0.004, 0.01, 0.025 and 0.06. The steps that nGPT needs to reach, in a mean \
+      over ten steps, the loss with which pre-norm ends its run.
+      """,
+    rule: """
+      The speed-up is pre-norm's steps over nGPT's, seed by seed: holds if it is 4 or more in every \
+      repeat, does not hold if in none, else not decided. A run that does not get there in as many \
+      steps has a speed-up of 0.
+      """, minutes: 3
+  ) { lab in
+    let steps = lab.scaled(600)
+    let rates = [4e-3, 1e-2, 2.5e-2, 6e-2]
+    let shared = ["model.context=10", "data.digits=2", "data.samples=8192", "batch=64"]
+    let runs = [
+      try lab.arithmeticRun(
+        steps: steps,
+        shared + [
+          "model.positions=rotary", "model.activation=swiglu", "model.tiedEmbedding=false",
+          "optimizer.weightDecay=0.1",
+        ]),
+      try lab.arithmeticRun(
+        steps: steps,
+        [
+          "model={kind: ngpt, context: 10, width: 32, heads: 2, layers: 4}",
+          "optimizer.weightDecay=0", "schedule.warmupSteps=0",
+        ] + shared.dropFirst()),
+    ]
+    let seeds = 0..<UInt64(lab.scaled(5))
+    let best = try lab.bestRates(of: runs, among: rates, before: seeds)
+    let results = try lab.map(
+      zip(runs, best).map { $0.at(learningRate: rates[$1]) }, seeds: seeds
+    ) { try train($0) }
+    let speedUps = zip(results[0], results[1]).map { preNorm, normalized in
+      normalized.steps(to: preNorm.lastLoss).map { Double(steps) / Double($0) } ?? 0
+    }
+    let least = 4.0
+    let enough = speedUps.count { $0 >= least }
+    let names = ["pre-norm", "nGPT"]
+    let marks = [4, 2, 1].map { (share: "1/\($0) of the steps", step: max(1, steps / $0)) }
+    let curves = zip(names, results).flatMap { name, runs in
+      marks.map { mark in
+        Figure(
+          "\(name): training loss at \(mark.share)",
+          runs.map { $0.losses.count < mark.step ? .infinity : $0.loss(at: mark.step) })
+      }
+    }
+    return Outcome(
+      enough == speedUps.count ? .holds : enough == 0 ? .fails : .undecided,
+      because: """
+        nGPT gets there \(threeDigits(median(speedUps))) times as fast in steps, on short sums; the \
+        paper's factor is for sequences of 1,024 tokens and more
+        """,
+      [Figure("speed-up in steps", speedUps)] + curves
+        + zip(names, results).flatMap { name, runs in
+          [
+            Figure("\(name): test loss", runs.map(\.loss)),
+            Figure("\(name): answers right", runs.map { 100 * ($0.exactMatch ?? 0) }, unit: "%"),
+          ]
+        } + zip(names, best).map { Figure("\($0): rate", rates[$1]) })
+  }
+}
