@@ -20,23 +20,28 @@ public struct StatisticsScope {
 }
 
 extension BatchNorm {
-  /// The norm as a layer of a model.
+  /// The norm as a layer of a model; with `limits`, it is ``BatchRenorm``.
   struct Module: Layer {
     private let affine: Affine
     private let running: RunningStatistics
     private let scope: StatisticsScope
     private let settings: NormSettings
+    private let limits: BatchRenorm.Limits?
 
     var parameters: [Parameter] { affine.parameters }
     var buffers: [Buffer] { [running.mean, running.variance] }
     var counters: [Counter] { [running.batches] }
 
-    init(_ name: String, channels: Int, _ settings: NormSettings, _ scope: StatisticsScope) {
+    init(
+      _ name: String, channels: Int, _ settings: NormSettings, _ scope: StatisticsScope,
+      limits: BatchRenorm.Limits? = nil
+    ) {
       affine = Affine(
         name, channels: channels, affine: settings.affine, isSummedByLayer: scope.coversAllRanks)
       running = RunningStatistics(name, channels: channels)
       self.scope = scope
       self.settings = settings
+      self.limits = limits
     }
 
     func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
@@ -47,21 +52,42 @@ extension BatchNorm {
             epsilon: settings.epsilon
           ).y, inputPullback: { _, _ in })
       }
-      let (y, saved, moments) = try BatchNorm.forward(
-        x.value, shift: running.mean.value, gain: affine.gainValue, bias: affine.biasValue,
-        epsilon: settings.epsilon, over: scope.communicator)
+      let (y, moments, backward) = try normalize(x.value)
       running.update(moments, momentum: settings.momentum)
       return tape.record(
         y, uses: parameters,
         inputPullback: { [affine, scope, gradient = x.gradient] dy, overwriting in
-          let gradients = try BatchNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, over: scope.communicator,
-            overwriting: overwriting)
+          let gradients = try backward(dy, overwriting)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain[...])
           affine.bias?.contribute(own.bias[...])
         })
+    }
+
+    private typealias Backward = (_ dy: Tensor, _ overwriting: Bool) throws -> Gradients
+
+    private func normalize(_ x: Tensor) throws -> (y: Tensor, moments: Moments, Backward) {
+      let (gain, bias, communicator) = (affine.gainValue, affine.biasValue, scope.communicator)
+      if let limits {
+        let (y, saved, moments) = try BatchRenorm.forward(
+          x, running, gain: gain, bias: bias, epsilon: settings.epsilon, limits: limits,
+          over: communicator)
+        return (
+          y, moments,
+          { try BatchRenorm.backward($0, saved: saved, over: communicator, overwriting: $1) }
+        )
+      }
+      let (y, saved, moments) = try BatchNorm.forward(
+        x, shift: running.mean.value, gain: gain, bias: bias, epsilon: settings.epsilon,
+        over: communicator)
+      return (
+        y, moments,
+        {
+          try BatchNorm.backward(
+            $0, gain: gain, saved: saved, over: communicator, overwriting: $1)
+        }
+      )
     }
   }
 }

@@ -20,8 +20,9 @@ public func makeNorm(
   case .batch: BatchNorm.Module(name, channels: channels, settings, .thisRank)
   case .syncBatch: BatchNorm.Module(name, channels: channels, settings, synchronized)
   case .batchRenorm:
-    BatchRenorm.Module(
-      name, channels: channels, settings, settings.synchronizes ? synchronized : .thisRank)
+    BatchNorm.Module(
+      name, channels: channels, settings, settings.synchronizes ? synchronized : .thisRank,
+      limits: BatchRenorm.Limits(scale: settings.maximumScale, shift: settings.maximumShift))
   case .layer: LayerNorm.Module(name, channels: channels, settings)
   case .rms: RMSNorm.Module(name, channels: channels, settings)
   case .group:
