@@ -1,7 +1,8 @@
 extension Claim {
   /// Every claim, in the order in which the documents make them.
   public static let all: [Claim] = [
-    .rmsCost
+    .syncOverhead,
+    .rmsCost,
   ]
 
   /// The claim with that name.
