@@ -3,6 +3,7 @@ extension Claim {
   public static let all: [Claim] = [
     .syncOverhead,
     .rmsCost,
+    .trainEval,
   ]
 
   /// The claim with that name.
