@@ -4,6 +4,7 @@ extension Claim {
     .contrast,
     .syncOverhead,
     .invariance,
+    .earlyStopping,
     .rmsCost,
     .trainEval,
   ]
