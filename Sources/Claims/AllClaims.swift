@@ -5,6 +5,7 @@ extension Claim {
     .syncOverhead,
     .invariance,
     .earlyStopping,
+    .rmsQuality,
     .rmsCost,
     .trainEval,
   ]
