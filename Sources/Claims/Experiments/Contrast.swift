@@ -55,10 +55,13 @@ extension Claim {
           (0..<changed.shape[0]).reversed().flatMap { changed.samples($0..<$0 + 1).elements },
           shape: changed.shape))
       let mixed = AdaptiveInstanceNorm.forward(content, style: style, epsilon: 1e-5).y
-      let (found, wanted) = (Moments(mixed), Moments(style))
-      let largest = wanted.deviations.max() ?? 1
-      for (a, b) in [(found.means, wanted.means), (found.deviations, wanted.deviations)] {
-        results.append(zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) } / largest)
+      let (found, wanted) = (sampleMoments(mixed), sampleMoments(style))
+      let largest = wanted.map(\.deviation).max() ?? 1
+      for distance in [
+        zip(found, wanted).map { abs($0.mean - $1.mean) },
+        zip(found, wanted).map { abs($0.deviation - $1.deviation) },
+      ] {
+        results.append((distance.max() ?? 0) / largest)
       }
       return results
     }
@@ -101,22 +104,7 @@ private struct Filters {
   }
 }
 
-/// The mean and the deviation of each channel of each sample.
-private struct Moments {
-  private(set) var means: [Double] = []
-  private(set) var deviations: [Double] = []
-
-  init(_ x: Tensor) {
-    let (positions, channels) = (x.shape.positions, x.shape.channels)
-    for sample in 0..<x.shape[0] {
-      let values = x.samples(sample..<sample + 1).elements
-      for channel in 0..<channels {
-        let own = stride(from: channel, to: values.count, by: channels).map { Double(values[$0]) }
-        let mean = own.reduce(0, +) / Double(positions)
-        means.append(mean)
-        let square = own.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-        deviations.append((square / Double(positions)).squareRoot())
-      }
-    }
-  }
+/// The moments of each channel of each sample.
+private func sampleMoments(_ x: Tensor) -> [(mean: Double, deviation: Double)] {
+  (0..<x.shape[0]).flatMap { columnMoments(x.samples($0..<$0 + 1)) }
 }
