@@ -2,6 +2,7 @@ extension Claim {
   /// Every claim, in the order in which the documents make them.
   public static let all: [Claim] = [
     .contrast,
+    .faster,
     .syncOverhead,
     .invariance,
     .earlyStopping,
