@@ -1,7 +1,8 @@
 extension Claim {
-  /// Every claim, in the order in which the documents make them.
+  /// Every claim: what is said of batch norm and layer norm first, then of transformers.
   public static let all: [Claim] = [
-    .causality, .padding, .rmsCost, .queryKeyNorms, .qkv, .nGPT,
+    .syncOverhead, .trainEval, .padding, .causality, .invariance, .rmsCost, .rmsQuality,
+    .earlyStopping, .queryKeyNorms, .qkv, .faster, .contrast, .nGPT,
   ]
 
   /// The claim with that name.

@@ -104,7 +104,7 @@ struct Trained: Codable, Sendable {
   var exactMatch: Double?
   /// The step in which the loss was no longer finite.
   var divergedAt: Int?
-  /// What ``train(_:data:onStep:)``'s callback noted, in order.
+  /// What ``train(_:data:context:onStep:)``'s callback noted, in order.
   var notes: [Double] = []
 
   /// The mean training loss of the last tenth of the steps; infinite where the run diverged.
@@ -126,16 +126,17 @@ struct Trained: Codable, Sendable {
   }
 }
 
-/// Trains a run on this thread alone, from its first step to its last.
+/// Trains a run from its first step to its last, on the ranks of `context`, or on this thread alone
+/// where it is nil.
 ///
 /// `onStep` sees the run before the first step, with nil, and after each; what it returns is noted. A
 /// run whose loss is no longer finite ends there: that is a result, not an error.
 func train(
-  _ configuration: RunConfiguration, data: DataSplit? = nil,
+  _ configuration: RunConfiguration, data: DataSplit? = nil, context: RankContext? = nil,
   onStep: (TrainingRun, StepResult?) throws -> [Double] = { _, _ in [] }
 ) throws -> Trained {
   let data = try data ?? configuration.loadData()
-  let run = try TrainingRun(configuration, data: data, context: RankContext(Solo()))
+  let run = try TrainingRun(configuration, data: data, context: context ?? RankContext(Solo()))
   var trained = Trained()
   trained.notes += try onStep(run, nil)
   do {

@@ -26,12 +26,6 @@ public func geluTanhGradientReference(_ x: Input, _ dy: Input, _ count: Int, _ d
   }
 }
 
-/// σ(x) in every lane.
-@_alwaysEmitIntoClient @_transparent
-public func logistic(_ x: Vector) -> Vector {
-  Vector(repeating: 1) / (Vector(repeating: 1) + exponential(-x))
-}
-
 /// 2u in every lane.
 @_alwaysEmitIntoClient @_transparent
 public func geluTanhArgument(_ v: Vector) -> Vector {

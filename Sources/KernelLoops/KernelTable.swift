@@ -69,6 +69,11 @@ public struct KernelTable: Sendable {
   /// Its backward pass: x, dy, count, dx.
   public var geluTanhGradient: @Sendable (Input, Input, Int, Output) -> Void =
     geluTanhGradientReference
+  /// Sigmoid: x, count, y.
+  public var sigmoid: @Sendable (Input, Int, Output) -> Void = sigmoidReference
+  /// Sigmoid backward: y, dy, count, dx.
+  public var sigmoidGradient: @Sendable (Input, Input, Int, Output) -> Void =
+    sigmoidGradientReference
   /// SwiGLU: gate, value, count, y.
   public var swiGLU: @Sendable (Input, Input, Int, Output) -> Void = swiGLUReference
   /// SwiGLU backward: gate, value, dy, count, and the gradients of both.

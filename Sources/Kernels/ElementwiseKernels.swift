@@ -66,6 +66,23 @@ extension Kernel {
     return dx
   }
 
+  /// σ(x).
+  public static func sigmoid(_ x: Tensor) -> Tensor {
+    let y = Tensor.uninitialized(x.shape)
+    table.sigmoid(x.input, x.count, y.output)
+    return y
+  }
+
+  /// The gradient of ``sigmoid(_:)`` from its output y; written over dy where `overwriting`.
+  public static func sigmoidGradient(output y: Tensor, _ dy: Tensor, overwriting: Bool = false)
+    -> Tensor
+  {
+    precondition(y.count == dy.count)
+    let dx = overwriting ? dy : .uninitialized(dy.shape)
+    table.sigmoidGradient(y.input, dy.input, y.count, dx.output)
+    return dx
+  }
+
   /// a · σ(a) · b.
   public static func swiGLU(_ a: Tensor, _ b: Tensor) -> Tensor {
     precondition(a.count == b.count)

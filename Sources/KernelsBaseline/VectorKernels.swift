@@ -22,6 +22,8 @@ public func useVectorKernels(in table: inout KernelTable) {
   table.geluGradient = { geluGradientLoop($0, $1, $2, $3) }
   table.geluTanh = { geluTanhLoop($0, $1, $2) }
   table.geluTanhGradient = { geluTanhGradientLoop($0, $1, $2, $3) }
+  table.sigmoid = { sigmoidLoop($0, $1, $2) }
+  table.sigmoidGradient = { sigmoidGradientLoop($0, $1, $2, $3) }
   table.swiGLU = { swiGLULoop($0, $1, $2, $3) }
   table.swiGLUGradient = { swiGLUGradientLoop($0, $1, $2, $3, $4, $5) }
   table.attentionTile = { attentionTileLoop($0, $1, $2, $3, $4, $5, $6, $7) }

@@ -9,6 +9,8 @@ public enum Activation: String, Layer, CaseIterable, Sendable {
   case gelu
   /// x · (1 + tanh √(2/π)(x + 0.044715 x³)) / 2, the tanh form.
   case geluTanh = "gelu-tanh"
+  /// 1 / (1 + e⁻ˣ), which saturates on both sides.
+  case sigmoid
 
   /// Applies the function to every element.
   public func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
@@ -33,6 +35,13 @@ public enum Activation: String, Layer, CaseIterable, Sendable {
         inputPullback: { [gradient = x.gradient] dy, overwriting in
           gradient?.add(Kernel.geluTanhGradient(input: input, dy, overwriting: overwriting))
         }, again: { Kernel.geluTanh(input) })
+    case .sigmoid:
+      let y = Kernel.sigmoid(input)
+      return tape.record(
+        y,
+        inputPullback: { [gradient = x.gradient] dy, overwriting in
+          gradient?.add(Kernel.sigmoidGradient(output: y, dy, overwriting: overwriting))
+        })
     }
   }
 }

@@ -60,6 +60,23 @@ import Testing
     #expect(y.suffix(16) == room(0)[...] && dx.suffix(16) == room(0)[...], "overrun")
   }
 
+  /// σ(x) from where it is 0 to where it is 1, and its slope from the output.
+  @Test(arguments: [reference] + vectorTables)
+  func sigmoidSaturatesOnBothSides(table: KernelTable) {
+    let x = (-1203...1203).map { Float($0) / 100 } + [-90, 90, -1e4, 1e4, 0]
+    let dy = random(x.count, seed: 1)
+    var (y, dx) = (room(x.count), room(x.count))
+    table.sigmoid(x, x.count, &y)
+    table.sigmoidGradient(y, dy, x.count, &dx)
+    for (i, v) in x.map(Double.init).enumerated() {
+      let value = 1 / (1 + exp(-v))
+      let slope = Double(dy[i]) * value * (1 - value)
+      #expect(abs(Double(y[i]) - value) < 1e-6, "sigmoid(\(v)) is \(y[i])")
+      #expect(abs(Double(dx[i]) - slope) < 1e-6, "its slope at \(v) is \(dx[i])")
+    }
+    #expect(y.suffix(16) == room(0)[...] && dx.suffix(16) == room(0)[...], "overrun")
+  }
+
   @Test(arguments: vectorTables)
   func optimizerStepsMatchThePlainLoops(table: KernelTable) {
     let sgd = SGDStep(rate: 0.1, momentum: 0.9, decay: 0.01, nesterov: true, first: false)

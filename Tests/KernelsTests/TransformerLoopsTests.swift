@@ -19,13 +19,15 @@ import Testing
   @Test(arguments: [0, 1, 15, 16, 37, 128]) func activations(count: Int) {
     let (a, b, g) = (numbers(count, 1), numbers(count, 2), numbers(count, 3))
     func run(_ table: KernelTable) -> [[Float]] {
-      var results = [[Float]](repeating: [Float](repeating: 9, count: count), count: 5)
+      var results = [[Float]](repeating: [Float](repeating: 9, count: count), count: 7)
       table.geluTanh(a, count, &results[0])
       table.geluTanhGradient(a, g, count, &results[1])
       table.swiGLU(a, b, count, &results[2])
       var (da, db) = (results[3], results[4])
       table.swiGLUGradient(a, b, g, count, &da, &db)
       (results[3], results[4]) = (da, db)
+      table.sigmoid(a, count, &results[5])
+      table.sigmoidGradient(results[5], g, count, &results[6])
       return results
     }
     let expected = run(KernelTable())
