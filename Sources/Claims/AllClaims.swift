@@ -2,7 +2,7 @@ extension Claim {
   /// Every claim: what is said of batch norm and layer norm first, then of transformers.
   public static let all: [Claim] = [
     .syncOverhead, .trainEval, .padding, .causality, .invariance, .rmsCost, .rmsQuality,
-    .earlyStopping, .queryKeyNorms, .qkv, .faster, .contrast, .nGPT,
+    .earlyStopping, .faster, .contrast, .warmUp, .queryKeyNorms, .learningRate, .qkv, .nGPT,
   ]
 
   /// The claim with that name.
