@@ -3,6 +3,7 @@ extension Claim {
   public static let all: [Claim] = [
     .contrast,
     .faster,
+    .batchSize,
     .syncOverhead,
     .invariance,
     .earlyStopping,
