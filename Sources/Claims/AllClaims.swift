@@ -1,7 +1,7 @@
 extension Claim {
   /// Every claim: what is said of batch norm and layer norm first, then of transformers.
   public static let all: [Claim] = [
-    .syncOverhead, .trainEval, .padding, .causality, .invariance, .rmsCost, .rmsQuality,
+    .syncOverhead, .batchSize, .trainEval, .padding, .causality, .invariance, .rmsCost, .rmsQuality,
     .earlyStopping, .faster, .contrast, .warmUp, .queryKeyNorms, .learningRate, .qkv, .nGPT,
   ]
 

@@ -96,10 +96,9 @@ extension Claim {
       Verdict(all: verdicts),
       because: """
         the growth of ‖W‖ leaves \(percent(100 * median(results(0), \.angleLeft))) of the angle at \
-        rate 0.1 and \(percent(100 * median(results(1), \.angleLeft))) at rate 1; without a norm ‖W1‖ \
-        grows by a factor of \((100 * median(results(2)) { $0.growth[0] }).rounded() / 100) at rate \
-        0.1, against \((100 * median(results(0)) { $0.growth[0] }).rounded() / 100), so that growth is \
-        not the norm's doing: that it slows the turning is
+        rate 0.1 and \(percent(100 * median(results(1), \.angleLeft))) at rate 1; at rate 0.1 ‖W1‖ \
+        grows by a factor of \((100 * median(results(0)) { $0.growth[0] }).rounded() / 100), without \
+        a norm by one of \((100 * median(results(2)) { $0.growth[0] }).rounded() / 100)
         """, figures)
   }
 }

@@ -1,0 +1,144 @@
+import Autograd
+import Collectives
+import Datasets
+import Layers
+import Measurement
+import Models
+import Norms
+import Training
+
+extension Claim {
+  static let batchSize = Claim(
+    id: "batch-size",
+    statement: """
+      Batch norm's error grows as batches become small, since its statistics become unreliable; layer \
+      and group norm do not depend on the batch size, and work with a batch of 1.
+      """,
+    source: """
+      Wu & He, 2018, abstract and figure 1, https://arxiv.org/abs/1803.08494; the notes on batch and \
+      layer normalization
+      """,
+    method: """
+      A small ResNet on the digits with 1, 2, 4, 16 and 64 images a rank on all ranks (two that are \
+      threads where there is one), 3 seeds: 4 epochs, a learning rate in proportion to the batch (0.1 \
+      for 128 images over all ranks). Small batches take more steps, of which large ones have too few \
+      under any norm: that is why growth is compared between norms. Test accuracy in evaluation mode; \
+      and the gap to what the same test images give in training mode, in batches of that size.
+      """,
+    rule: """
+      Holds if with every seed the test error of per-rank batch norm grows from 64 images a rank to 1 \
+      by more than that of layer norm and by more than that of group norm, and neither of these two \
+      grows by 2 points or more. Any of these four contrary with every seed: does not hold; else \
+      undecided. Sync-batch, the sizes between and the gap stand beside.
+      """, minutes: 1.5
+  ) { lab in
+    let base = try lab.configuration(
+      """
+      model: {kind: resnet, blocks: [1, 1], widths: [16, 32], norm: {kind: none}}
+      data: {kind: digits}
+      batchPerRank: 64
+      steps: 1
+      optimizer: {kind: sgd, learningRate: 0.1, momentum: 0.9}
+      schedule: {decay: cosine}
+      """)
+    let norms: [NormKind] = [.batch, .syncBatch, .group, .layer]
+    let sizes = [1, 2, 4, 16, 64]
+    let (seeds, samples) = (lab.scaled(3), lab.scaled(4 * 1438))
+    let results = try lab.together { context in
+      let data = try base.loadData()
+      return try norms.map { norm in
+        try sizes.map { size in
+          try (1...seeds).map { seed in
+            let batch = size * context.size
+            var run = base.with(norm: norm)
+            (run.seed, run.batch) = (UInt64(seed), .perRank(size))
+            run.learningRate *= Double(batch) / 128
+            let steps = max(1, samples / batch)
+            (run.length, run.warmupSteps) = (.steps(steps), steps / 10)
+            let trained = try train(run, data: data, context: context) { run, _ in
+              guard run.stepsTaken == run.totalSteps else { return [] }
+              return try accuracies(of: run, data.test, size: size, context)
+            }
+            return Accuracies(trained)
+          }
+        }
+      }
+    }
+    var figures: [Figure] = []
+    for (norm, sizesOfNorm) in zip(norms, results) {
+      for (size, runs) in zip(sizes, sizesOfNorm) {
+        figures += [
+          Figure(
+            "\(norm.rawValue), \(size) a rank: test error", runs.map { 100 * $0.error }, unit: "%"),
+          Figure(
+            "\(norm.rawValue), \(size) a rank: lost in training mode", runs.map { 100 * $0.gap },
+            unit: "points"),
+        ]
+      }
+    }
+    let growth = results.map { sizesOfNorm in
+      zip(sizesOfNorm[0], sizesOfNorm[sizes.count - 1]).map { 100 * ($0.error - $1.error) }
+    }
+    let (batch, group, layer) = (growth[0], growth[2], growth[3])
+    figures += zip(norms, growth).map {
+      Figure("\($0.rawValue): error at 1 a rank less that at 64", $1, unit: "points")
+    }
+    func grown(_ values: [Double]) -> String {
+      "\((10 * MedianInterval(values).median).rounded() / 10)"
+    }
+    return Outcome(
+      Verdict(
+        all: [group, layer].flatMap { other in
+          [
+            Verdict(allPositive: zip(batch, other).map { $0 - $1 }),
+            Verdict(allPositive: other.map { 2 - $0 }),
+          ]
+        }),
+      because: """
+        from 64 images a rank to 1 the test error moves by \(grown(batch)) points under batch norm, \
+        \(grown(growth[1])) under sync-batch, \(grown(group)) under group and \(grown(layer)) under \
+        layer norm
+        """, figures)
+  }
+}
+
+/// How a run's network did on the test images.
+private struct Accuracies: Sendable {
+  /// The share of all test images that is wrong in evaluation mode; all of them where the run
+  /// diverged.
+  let error: Double
+  /// By how much less is right in training mode than in evaluation mode on the same images.
+  let gap: Double
+
+  init(_ trained: Trained) {
+    let whole = trained.divergedAt == nil
+    error = whole ? 1 - trained.accuracy : 1
+    gap = whole ? trained.notes[0] - trained.notes[1] : 0
+  }
+}
+
+/// The accuracy in evaluation and in training mode on the test images, `size` at a time a rank.
+///
+/// Collective: every rank takes as many batches, and images that fill none are left out.
+private func accuracies(
+  of run: TrainingRun, _ test: any Dataset, size: Int, _ context: RankContext
+) throws -> [Double] {
+  _ = try run.state()
+  let batches = test.count / (size * context.size)
+  return try [Mode.evaluation, .training].map { mode in
+    try keepingState(of: run.model) {
+      var correct = [0.0]
+      for batch in 0..<batches {
+        let first = (batch * context.size + context.rank) * size
+        let images = test.batch(first..<first + size)
+        let tape = Tape(mode)
+        correct[0] +=
+          CrossEntropyLoss(
+            try run.model(tape.input(images.input), on: tape), labels: images.labels
+          ).correct
+      }
+      try context.control.sum(&correct)
+      return correct[0] / Double(max(1, batches * context.size * size))
+    }
+  }
+}
