@@ -1,7 +1,7 @@
 extension Claim {
   /// Every claim, in the order in which the documents make them.
   public static let all: [Claim] = [
-    .causality, .rmsCost, .queryKeyNorms, .warmUp, .learningRate,
+    .causality, .rmsCost, .queryKeyNorms, .warmUp, .learningRate, .hybrid,
   ]
 
   /// The claim with that name.
