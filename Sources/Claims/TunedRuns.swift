@@ -1,19 +1,36 @@
 import Training
 
 extension Laboratory {
-  /// The index of the rate at which each run's test loss is lowest, under the seed after `seeds`, so
-  /// that no run is measured under the seed that it was tuned with.
+  /// Tries every run at every rate, under the seed after `seeds`, so that no run is measured under
+  /// the seed that it was tuned with.
   ///
   /// Collective.
-  func bestRates(
-    of runs: [RunConfiguration], among rates: [Double], before seeds: Range<UInt64>
-  ) throws -> [Int] {
+  func tune(_ runs: [RunConfiguration], rates: [Double], before seeds: Range<UInt64>) throws
+    -> [Tuning]
+  {
     let losses = try map(
       runs.flatMap { run in rates.map(run.at(learningRate:)) },
       seeds: seeds.upperBound..<seeds.upperBound + 1
     ) { try train($0).loss }.map { $0[0] }
     return runs.indices.map { run in
-      rates.indices.min { losses[run * rates.count + $0] < losses[run * rates.count + $1] } ?? 0
+      Tuning(rates: rates, losses: Array(losses[run * rates.count..<(run + 1) * rates.count]))
     }
+  }
+}
+
+/// The test loss of one run at some learning rates.
+struct Tuning {
+  let rates: [Double]
+  let losses: [Double]
+
+  /// The rate whose loss is lowest.
+  var best: Double {
+    zip(rates, losses).min { $0.1 < $1.1 }?.0 ?? 0
+  }
+
+  /// The rate that was chosen, and what each had to show.
+  func figures(_ name: String) -> [Figure] {
+    [Figure("\(name): rate", best)]
+      + zip(rates, losses).map { Figure("\(name), rate \($0): test loss in choosing", $1) }
   }
 }

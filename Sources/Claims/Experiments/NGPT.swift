@@ -35,9 +35,9 @@ extension Claim {
         ] + shared.dropFirst()),
     ]
     let seeds = 0..<UInt64(lab.scaled(5))
-    let best = try lab.bestRates(of: runs, among: rates, before: seeds)
+    let tunings = try lab.tune(runs, rates: rates, before: seeds)
     let results = try lab.map(
-      zip(runs, best).map { $0.at(learningRate: rates[$1]) }, seeds: seeds
+      zip(runs, tunings).map { $0.at(learningRate: $1.best) }, seeds: seeds
     ) { try train($0) }
     let speedUps = zip(results[0], results[1]).map { preNorm, normalized in
       normalized.steps(to: preNorm.lastLoss).map { Double(steps) / Double($0) } ?? 0
@@ -65,6 +65,6 @@ extension Claim {
             Figure("\(name): test loss", runs.map(\.loss)),
             Figure("\(name): answers right", runs.map { 100 * ($0.exactMatch ?? 0) }, unit: "%"),
           ]
-        } + zip(names, best).map { Figure("\($0): rate", rates[$1]) })
+        } + zip(names, tunings).flatMap { $1.figures($0) })
   }
 }

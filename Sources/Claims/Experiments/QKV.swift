@@ -34,9 +34,9 @@ extension Claim {
         ])
     }
     let seeds = 0..<UInt64(lab.scaled(5))
-    let best = try lab.bestRates(of: runs, among: rates, before: seeds)
+    let tunings = try lab.tune(runs, rates: rates, before: seeds)
     let results = try lab.map(
-      zip(runs, best).map { $0.at(learningRate: rates[$1]) }, seeds: seeds
+      zip(runs, tunings).map { $0.at(learningRate: $1.best) }, seeds: seeds
     ) { configuration in
       let longer = ArithmeticDataset(
         digits: 3, count: 1024, context: 13, seed: configuration.seed, part: 2, isLongest: true)
@@ -68,7 +68,7 @@ extension Claim {
           runs.map { 100 * ($0.notes.last ?? 0) }, unit: "%"),
       ]
     }
-    figures += zip(placements, best).map { Figure("\($0.rawValue): rate", rates[$1]) }
+    figures += zip(placements, tunings).flatMap { $1.figures($0.rawValue) }
     return Outcome(
       Verdict(all: [matches, isWorse]),
       because: """
