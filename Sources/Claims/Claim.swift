@@ -38,13 +38,15 @@ public enum Verdict: String, Codable, Sendable {
   /// Neither was seen clearly enough.
   case undecided = "not decided at this budget"
 
-  /// Holds if every difference is above 0, fails if none is, else undecided: a sign test over
-  /// repeats.
+  /// Holds if every difference is above 0, fails if none is and not all are 0, else undecided: a sign
+  /// test over repeats.
   public init(allPositive differences: [Double]) {
     let positive = differences.count { $0 > 0 }
-    self =
-      differences.isEmpty || positive > 0 && positive < differences.count
-      ? .undecided : positive > 0 ? .holds : .fails
+    if positive == differences.count, positive > 0 {
+      self = .holds
+    } else {
+      self = positive == 0 && differences.contains { $0 < 0 } ? .fails : .undecided
+    }
   }
 
   /// Fails if any part fails, else undecided if any is, else holds.

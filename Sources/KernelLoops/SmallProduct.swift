@@ -3,10 +3,14 @@
 
 /// A matrix whose rows and columns are any distance apart.
 public struct Strided {
+  /// The first element.
   public let start: Input
+  /// How far apart rows are, in elements.
   public let row: Int
+  /// How far apart columns are, in elements.
   public let column: Int
 
+  /// Puts the three together.
   @_alwaysEmitIntoClient @_transparent
   public init(_ start: Input, row: Int, column: Int) {
     self.start = start

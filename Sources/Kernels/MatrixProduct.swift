@@ -86,9 +86,9 @@ extension Kernel {
     // Below this, oneDNN's calls take longer than the work.
     if m * n * k <= 32_768, k * (n + 15) <= Self.scratchCount {
       withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.scratchCount) { scratch in
+        guard let scratch = scratch.baseAddress else { return }
         table.smallProduct(
-          a.strided, b.strided, m, n, k, factor, accumulating, c.start, c.stride,
-          scratch.baseAddress!)
+          a.strided, b.strided, m, n, k, factor, accumulating, c.start, c.stride, scratch)
       }
       return
     }

@@ -29,6 +29,7 @@ import Training
     #expect(Verdict(allPositive: [1, 2, -0.1]) == .undecided)
     #expect(Verdict(allPositive: [-1, 0, -0.1]) == .fails)
     #expect(Verdict(allPositive: []) == .undecided)
+    #expect(Verdict(allPositive: [0, 0]) == .undecided, "nothing was seen")
     #expect(Verdict(all: [.holds, .undecided]) == .undecided)
     #expect(Verdict(all: [.holds, .undecided, .fails]) == .fails)
   }

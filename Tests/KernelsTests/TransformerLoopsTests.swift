@@ -62,9 +62,10 @@ import Testing
   }
 
   @Test(
-    arguments: [(1, 1, 1), (3, 16, 5), (10, 13, 16), (13, 16, 13), (2, 40, 7)], [false, true],
-    [false, true])
-  func smallProducts(size: (Int, Int, Int), transposed: Bool, accumulate: Bool) {
+    arguments: [(1, 1, 1), (3, 16, 5), (10, 13, 16), (13, 16, 13), (2, 40, 7)],
+    [(false, false), (false, true), (true, false), (true, true)])
+  func smallProducts(size: (Int, Int, Int), how: (transposed: Bool, accumulate: Bool)) {
+    let (transposed, accumulate) = how
     let (m, n, k) = size
     let (a, b, before) = (numbers(m * k, 8), numbers(k * n, 9), numbers(m * (n + 3), 10))
     func run(_ table: KernelTable) -> [Float] {
