@@ -35,7 +35,7 @@ extension Claim {
       fewer steps to the target at the fastest rate; a larger largest rate that ends at the target \
       or below; a lower worst final loss over the initial scales (at most ln 10); less drift. Holds if \
       all hold, does not hold if any fails, else undecided.
-      """, minutes: 1.8
+      """, minutes: 1.7
   ) { lab in
     let steps = lab.scaled(1000, least: 20)
     let base = try lab.configuration(

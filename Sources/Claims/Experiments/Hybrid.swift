@@ -18,7 +18,7 @@ extension Claim {
     rule: """
       Over paired seeds: holds if the test loss of hybrid and that of hybrid-star are lower than \
       pre-norm's in every pair, does not hold if one of them is so in no pair, else not decided.
-      """, minutes: 2.5
+      """, minutes: 2.3
   ) { lab in
     let steps = lab.scaled(600)
     let rates = [1.6e-3, 4e-3, 1e-2, 2.5e-2]

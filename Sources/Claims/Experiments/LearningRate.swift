@@ -22,7 +22,7 @@ extension Claim {
       Of each seed, the highest rate at which all trains over the highest at which base does, none \
       counting as the step below the lowest: holds if it is 1.5 or more for every seed, does not \
       hold if for none, else not decided.
-      """, minutes: 3.5
+      """, minutes: 4.2
   ) { lab in
     let seeds = 0..<UInt64(lab.scaled(5))
     let steps = lab.scaled(150)

@@ -15,7 +15,7 @@ extension Claim {
       The speed-up is pre-norm's steps over nGPT's, seed by seed: holds if it is 4 or more in every \
       repeat, does not hold if in none, else not decided. A run that does not get there in as many \
       steps has a speed-up of 0.
-      """, minutes: 3
+      """, minutes: 1.6
   ) { lab in
     let steps = lab.scaled(600)
     let rates = [1.6e-3, 4e-3, 1e-2, 2.5e-2, 6e-2]

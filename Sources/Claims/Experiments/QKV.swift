@@ -20,7 +20,7 @@ extension Claim {
       Over paired seeds, both parts have to hold. In distribution: holds if the median test losses \
       differ by at most a tenth, does not hold if by more and with one sign in every pair. Out of \
       distribution: holds if qkv's loss is higher in every pair, does not hold if in none.
-      """, minutes: 2
+      """, minutes: 1.3
   ) { lab in
     let steps = lab.scaled(600)
     let rates = [1.6e-3, 4e-3, 1e-2, 2.5e-2]

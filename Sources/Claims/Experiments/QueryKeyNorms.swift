@@ -28,7 +28,7 @@ extension Claim {
       beyond ±1 (temperature 1), and have smaller scores, a higher entropy at the start and a lower \
       training loss at the end than plain attention in every pair; does not hold if one of these is \
       so in no pair; else not decided.
-      """, minutes: 1
+      """, minutes: 0.6
   ) { lab in
     let steps = lab.scaled(150)
     let seeds = 0..<UInt64(lab.scaled(5))

@@ -22,7 +22,7 @@ extension Claim {
       that includes 0, and the differences of test accuracy have a median within ±1 point or an \
       interval that includes 0; does not hold if the median of either is outside and its interval \
       excludes 0; else undecided. Both tasks have to hold.
-      """, minutes: 1
+      """, minutes: 0.8
   ) { lab in
     let seeds = lab.scaled(5)
     let tasks = [

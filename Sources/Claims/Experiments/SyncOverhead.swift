@@ -22,7 +22,7 @@ extension Claim {
     rule: """
       Holds if sync-batch issues exactly 2 statistics collectives a norm layer a step, and per-rank \
       batch, layer and RMS norm exactly 0; does not hold otherwise. Times decide nothing.
-      """, minutes: 0.7
+      """, minutes: 0.5
   ) { lab in
     let (steps, repeats) = (lab.scaled(300, least: 4), lab.scaled(3))
     let configuration = try lab.configuration(

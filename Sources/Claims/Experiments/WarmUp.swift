@@ -27,7 +27,7 @@ extension Claim {
       warm-up, over paired seeds: holds if going without warm-up costs post-norm loss in every pair, \
       costs it more than pre-norm in every pair, and leaves no pre-norm run stuck; does not hold if \
       one of the first two is so in no pair or a pre-norm run is stuck; else not decided.
-      """, minutes: 2.5
+      """, minutes: 2
   ) { lab in
     let steps = lab.scaled(150)
     let seeds = 0..<UInt64(lab.scaled(5))
