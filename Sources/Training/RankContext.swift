@@ -11,12 +11,21 @@ public final class RankContext {
   /// Statistics over all ranks.
   public let statistics: any Communicator
   private var statisticsGroups: [StatisticsGroup: any Communicator] = [:]
+  /// Where collectives and segments are recorded; nil where they are not.
+  public private(set) var log: EventLog?
 
   /// Duplicates the communicator of all ranks.
   public init(_ world: any Communicator) throws(CommunicationError) {
     control = try world.duplicate()
     gradients = try world.duplicate()
     statistics = try world.duplicate()
+  }
+
+  /// Records in `log` from now on: before the first run, so that all ranks' communicators have the
+  /// same numbers.
+  public func record(in log: EventLog) {
+    self.log = log
+    for communicator in [control, gradients, statistics] { communicator.meter.record(in: log) }
   }
 
   /// This process's index.
@@ -39,6 +48,7 @@ public final class RankContext {
         communicator = try statistics.split(color: rank / count, key: rank)
       }
       statisticsGroups[group] = communicator
+      if group != .all, let log { communicator.meter.record(in: log) }
     }
     return StatisticsScope(communicator, coversAllRanks: communicator.size == size)
   }
