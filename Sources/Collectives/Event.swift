@@ -38,6 +38,9 @@ public struct EventName: Hashable, Sendable {
 
   init(number: Int32) { self.number = number }
 
+  /// All texts so far, in the order of their numbers.
+  public static var texts: [String] { known.withLock { $0.texts } }
+
   /// The text.
   public var text: String { Self.known.withLock { $0.texts[Int(number)] } }
 }
@@ -100,5 +103,29 @@ public struct Event: BitwiseCopyable, Sendable {
     case 2: .gradients(bucket: Int(name))
     default: .control
     }
+  }
+
+  /// The event as numbers, to send.
+  public var fields: [Int64] {
+    [
+      Int64(kind.rawValue), Int64(purposeKind), Int64(pass.rawValue), Int64(name),
+      Int64(communicator), Int64(number), elements, bytes,
+    ] + [issue, returned, waitBegin, end].map { Int64(bitPattern: $0) }
+  }
+
+  /// How many ``fields`` an event has.
+  public static let fieldCount = 12
+
+  /// The event of `fields`, whose names are those of `texts` in their sender's order.
+  public init(_ fields: ArraySlice<Int64>, texts: [String]) {
+    let f = Array(fields)
+    precondition(f.count == Self.fieldCount)
+    let times = f[8...].map { UInt64(bitPattern: $0) }
+    kind = Kind(rawValue: UInt8(f[0])) ?? .segment
+    purposeKind = UInt8(f[1])
+    pass = Pass(rawValue: UInt8(f[2])) ?? .forward
+    name = f[1] == 1 ? EventName(texts[Int(f[3])]).number : Int32(f[3])
+    (communicator, number, elements, bytes) = (Int32(f[4]), Int32(f[5]), f[6], f[7])
+    (issue, returned, waitBegin, end) = (times[0], times[1], times[2], times[3])
   }
 }

@@ -1,5 +1,3 @@
-public import Collectives
-
 /// One rank's time in one collective, by cause and by effect, in nanoseconds.
 ///
 /// By cause, the time in flight is the wait for the last rank to arrive (skew) and what came after
@@ -15,19 +13,19 @@ public struct CollectiveSplit: Hashable, Sendable {
   /// Blocked after it.
   public let exposedTransfer: Double
 
-  /// In flight while this rank computed.
-  public var hidden: Double { skew + transfer - exposedSkew - exposedTransfer }
+  /// Blocked.
+  public var exposed: Double { exposedSkew + exposedTransfer }
 
-  /// Splits a collective of which the last rank issued its part at `lastArrival`, on this rank's clock.
-  public init(_ event: Event, lastArrival: Double) {
-    let (issue, returned, waitBegin, end) = (
-      Double(event.issue), Double(event.returned), Double(event.waitBegin), Double(event.end)
-    )
+  /// In flight while this rank computed.
+  public var hidden: Double { skew + transfer - exposed }
+
+  /// Splits a collective of which the last rank issued its part at `lastArrival`.
+  public init(_ entry: RankRecord.Entry, lastArrival: Double) {
     // The clocks' error can put the last arrival after the end.
-    let cut = min(max(lastArrival, issue), end)
-    skew = cut - issue
-    transfer = end - cut
-    let blocked = [(issue, returned), (waitBegin, end)]
+    let cut = min(max(lastArrival, entry.issue), entry.end)
+    skew = cut - entry.issue
+    transfer = entry.end - cut
+    let blocked = [(entry.issue, entry.returned), (entry.waitBegin, entry.end)]
     exposedSkew = blocked.reduce(0) { $0 + max(0, min($1.1, cut) - $1.0) }
     exposedTransfer = blocked.reduce(0) { $0 + max(0, $1.1 - max($1.0, cut)) }
   }
