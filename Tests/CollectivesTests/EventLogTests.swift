@@ -20,9 +20,10 @@ import Testing
       return log.events()
     }
     for rank in events {
-      #expect(rank.map(\.purpose) == [
-        .statistics(EventName("bn1"), .forward), .control, .gradients(bucket: 4),
-      ])
+      #expect(
+        rank.map(\.purpose) == [
+          .statistics(EventName("bn1"), .forward), .control, .gradients(bucket: 4),
+        ])
       #expect(rank.map(\.number) == [1, 3, 2], "by number as issued, in the order of their ends")
       #expect(rank.map(\.elements) == [3, 0, 5] && rank.map(\.bytes) == [24, 0, 20])
       for event in rank {

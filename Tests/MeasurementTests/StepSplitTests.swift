@@ -34,8 +34,9 @@ import Testing
     }
   }
 
-  private func expectNear(_ a: Double, _ b: Double, sourceLocation: SourceLocation = #_sourceLocation)
-  {
+  private func expectNear(
+    _ a: Double, _ b: Double, sourceLocation: SourceLocation = #_sourceLocation
+  ) {
     #expect(abs(a - b) < 1e-9, "\(a), not \(b)", sourceLocation: sourceLocation)
   }
 

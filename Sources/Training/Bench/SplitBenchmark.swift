@@ -132,7 +132,8 @@ public struct SplitCheck: Codable, Sendable {
       quiet.transfer_ms.median / 10, after.split.clock_bound_us / 1e3 + 0.02)
     unaccounted = (before.split.ranks + after.split.ranks).map(\.unaccounted).max() ?? 1
     passed =
-      unaccounted <= 0.02 && abs(skew_grew_ms - milliseconds) <= milliseconds / 10 && came_last > 0.9
+      unaccounted <= 0.02 && abs(skew_grew_ms - milliseconds) <= milliseconds / 10
+      && came_last > 0.9
       && abs(transfer_changed_ms) <= transfer_may_change_ms
   }
 }
