@@ -91,6 +91,8 @@ public final class Tape {
   public let validRows: [Int]?
   private var entries: [Entry] = []
 
+  /// Called when a layer has run forward or back, with one of its parameters, if it has any.
+  public var onLayer: ((_ parameter: Parameter?, _ isBackward: Bool) -> Void)?
   /// Called once per parameter as soon as its gradient is final.
   public var onGradientReady: (Parameter) throws -> Void = { _ in }
 
@@ -124,6 +126,7 @@ public final class Tape {
     _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping InputPullback,
     weightPullback: ((Tensor) throws -> Void)? = nil, again: (() -> Tensor)? = nil
   ) -> Variable {
+    onLayer?(uses.first, false)
     guard mode == .training else { return Variable(y, wantsGradient: false) }
     let output = Variable(y, wantsGradient: true, again: again)
     guard let gradient = output.gradient else { return output }
@@ -148,6 +151,7 @@ public final class Tape {
         try entry.inputPullback(dy, overwriting)
         try entry.weightPullback?(dy)
       }
+      onLayer?(entry.uses.first, true)
       for parameter in entry.uses where parameter.close() { try onGradientReady(parameter) }
     }
   }

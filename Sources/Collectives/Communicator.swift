@@ -10,8 +10,8 @@ public protocol Communicator: AnyObject {
   var rank: Int { get }
   /// The number of ranks in the group.
   var size: Int { get }
-  /// What went through this communicator so far.
-  var traffic: Traffic { get }
+  /// Counts and records what goes through this communicator.
+  var meter: TrafficMeter { get }
 
   /// Replaces `values` on every rank by its element-wise sum over all ranks: the same bits on
   /// every rank.
@@ -102,6 +102,9 @@ public struct CommunicationError: Error, Hashable, Sendable, CustomStringConvert
 }
 
 extension Communicator {
+  /// What went through this communicator so far.
+  public var traffic: Traffic { meter.traffic }
+
   /// Replaces every element of `values` by its sum over all ranks.
   public func sum<Element: Communicable>(_ values: inout [Element]) throws(CommunicationError) {
     var span = values.mutableSpan

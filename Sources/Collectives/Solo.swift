@@ -8,8 +8,8 @@ public final class Solo: Communicator {
   public var rank: Int { 0 }
   /// Always 1.
   public var size: Int { 1 }
-  /// Always nothing.
-  public var traffic: Traffic { Traffic() }
+  /// Stays at zero.
+  public let meter = TrafficMeter()
 
   /// Leaves `values` as they are.
   public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>) {}

@@ -8,14 +8,13 @@ public import Tensors
 /// on the threads' timing. A collective that does not match the other ranks' throws on all.
 public final class ThreadCommunicator: Communicator {
   private let group: ThreadGroup
-  private let meter = TrafficMeter()
+  /// Counts and records what goes through this communicator.
+  public let meter = TrafficMeter()
   private var sequence = 0
   /// This thread's index.
   public let rank: Int
   /// The number of threads.
   public var size: Int { group.size }
-  /// What went through this communicator so far.
-  public var traffic: Traffic { meter.traffic }
 
   fileprivate init(rank: Int, in group: ThreadGroup) {
     self.rank = rank
@@ -30,11 +29,11 @@ public final class ThreadCommunicator: Communicator {
   }
 
   /// Posts this rank's part and waits for all ranks' parts.
-  private func exchange<Part: Sendable>(_ operation: String, bytes: Int, _ part: Part)
-    throws(CommunicationError) -> [Part]
-  {
-    let start = meter.enter(bytes: bytes)
-    defer { meter.leave(start) }
+  private func exchange<Part: Sendable>(
+    _ operation: String, _ elements: Int, ofBytes size: Int, _ part: Part
+  ) throws(CommunicationError) -> [Part] {
+    let open = meter.enter(elements, ofBytes: size)
+    defer { meter.leave(open) }
     return try group.collect(post(operation, part))
   }
 
@@ -53,7 +52,7 @@ public final class ThreadCommunicator: Communicator {
   {
     let mine = values.copied()
     let parts = try exchange(
-      "sum of \(mine.count) \(Element.self)", bytes: mine.count * MemoryLayout<Element>.stride,
+      "sum of \(mine.count) \(Element.self)", mine.count, ofBytes: MemoryLayout<Element>.stride,
       mine)
     let total = Self.total(parts)
     for i in total.indices { values[i] = total[i] }
@@ -63,13 +62,14 @@ public final class ThreadCommunicator: Communicator {
   public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
     throws(CommunicationError) -> PendingSum<Element>
   {
-    let start = meter.enter(bytes: addends.count * MemoryLayout<Element>.stride)
-    defer { meter.leave(start) }
+    var open = meter.enter(addends.count, ofBytes: MemoryLayout<Element>.stride)
     let number = try post(
       "begun sum of \(addends.count) \(Element.self)", addends.copy(0..<addends.count))
     let sums = Storage<Element>(count: addends.count)
+    meter.issued(&open)
     return PendingSum(
-      into: sums, by: PendingThreadSum(group: group, number: number, into: sums, meter: meter))
+      into: sums,
+      by: PendingThreadSum(group: group, number: number, into: sums, meter: meter, open))
   }
 
   /// Replaces `values` by those of `root`.
@@ -79,7 +79,7 @@ public final class ThreadCommunicator: Communicator {
     let mine = values.copied()
     let parts = try exchange(
       "broadcast of \(mine.count) \(Element.self) from \(root)",
-      bytes: mine.count * MemoryLayout<Element>.stride, mine)
+      mine.count, ofBytes: MemoryLayout<Element>.stride, mine)
     for i in mine.indices { values[i] = parts[root][i] }
   }
 
@@ -88,7 +88,7 @@ public final class ThreadCommunicator: Communicator {
     throws(CommunicationError) -> [[Element]]?
   {
     let parts = try exchange(
-      "gather of \(Element.self) to \(root)", bytes: values.count * MemoryLayout<Element>.stride,
+      "gather of \(Element.self) to \(root)", values.count, ofBytes: MemoryLayout<Element>.stride,
       values)
     return rank == root ? parts : nil
   }
@@ -98,11 +98,11 @@ public final class ThreadCommunicator: Communicator {
     -> [[Element]]
   {
     try exchange(
-      "all-gather of \(Element.self)", bytes: values.count * MemoryLayout<Element>.stride, values)
+      "all-gather of \(Element.self)", values.count, ofBytes: MemoryLayout<Element>.stride, values)
   }
 
   /// Returns once every thread has called it.
-  public func barrier() throws(CommunicationError) { _ = try exchange("barrier", bytes: 0, 0) }
+  public func barrier() throws(CommunicationError) { _ = try exchange("barrier", 0, ofBytes: 1, 0) }
 
   /// A communicator of the same threads.
   public func duplicate() throws(CommunicationError) -> any Communicator {
@@ -140,9 +140,14 @@ private final class PendingThreadSum<Element: Communicable>: PendingOperation {
   private let number: Int
   private let sums: Storage<Element>
   private let meter: TrafficMeter
+  private let open: OpenCollective
   private var isDone = false
 
-  init(group: ThreadGroup, number: Int, into sums: Storage<Element>, meter: TrafficMeter) {
+  init(
+    group: ThreadGroup, number: Int, into sums: Storage<Element>, meter: TrafficMeter,
+    _ open: OpenCollective
+  ) {
+    self.open = open
     self.group = group
     self.number = number
     self.sums = sums
@@ -152,7 +157,7 @@ private final class PendingThreadSum<Element: Communicable>: PendingOperation {
   func wait() throws(CommunicationError) {
     guard !isDone else { return }
     let start = monotonicNanoseconds()
-    defer { meter.leave(start) }
+    defer { meter.complete(open, waitedSince: start) }
     let parts: [[Element]] = try group.collect(number)
     sums.write(ThreadCommunicator.total(parts), at: 0)
     isDone = true

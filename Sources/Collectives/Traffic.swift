@@ -29,25 +29,78 @@ public struct Traffic: Hashable, Sendable {
   }
 }
 
-/// Counts a communicator's traffic; the backends call it around every collective.
+/// A collective that has been issued and is not over.
+public struct OpenCollective: Sendable {
+  fileprivate let purpose: Purpose
+  fileprivate let number: Int
+  fileprivate let elements: Int
+  fileprivate let bytes: Int
+  fileprivate let issue: UInt64
+  fileprivate var returned: UInt64
+}
+
+/// Counts a communicator's traffic, and records it where there is a log; the backends call it around
+/// every collective.
 public final class TrafficMeter {
   /// What was counted so far.
   public private(set) var traffic = Traffic()
+  /// What the next collectives are for; whoever issues them says it before.
+  public var purpose = Purpose.control
+  /// A wait that is put before every collective of one purpose, to check what the log shows of it.
+  public var injectedDelay: (purpose: Purpose, nanoseconds: UInt64)?
+  private var log: EventLog?
+  private var communicator = 0
 
   /// A meter at zero.
   public init() {}
 
-  /// Notes that a collective begins with `bytes` of this rank's.
-  ///
-  /// - Returns: the time, for ``leave(_:)``.
-  public func enter(bytes: Int) -> UInt64 {
-    traffic.collectives += 1
-    traffic.bytes += bytes
-    return monotonicNanoseconds()
+  /// Records in `log` from now on.
+  public func record(in log: EventLog) {
+    self.log = log
+    communicator = log.join()
   }
 
-  /// Notes that this rank goes on, having been blocked since `start`.
-  public func leave(_ start: UInt64) {
-    traffic.blockedNanoseconds += Int(monotonicNanoseconds() - start)
+  /// Notes that a collective begins with `elements` of this rank's, each of so many bytes.
+  public func enter(_ elements: Int, ofBytes size: Int) -> OpenCollective {
+    if let injectedDelay, injectedDelay.purpose == purpose {
+      let start = monotonicNanoseconds()
+      while monotonicNanoseconds() - start < injectedDelay.nanoseconds {}
+    }
+    traffic.collectives += 1
+    traffic.bytes += elements * size
+    let now = monotonicNanoseconds()
+    return OpenCollective(
+      purpose: purpose, number: traffic.collectives, elements: elements, bytes: elements * size,
+      issue: now, returned: now)
+  }
+
+  /// Notes that a blocking collective is over.
+  public func leave(_ open: OpenCollective) {
+    let now = monotonicNanoseconds()
+    traffic.blockedNanoseconds += Int(now - open.issue)
+    record(open, returned: now, waitBegin: now, end: now)
+  }
+
+  /// Notes that the call which issued a collective came back, while the collective goes on.
+  public func issued(_ open: inout OpenCollective) {
+    open.returned = monotonicNanoseconds()
+    traffic.blockedNanoseconds += Int(open.returned - open.issue)
+  }
+
+  /// Notes that a collective is over, for which this rank has waited since `waitBegin`.
+  public func complete(_ open: OpenCollective, waitedSince waitBegin: UInt64) {
+    let now = monotonicNanoseconds()
+    traffic.blockedNanoseconds += Int(now - waitBegin)
+    record(open, returned: open.returned, waitBegin: waitBegin, end: now)
+  }
+
+  private func record(
+    _ open: OpenCollective, returned: UInt64, waitBegin: UInt64, end: UInt64
+  ) {
+    log?.append(
+      Event(
+        .collective, open.purpose, communicator: communicator, number: open.number,
+        elements: open.elements, bytes: open.bytes, issue: open.issue, returned: returned,
+        waitBegin: waitBegin, end: end))
   }
 }

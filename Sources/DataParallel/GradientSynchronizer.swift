@@ -68,6 +68,7 @@ public final class GradientSynchronizer {
   private func sendNext() throws(CommunicationError) {
     let bucket = buckets[inFlight.count]
     for parameter in bucket.parameters { parameter.completeGradient() }
+    communicator.meter.purpose = .gradients(bucket: inFlight.count)
     inFlight.append(InFlight(try communicator.beginSum(bucket.gradients)))
   }
 

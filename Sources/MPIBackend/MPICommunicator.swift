@@ -9,13 +9,12 @@ public import Tensors
 @safe
 public final class MPICommunicator: Communicator {
   private let handle: cmpi_comm
-  private let meter = TrafficMeter()
+  /// Counts and records what goes through this communicator.
+  public let meter = TrafficMeter()
   /// This process's index in the group.
   public let rank: Int
   /// The number of processes in the group.
   public let size: Int
-  /// What went through this communicator so far.
-  public var traffic: Traffic { meter.traffic }
 
   /// Wraps a communicator.
   ///
@@ -36,8 +35,8 @@ public final class MPICommunicator: Communicator {
     throws(CommunicationError)
   {
     let count = try Self.count(values.count)
-    let start = meter.enter(bytes: values.count * MemoryLayout<Element>.stride)
-    defer { meter.leave(start) }
+    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    defer { meter.leave(open) }
     let code = unsafe values.withUnsafeMutableBufferPointer { buffer in
       unsafe cmpi_allreduce_sum(buffer.baseAddress, count, Element.kind.datatype, handle)
     }
@@ -50,9 +49,10 @@ public final class MPICommunicator: Communicator {
   {
     let count = try Self.count(addends.count)
     let sums = Storage<Element>(count: addends.count)
-    let request = Request(keeping: [addends, sums], meter: meter)
-    let start = meter.enter(bytes: addends.count * MemoryLayout<Element>.stride)
-    defer { meter.leave(start) }
+    let request = Request(
+      keeping: [addends, sums], meter: meter,
+      meter.enter(addends.count, ofBytes: MemoryLayout<Element>.stride))
+    defer { request.issued() }
     try check(
       unsafe cmpi_iallreduce_sum(
         addends.pointer, sums.pointer, count, Element.kind.datatype, handle, request.handle),
@@ -65,8 +65,8 @@ public final class MPICommunicator: Communicator {
     _ values: inout MutableSpan<Element>, from root: Int
   ) throws(CommunicationError) {
     let count = try Self.count(values.count)
-    let start = meter.enter(bytes: values.count * MemoryLayout<Element>.stride)
-    defer { meter.leave(start) }
+    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    defer { meter.leave(open) }
     let code = unsafe values.withUnsafeMutableBufferPointer { buffer in
       unsafe cmpi_bcast(buffer.baseAddress, count, Element.kind.datatype, CInt(root), handle)
     }
@@ -78,8 +78,8 @@ public final class MPICommunicator: Communicator {
     throws(CommunicationError) -> [[Element]]?
   {
     let layout = try countsOfAllRanks(values.count)
-    let start = meter.enter(bytes: values.count * MemoryLayout<Element>.stride)
-    defer { meter.leave(start) }
+    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    defer { meter.leave(open) }
     let gathered = Storage<Element>(count: rank == root ? layout.total : 0)
     let code = unsafe values.withUnsafeBufferPointer { mine in
       unsafe cmpi_gatherv(
@@ -95,15 +95,15 @@ public final class MPICommunicator: Communicator {
     -> [[Element]]
   {
     let layout = try countsOfAllRanks(values.count)
-    let start = meter.enter(bytes: values.count * MemoryLayout<Element>.stride)
-    defer { meter.leave(start) }
+    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    defer { meter.leave(open) }
     return layout.parts(of: try gatherEverywhere(values, layout))
   }
 
   /// Returns once every rank has called it (`MPI_Barrier`).
   public func barrier() throws(CommunicationError) {
-    let start = meter.enter(bytes: 0)
-    defer { meter.leave(start) }
+    let open = meter.enter(0, ofBytes: 1)
+    defer { meter.leave(open) }
     try check(unsafe cmpi_barrier(handle), "MPI_Barrier")
   }
 

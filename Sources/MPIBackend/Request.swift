@@ -11,18 +11,23 @@ final class Request: PendingOperation {
   private let memory = unsafe Storage<cmpi_request>(count: 1)
   private let buffers: [AnyObject]
   private let meter: TrafficMeter
+  private var open: OpenCollective
 
   var handle: UnsafeMutablePointer<cmpi_request> { unsafe memory.pointer }
 
-  init(keeping buffers: [AnyObject], meter: TrafficMeter) {
+  init(keeping buffers: [AnyObject], meter: TrafficMeter, _ open: OpenCollective) {
     self.buffers = buffers
     self.meter = meter
+    self.open = open
     unsafe memory.pointer.pointee = unsafe cmpi_request_null()
   }
 
+  /// Notes that the call which issued the operation came back.
+  func issued() { meter.issued(&open) }
+
   func wait() throws(CommunicationError) {
     let start = monotonicNanoseconds()
-    defer { meter.leave(start) }
+    defer { meter.complete(open, waitedSince: start) }
     try check(unsafe cmpi_wait(handle), "MPI_Wait")
   }
 

@@ -27,6 +27,7 @@ extension BatchNorm {
     private let scope: StatisticsScope
     private let settings: NormSettings
     private let limits: BatchRenorm.Limits?
+    private let site: EventName
 
     var parameters: [Parameter] { affine.parameters }
     var buffers: [Buffer] { [running.mean, running.variance] }
@@ -42,6 +43,7 @@ extension BatchNorm {
       self.scope = scope
       self.settings = settings
       self.limits = limits
+      site = EventName(name)
     }
 
     func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
@@ -52,11 +54,13 @@ extension BatchNorm {
             epsilon: settings.epsilon
           ).y, inputPullback: { _, _ in })
       }
+      scope.communicator.meter.purpose = .statistics(site, .forward)
       let (y, moments, backward) = try normalize(x.value)
       running.update(moments, momentum: settings.momentum)
       return tape.record(
         y, uses: parameters,
-        inputPullback: { [affine, scope, gradient = x.gradient] dy, overwriting in
+        inputPullback: { [affine, scope, site, gradient = x.gradient] dy, overwriting in
+          scope.communicator.meter.purpose = .statistics(site, .backward)
           let gradients = try backward(dy, overwriting)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own

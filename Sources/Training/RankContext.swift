@@ -11,12 +11,26 @@ public final class RankContext {
   /// Statistics over all ranks.
   public let statistics: any Communicator
   private var statisticsGroups: [StatisticsGroup: any Communicator] = [:]
+  /// Where collectives and segments are recorded; nil where they are not.
+  public private(set) var log: EventLog?
+  /// The first rank of the group of each recorded communicator, in the order of their numbers.
+  public private(set) var recordedGroups: [Int] = []
 
   /// Duplicates the communicator of all ranks.
   public init(_ world: any Communicator) throws(CommunicationError) {
     control = try world.duplicate()
     gradients = try world.duplicate()
     statistics = try world.duplicate()
+  }
+
+  /// Records in `log` from now on: before the first run, so that all ranks' communicators have the
+  /// same numbers.
+  public func record(in log: EventLog) {
+    self.log = log
+    for communicator in [control, gradients, statistics] {
+      communicator.meter.record(in: log)
+      recordedGroups.append(0)
+    }
   }
 
   /// This process's index.
@@ -39,6 +53,10 @@ public final class RankContext {
         communicator = try statistics.split(color: rank / count, key: rank)
       }
       statisticsGroups[group] = communicator
+      if group != .all, let log {
+        recordedGroups.append(Int(try communicator.allGather([Int64(rank)])[0][0]))
+        communicator.meter.record(in: log)
+      }
     }
     return StatisticsScope(communicator, coversAllRanks: communicator.size == size)
   }

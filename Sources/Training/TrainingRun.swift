@@ -149,6 +149,7 @@ public final class TrainingRun {
         origin: SampleOrigin(seed: configuration.seed, step: step, firstSlot: first))
     }
     stepsTaken += 1
+    context.log?.step(step + 1, from: start)
     let after = traffic
     return StepResult(
       step: step + 1, epoch: epoch + 1, loss: loss, accuracy: accuracy, learningRate: rate,

@@ -22,6 +22,15 @@ final class TrainingStep {
   private let control: any Communicator
   private let clipNorm: Double?
   private let normalization: GradientNormalization
+  private let log: EventLog?
+  private let layers: [ObjectIdentifier: EventName]
+
+  private static let data = EventName("data")
+  private static let loss = EventName("loss")
+  private static let buckets = EventName("gradient buckets")
+  private static let optimizer = EventName("optimizer")
+  /// Activations, sums, pooling.
+  private static let withoutParameters = EventName("layers without parameters")
 
   init(
     _ model: Model, optimizer: OptimizerSettings, context: RankContext,
@@ -36,6 +45,15 @@ final class TrainingStep {
     self.optimizer = Optimizer(optimizer, model.parameters)
     self.clipNorm = clipNorm
     self.normalization = normalization
+    log = context.log
+    layers = Dictionary(
+      uniqueKeysWithValues: model.parameters.map { parameter in
+        let name = parameter.name
+        return (
+          ObjectIdentifier(parameter),
+          EventName(String(name[..<(name.lastIndex(of: ".") ?? name.endIndex)]))
+        )
+      })
   }
 
   /// Takes a step.
@@ -56,14 +74,24 @@ final class TrainingStep {
     let weight = 1 / Float(max(labels, 1))
     var sums = [0.0, 0.0]
     var pending: PendingSum<Double>?
+    log?.beginSegment()
     synchronizer.beginWindow()
     for index in 0..<accumulate {
       let part = microBatch(index)
+      log?.mark(Self.data, .forward)
       let tape = Tape(.training, origin: part.origin, validRows: part.batch.validRows)
+      if let log {
+        tape.onLayer = { [layers] parameter, isBackward in
+          log.mark(
+            parameter.flatMap { layers[ObjectIdentifier($0)] } ?? Self.withoutParameters,
+            isBackward ? .backward : .forward)
+        }
+      }
       let logits = try model(tape.input(part.batch.input), on: tape)
       let loss = CrossEntropyLoss(logits, labels: part.batch.labels)
       sums[0] += loss.sum
       sums[1] += loss.correct
+      log?.mark(Self.loss, .forward)
       if index == accumulate - 1 {
         pending = try control.beginSum(Storage(sums))
         tape.onGradientReady = { [synchronizer] in try synchronizer.gradientReady($0) }
@@ -71,6 +99,7 @@ final class TrainingStep {
       try loss.backward(weight: weight, on: tape)
     }
     let gradients = try synchronizer.finishWindow()
+    log?.mark(Self.buckets, .backward)
     guard let totals = try pending.take()?.wait() else { preconditionFailure("an empty window") }
     let loss = totals[0] / Double(max(labels, 1))
     guard loss.isFinite else {
@@ -83,6 +112,7 @@ final class TrainingStep {
     if let clipNorm { clipGradients(gradients, toGlobalNorm: clipNorm) }
     optimizer.step(learningRate: learningRate, gradients: gradients)
     model.applyConstraints()
+    log?.mark(Self.optimizer, .backward)
     return (loss, totals[1] / Double(max(labels, 1)))
   }
 }

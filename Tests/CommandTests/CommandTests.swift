@@ -137,6 +137,26 @@ struct CommandTests {
     #expect(try peak(8192) < peak(1024) + 100)
   }
 
+  @Test func aSplitNamesEveryCollectiveOfAStep() throws {
+    let finished = try mpirun(
+      2, "lockstep",
+      [
+        "bench", "split", "Configs/digits-resnet.yaml", "--norm", "sync-batch", "--steps", "3",
+        "--json",
+      ])
+    #expect(finished.status == 0, "\(finished.errors)")
+    let split = try #require(try object(finished.output)["split"] as? [String: Any])
+    #expect(split["steps"] as? Int == 3 && (split["ranks"] as? [Any])?.count == 2)
+    let sites = try #require(split["sites"] as? [[String: Any]])
+    #expect(sites.count == 2 * 9 + 1, "nine norms in two passes, and one bucket")
+    #expect(sites.allSatisfy { $0["collectives"] as? Double == 1 })
+    for arguments in [["--norm", "layer"], ["--norm", "sync-batch", "--delay", "0"]] {
+      let refused = try mpirun(
+        2, "lockstep", ["bench", "split", "Configs/digits-resnet.yaml", "--check"] + arguments)
+      #expect(refused.status == 2, "\(refused.errors)")
+    }
+  }
+
   @Test func claimsPrintTheirContractAndNameWhatTheyDoNotKnow() throws {
     let finished = try mpirun(
       2, "lockstep", ["claims", "rms-cost", "--budget", "0.001", "--json"])

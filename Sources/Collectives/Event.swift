@@ -1,0 +1,131 @@
+import Synchronization
+
+/// A pass through a network.
+public enum Pass: UInt8, BitwiseCopyable, CaseIterable, Sendable {
+  /// From inputs to outputs.
+  case forward
+  /// From the loss back.
+  case backward
+}
+
+/// What a collective is for.
+public enum Purpose: Hashable, Sendable {
+  /// Everything else: losses, errors, checks.
+  case control
+  /// The statistics of a norm, in one of the passes.
+  case statistics(EventName, Pass)
+  /// The sum of one bucket of gradients.
+  case gradients(bucket: Int)
+}
+
+/// A name that events carry as a number, so that an event is small and recording it allocates nothing.
+public struct EventName: Hashable, Sendable {
+  /// The number, the same for equal texts in one process; it may differ between ranks.
+  public let number: Int32
+
+  private static let known = Mutex<(numbers: [String: Int32], texts: [String])>(([:], []))
+
+  /// The name of `text`.
+  public init(_ text: String) {
+    number = Self.known.withLock { known in
+      if let number = known.numbers[text] { return number }
+      let number = Int32(known.texts.count)
+      known.numbers[text] = number
+      known.texts.append(text)
+      return number
+    }
+  }
+
+  init(number: Int32) { self.number = number }
+
+  /// All texts so far, in the order of their numbers.
+  public static var texts: [String] { known.withLock { $0.texts } }
+
+  /// The text.
+  public var text: String { Self.known.withLock { $0.texts[Int(number)] } }
+}
+
+/// Something that took time on one rank, in nanoseconds of its monotonic clock.
+public struct Event: BitwiseCopyable, Sendable {
+  /// What happened.
+  public enum Kind: UInt8, BitwiseCopyable, Sendable {
+    /// A collective.
+    case collective
+    /// Computing between two marks.
+    case segment
+    /// A whole step.
+    case step
+  }
+
+  /// What happened.
+  public let kind: Kind
+  private let purposeKind: UInt8
+  private let pass: Pass
+  private let name: Int32
+  /// Which of the rank's communicators the collective was on, in the order of their making.
+  public let communicator: Int32
+  /// The collective's number on its communicator, the same on all its ranks; the number of a step.
+  public let number: Int32
+  /// The elements that this rank gave.
+  public let elements: Int64
+  /// Their bytes.
+  public let bytes: Int64
+  /// When it was issued, or began.
+  public let issue: UInt64
+  /// When the issuing call came back: the end, if it blocked.
+  public let returned: UInt64
+  /// When this rank began to wait: the end, if the issuing call blocked.
+  public let waitBegin: UInt64
+  /// When it was over.
+  public let end: UInt64
+
+  init(
+    _ kind: Kind, _ purpose: Purpose, communicator: Int = 0, number: Int = 0, elements: Int = 0,
+    bytes: Int = 0, issue: UInt64, returned: UInt64, waitBegin: UInt64, end: UInt64
+  ) {
+    self.kind = kind
+    switch purpose {
+    case .control: (purposeKind, pass, name) = (0, .forward, 0)
+    case .statistics(let site, let pass): (purposeKind, self.pass, name) = (1, pass, site.number)
+    case .gradients(let bucket): (purposeKind, pass, name) = (2, .backward, Int32(bucket))
+    }
+    self.communicator = Int32(communicator)
+    self.number = Int32(number)
+    self.elements = Int64(elements)
+    self.bytes = Int64(bytes)
+    (self.issue, self.returned, self.waitBegin, self.end) = (issue, returned, waitBegin, end)
+  }
+
+  /// What a collective was for; of a segment, the layer and the pass as if for its statistics.
+  public var purpose: Purpose {
+    switch purposeKind {
+    case 1: .statistics(EventName(number: name), pass)
+    case 2: .gradients(bucket: Int(name))
+    default: .control
+    }
+  }
+
+  /// The event as numbers, to send.
+  public var fields: [Int64] {
+    [
+      Int64(kind.rawValue), Int64(purposeKind), Int64(pass.rawValue), Int64(name),
+      Int64(communicator), Int64(number), elements, bytes,
+    ] + [issue, returned, waitBegin, end].map { Int64(bitPattern: $0) }
+  }
+
+  /// How many ``fields`` an event has.
+  public static let fieldCount = 12
+
+  /// The event of `fields`, whose names are those of `texts` in their sender's order.
+  public init(_ fields: ArraySlice<Int64>, texts: [String]) {
+    let f = Array(fields)
+    precondition(f.count == Self.fieldCount)
+    let times = f[8...].map { UInt64(bitPattern: $0) }
+    kind = Kind(rawValue: UInt8(f[0])) ?? .segment
+    purposeKind = UInt8(f[1])
+    pass = Pass(rawValue: UInt8(f[2])) ?? .forward
+    name = f[1] == 1 ? EventName(texts[Int(f[3])]).number : Int32(f[3])
+    (communicator, number, elements, bytes) = (Int32(f[4]), Int32(f[5]), f[6], f[7])
+    (issue, returned, waitBegin, end) = (times[0], times[1], times[2], times[3])
+  }
+}

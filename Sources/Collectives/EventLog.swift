@@ -1,0 +1,59 @@
+import Tensors
+
+/// What one rank did, and when: a ring whose memory is taken once, so that recording costs two reads
+/// of the clock and one write.
+public final class EventLog {
+  private let ring: Storage<Event>
+  private var written = 0
+  private var communicators = 0
+  private var lastMark: UInt64 = 0
+
+  /// A log of the last `capacity` events.
+  public init(capacity: Int = 1 << 16) {
+    precondition(capacity > 0)
+    let nothing = Event(
+      .segment, .control, issue: 0, returned: 0, waitBegin: 0, end: 0)
+    // Written once now, so that no page is touched for the first time within a step.
+    ring = Storage(count: capacity, filledWith: nothing)
+  }
+
+  /// How many events were recorded, those that are gone included.
+  public var count: Int { written }
+
+  /// The events from number `first` on, oldest first; fewer where the ring went round.
+  public func events(from first: Int = 0) -> [Event] {
+    (max(first, written - ring.count)..<max(written, first)).map { ring[$0 % ring.count] }
+  }
+
+  /// The number of a communicator that begins to record here.
+  func join() -> Int {
+    defer { communicators += 1 }
+    return communicators
+  }
+
+  func append(_ event: Event) {
+    ring[written % ring.count] = event
+    written += 1
+  }
+
+  /// Begins a segment.
+  public func beginSegment() { lastMark = monotonicNanoseconds() }
+
+  /// Ends the segment that began at the last mark as one of a layer's, and begins the next.
+  public func mark(_ layer: EventName, _ pass: Pass) {
+    let now = monotonicNanoseconds()
+    append(
+      Event(
+        .segment, .statistics(layer, pass), issue: lastMark, returned: now, waitBegin: now,
+        end: now))
+    lastMark = now
+  }
+
+  /// Records a whole step.
+  public func step(_ number: Int, from start: UInt64) {
+    let now = monotonicNanoseconds()
+    append(
+      Event(
+        .step, .control, number: number, issue: start, returned: now, waitBegin: now, end: now))
+  }
+}

@@ -1,0 +1,79 @@
+public import Collectives
+
+/// What one rank recorded of a run, its times on rank 0's clock, in nanoseconds.
+public struct RankRecord: Sendable {
+  /// One event.
+  public struct Entry: Hashable, Sendable {
+    /// What happened.
+    public let kind: Event.Kind
+    /// What for; of a segment, the layer and the pass as if for its statistics.
+    public let purpose: Purpose
+    /// The same for all ranks' parts of one collective; a step's number.
+    public let key: Key
+    /// The elements that this rank gave.
+    public let elements: Int
+    /// Their bytes.
+    public let bytes: Int
+    /// When it was issued, or began.
+    public let issue: Double
+    /// When the issuing call came back.
+    public let returned: Double
+    /// When this rank began to wait.
+    public let waitBegin: Double
+    /// When it was over.
+    public let end: Double
+  }
+
+  /// Which collective: the communicator, the first rank of its group, and the number on it.
+  public struct Key: Hashable, Sendable {
+    let communicator: Int
+    let group: Int
+    let number: Int
+  }
+
+  /// The events, in the order in which they ended.
+  public let entries: [Entry]
+  /// The most that a time may be wrong by.
+  public let clockBound: Double
+
+  /// Puts a record together from a rank's `events`; `groups` has the first rank of each of its
+  /// communicators.
+  public init(_ events: [Event], clock: ClockOffset, groups: [Int]) {
+    entries = events.map { event in
+      let communicator = Int(event.communicator)
+      return Entry(
+        kind: event.kind, purpose: event.purpose,
+        key: Key(
+          communicator: communicator,
+          group: communicator < groups.count ? groups[communicator] : 0,
+          number: Int(event.number)), elements: Int(event.elements), bytes: Int(event.bytes),
+        issue: clock.common(event.issue), returned: clock.common(event.returned),
+        waitBegin: clock.common(event.waitBegin), end: clock.common(event.end))
+    }
+    clockBound = clock.bound
+  }
+}
+
+extension RankRecord {
+  /// Every rank's record, on every rank.
+  ///
+  /// Collective.
+  public static func gather(
+    _ events: [Event], clock: ClockOffset, groups: [Int], over communicator: any Communicator
+  ) throws(CommunicationError) -> [RankRecord] {
+    let names = EventName.texts.map { Array($0.utf8) }
+    let fields = try communicator.allGather(events.flatMap(\.fields))
+    let bytes = try communicator.allGather(Array(names.joined(separator: [10])))
+    let clocks = try communicator.allGather(clock.fields)
+    let allGroups = try communicator.allGather(groups.map(Int64.init))
+    return fields.indices.map { rank in
+      let texts = String(decoding: bytes[rank], as: UTF8.self)
+        .split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+      let count = Event.fieldCount
+      return RankRecord(
+        stride(from: 0, to: fields[rank].count, by: count).map {
+          Event(fields[rank][$0..<$0 + count], texts: texts)
+        }, clock: ClockOffset(clocks[rank]), groups: allGroups[rank].map { Int($0) })
+    }
+  }
+}

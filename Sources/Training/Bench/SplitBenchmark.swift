@@ -1,0 +1,161 @@
+import Collectives
+public import Datasets
+public import Measurement
+import Models
+import Norms
+
+/// What `bench split` prints.
+public struct SplitBenchmark: Codable, Sendable {
+  /// The configuration's name.
+  public let work: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// Where the steps went.
+  public let split: StepSplit
+
+  /// Takes `warmup` steps, then records `steps`.
+  ///
+  /// Collective.
+  public init(
+    _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
+    steps: Int
+  ) throws {
+    let recording = try StepRecording(
+      configuration, data: data, context: context, warmup: warmup, steps: steps)
+    work = configuration.name
+    norm = configuration.model.normName
+    ranks = context.size
+    split = StepSplit(recording.records)
+  }
+}
+
+/// Whether an injected delay shows up where it was made, and nowhere else.
+public struct SplitCheck: Codable, Sendable {
+  /// The configuration's name.
+  public let work: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// The norm before whose forward statistics the delay was made.
+  public let layer: String
+  /// The rank that made it.
+  public let rank: Int
+  /// The delay, in milliseconds.
+  public let delay_ms: Double
+  /// The steps without the delay.
+  public let without: StepSplit
+  /// The steps with it.
+  public let with: StepSplit
+  /// By how much the others' skew at the layer, less the rank's own, grew, in milliseconds.
+  public let skew_grew_ms: Double
+  /// The share of the layer's delayed collectives to which the rank came last.
+  public let came_last: Double
+  /// By how much the median transfer of the layer changed, in milliseconds.
+  public let transfer_changed_ms: Double
+  /// By how much it may: a tenth, or the clocks' bound and 20 µs.
+  public let transfer_may_change_ms: Double
+  /// The largest share of a step, over ranks, that is outside of what was recorded.
+  public let unaccounted: Double
+  /// Whether the delay was seen within a tenth, the rank came last more often than any other, the
+  /// transfer stayed, and the parts of a step add up to it within 2%.
+  public let passed: Bool
+
+  /// Makes the delay on the last rank before the middle layer's statistics, in every second step:
+  /// both kinds of steps see the same minutes of the machine.
+  ///
+  /// Collective.
+  ///
+  /// - Throws: ``ConfigurationError`` where there is one rank, or no norm synchronizes over all.
+  public init(
+    _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
+    steps: Int, milliseconds: Double
+  ) throws {
+    guard context.size > 1 else {
+      throw ConfigurationError("--check", "needs two ranks or more: nobody waits for one")
+    }
+    let settings = configuration.model.norm
+    guard settings.synchronizes, settings.statisticsGroup == .all else {
+      throw ConfigurationError(
+        "--check", "needs a norm with statistics over all ranks, such as --norm sync-batch")
+    }
+    let recording = try StepRecording(
+      configuration, data: data, context: context, warmup: warmup, steps: 2 * steps,
+      delay: (milliseconds, onEvery: 2))
+    let without = StepSplit(recording.records) { $0 % 2 == 0 }
+    let with = StepSplit(recording.records) { $0 % 2 == 1 }
+    guard let layer = recording.delayedLayer else {
+      throw ConfigurationError("--check", "the model has no norm")
+    }
+    let last = context.size - 1
+    let found = [without, with].map { split in
+      split.sites.first { $0.name == layer && $0.pass == "\(Pass.forward)" }
+    }
+    guard let quiet = found[0], let delayed = found[1] else {
+      preconditionFailure("the layer's statistics are gone")
+    }
+    func lateness(_ site: StepSplit.Site) -> Double {
+      let skews = site.skew_by_rank_ms.map(\.median)
+      return skews[..<last].reduce(0, +) / Double(last) - skews[last]
+    }
+    work = configuration.name
+    norm = configuration.model.normName
+    ranks = context.size
+    (self.layer, rank, delay_ms) = (layer, last, milliseconds)
+    (self.without, self.with) = (without, with)
+    skew_grew_ms = lateness(delayed) - lateness(quiet)
+    came_last = delayed.last[last]
+    transfer_changed_ms = delayed.transfer_ms.median - quiet.transfer_ms.median
+    transfer_may_change_ms = max(
+      quiet.transfer_ms.median / 10, with.clock_bound_us / 1e3 + 0.02)
+    unaccounted = (without.ranks + with.ranks).map(\.unaccounted).max() ?? 1
+    passed =
+      unaccounted <= 0.02 && abs(skew_grew_ms - milliseconds) <= milliseconds / 10
+      && came_last == delayed.last.max() && abs(transfer_changed_ms) <= transfer_may_change_ms
+  }
+}
+
+/// What all ranks recorded of some steps of a run.
+private struct StepRecording {
+  let records: [RankRecord]
+  /// The layer before whose statistics the delay was made.
+  let delayedLayer: String?
+
+  /// Takes `warmup` steps, then records `steps`, with a delay on the last rank in the last of every so
+  /// many.
+  init(
+    _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
+    steps: Int, delay: (milliseconds: Double, onEvery: Int)? = nil
+  ) throws {
+    var settings = configuration
+    settings.length = .steps(warmup + steps)
+    settings.data.dropLast = true
+    if context.log == nil { context.record(in: EventLog()) }
+    let clocks = try ClockComparison(over: context.control)
+    let run = try TrainingRun(settings, data: data, context: context)
+    let sites = run.model.normSites
+    delayedLayer = sites.isEmpty ? nil : sites[sites.count / 2].name
+    for _ in 0..<warmup { _ = try run.step() }
+    let first = try clocks.read()
+    let begin = context.log?.count ?? 0
+    let meter = context.statistics.meter
+    defer { meter.injectedDelay = nil }
+    for step in 0..<steps {
+      if let delay, let delayedLayer, context.rank == context.size - 1 {
+        meter.injectedDelay =
+          step % delay.onEvery == delay.onEvery - 1
+          ? (
+            .statistics(EventName(delayedLayer), .forward),
+            UInt64(delay.milliseconds * 1e6)
+          ) : nil
+      }
+      _ = try run.step()
+    }
+    let events = context.log?.events(from: begin) ?? []
+    let clock = ClockOffset(first, try clocks.read())
+    records = try RankRecord.gather(
+      events, clock: clock, groups: context.recordedGroups, over: context.control)
+  }
+}

@@ -1,0 +1,81 @@
+import Collectives
+import Tensors
+import Testing
+
+/// What communicators record of themselves.
+@Suite struct EventLogTests {
+  @Test func everyCollectiveIsRecordedWithItsPurposeAndNumber() throws {
+    let events = try withThreadRanks(2) { ranks in
+      let log = EventLog(capacity: 64)
+      ranks.meter.record(in: log)
+      let site = EventName("bn1")
+      ranks.meter.purpose = .statistics(site, .forward)
+      var values = [1.0, 2, 3]
+      try ranks.sum(&values)
+      ranks.meter.purpose = .gradients(bucket: 4)
+      let pending = try ranks.beginSum(Storage<Float>(count: 5, filledWith: 1))
+      ranks.meter.purpose = .control
+      try ranks.barrier()
+      _ = try pending.wait()
+      return log.events()
+    }
+    for rank in events {
+      #expect(
+        rank.map(\.purpose) == [
+          .statistics(EventName("bn1"), .forward), .control, .gradients(bucket: 4),
+        ])
+      #expect(rank.map(\.number) == [1, 3, 2], "by number as issued, in the order of their ends")
+      #expect(rank.map(\.elements) == [3, 0, 5] && rank.map(\.bytes) == [24, 0, 20])
+      for event in rank {
+        #expect(event.issue <= event.returned && event.returned <= event.waitBegin)
+        #expect(event.waitBegin <= event.end)
+      }
+    }
+  }
+
+  @Test func whatIsRecordedIsWhatIsCounted() throws {
+    let (traffic, events) = try withThreadRanks(3) { ranks in
+      let log = EventLog(capacity: 64)
+      ranks.meter.record(in: log)
+      var values = [Float](repeating: 1, count: 7)
+      for _ in 0..<5 { try ranks.sum(&values) }
+      _ = try ranks.allGather([Int64(1)])
+      return (ranks.traffic, log.events())
+    }[0]
+    #expect(traffic.collectives == events.count)
+    #expect(traffic.bytes == events.reduce(0) { $0 + Int($1.bytes) })
+    #expect(traffic.blockedNanoseconds == events.reduce(0) { $0 + Int($1.end - $1.issue) })
+  }
+
+  @Test func aFullRingKeepsTheNewest() {
+    let log = EventLog(capacity: 4)
+    for number in 1...6 { log.step(number, from: 0) }
+    #expect(log.count == 6 && log.events().map(\.number) == [3, 4, 5, 6])
+    #expect(log.events(from: 5).map(\.number) == [6] && log.events(from: 6).isEmpty)
+  }
+
+  @Test func eventsSurviveTheirWayAsNumbers() {
+    let log = EventLog(capacity: 4)
+    log.beginSegment()
+    log.mark(EventName("conv1"), .backward)
+    let event = log.events()[0]
+    let back = Event(event.fields[...], texts: EventName.texts)
+    #expect(back.purpose == event.purpose && back.fields == event.fields)
+    #expect(event.fields.count == Event.fieldCount)
+  }
+
+  @Test func anInjectedDelayComesBeforeTheCollectivesOfItsPurpose() throws {
+    let events = try withThreadRanks(2) { ranks in
+      let log = EventLog(capacity: 64)
+      ranks.meter.record(in: log)
+      if ranks.rank == 1 { ranks.meter.injectedDelay = (.gradients(bucket: 0), 20_000_000) }
+      var values = [1.0]
+      for purpose in [Purpose.control, .gradients(bucket: 0)] {
+        ranks.meter.purpose = purpose
+        try ranks.sum(&values)
+      }
+      return log.events()
+    }[1]
+    #expect(events[1].issue - events[0].end >= 20_000_000)
+  }
+}

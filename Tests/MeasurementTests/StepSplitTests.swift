@@ -1,0 +1,104 @@
+import Collectives
+import Measurement
+import Testing
+
+/// The arithmetic of where a step went, on events made by hand.
+@Suite struct StepSplitTests {
+  private static let layer = EventName("layer1.bn1")
+
+  /// One step of 10 ms on each of two ranks: 4 ms of computing, a collective of statistics that the
+  /// second rank reaches `late` ms after the first, 0.5 ms of transfer, the rest computing.
+  private func records(late: Double, offset: Double = 0) -> [RankRecord] {
+    (0..<2).map { rank in
+      func at(_ milliseconds: Double) -> Int64 {
+        Int64((100 + milliseconds + (rank == 1 ? offset : 0)) * 1e6)
+      }
+      func event(
+        _ kind: Event.Kind, _ purpose: Int64, name: Int64, number: Int64 = 0, _ begin: Double,
+        _ end: Double
+      ) -> Event {
+        Event(
+          [
+            Int64(kind.rawValue), purpose, 0, name, 2, number, 5, 40, at(begin), at(end), at(end),
+            at(end),
+          ][...], texts: EventName.texts)
+      }
+      let arrival = rank == 0 ? 4 : 4 + late
+      let name = Int64(Self.layer.number)
+      let clock = ClockOffset.Reading(time: 0, offset: rank == 1 ? offset * 1e6 : 0, bound: 3000)
+      return RankRecord(
+        [
+          event(.collective, 1, name: name, number: 7, arrival, 4 + late + 0.5),
+          event(.segment, 1, name: name, 0, 9.9), event(.step, 0, name: 0, number: 1, 0, 10),
+        ], clock: ClockOffset(clock, clock), groups: [0, 0, 0])
+    }
+  }
+
+  private func expectNear(
+    _ a: Double, _ b: Double, sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    #expect(abs(a - b) < 1e-9, "\(a), not \(b)", sourceLocation: sourceLocation)
+  }
+
+  @Test(arguments: [0, -3.5, 40]) func aLateRankIsTheOthersSkewWhateverTheirClocks(offset: Double) {
+    let split = StepSplit(records(late: 2, offset: offset))
+    #expect(split.steps == 1 && split.sites.count == 1)
+    let site = split.sites[0]
+    #expect(site.name == "layer1.bn1" && site.pass == "forward")
+    expectNear(site.skew_by_rank_ms[0].median, 2)
+    expectNear(site.skew_by_rank_ms[1].median, 0)
+    expectNear(site.transfer_ms.median, 0.5)
+    expectNear(site.exposed_ms.median, 1.5)
+    expectNear(site.hidden_ms.median, 0)
+    #expect(site.last == [0, 1] && site.collectives == 1 && site.bytes == 40)
+    expectNear(split.clock_bound_us, 3)
+  }
+
+  @Test func thePartsOfAStepAddUpToIt() {
+    let split = StepSplit(records(late: 2))
+    for (rank, blocked) in zip(split.ranks, [2.5, 0.5]) {
+      expectNear(rank.step_ms.median, 10)
+      expectNear(rank.compute_ms.median, 9.9 - blocked)
+      expectNear(rank.statistics_skew_ms.median, blocked - 0.5)
+      expectNear(rank.statistics_transfer_ms.median, 0.5)
+      expectNear(rank.other_ms.median, 0.1)
+      expectNear(rank.unaccounted, 0.01)
+    }
+    #expect(split.layers.map(\.name) == ["layer1.bn1"])
+    expectNear(split.layers[0].compute_ms.median, (7.4 + 9.4) / 2)
+  }
+
+  @Test func noStepsSplitIntoNothing() {
+    #expect(StepSplit([]).sites.isEmpty && StepSplit([]).ranks.isEmpty)
+  }
+
+  /// Issued at 0, the call came back at 1, the rank computed till 6 and waited till 8; the last rank
+  /// came at `last`.
+  @Test(
+    arguments: [
+      (0.0, 0.0, 8.0, 0.0, 3.0), (4, 4, 4, 1, 2), (7, 7, 1, 2, 1), (9, 8, 0, 3, 0),
+      (-1, 0, 8, 0, 3),
+    ])
+  func whatIsHiddenIsWhatWasComputedMeanwhile(
+    last: Double, skew: Double, transfer: Double, exposedSkew: Double, exposedTransfer: Double
+  ) {
+    let times: [Int64] = [0, 1, 6, 8].map { 1_000_000 * ($0 + 5) }
+    let event = Event([0, 2, 1, 0, 1, 1, 5, 20][...] + times[...], texts: [])
+    let entry = RankRecord([event], clock: .none, groups: [0, 0]).entries[0]
+    let split = CollectiveSplit(entry, lastArrival: (last + 5) * 1e6)
+    expectNear(split.skew / 1e6, skew)
+    expectNear(split.transfer / 1e6, transfer)
+    expectNear(split.exposedSkew / 1e6, exposedSkew)
+    expectNear(split.exposedTransfer / 1e6, exposedTransfer)
+    expectNear(split.hidden / 1e6, 5)
+  }
+
+  @Test func aDriftingClockIsFollowed() {
+    let clock = ClockOffset(
+      ClockOffset.Reading(time: 1e9, offset: 100, bound: 5),
+      ClockOffset.Reading(time: 3e9, offset: 300, bound: 7))
+    expectNear(clock.drift, 100)
+    expectNear(clock.bound, 7)
+    expectNear(clock.common(2_000_000_000), 2e9 - 200)
+  }
+}
