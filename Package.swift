@@ -107,8 +107,8 @@ targets += [
   house(
     "Claims",
     [
-      "Training", "Datasets", "Models", "Norms", "Layers", "Autograd", "Kernels", "KernelLoops",
-      "Collectives", "Measurement", "Tensors",
+      "Training", "Datasets", "DataParallel", "Models", "Norms", "Layers", "Autograd", "Kernels",
+      "KernelLoops", "Collectives", "Measurement", "Tensors",
     ]),
   .executableTarget(
     name: "lockstep",

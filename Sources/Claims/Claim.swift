@@ -144,7 +144,7 @@ public struct Finding: Codable, Sendable {
 public struct Findings: Codable, Sendable {
   /// The number of ranks.
   public let ranks: Int
-  /// The factor on every experiment's length.
+  /// The factor on the length of every run and on the number of repeats.
   public let budget: Double
   /// How long all took.
   public let seconds: Double

@@ -1,4 +1,5 @@
 import Collectives
+import DataParallel
 import Datasets
 import Foundation
 public import Training
@@ -7,7 +8,7 @@ public import Training
 public struct Laboratory {
   /// This rank's communicators.
   let context: RankContext
-  /// The factor on every experiment's length.
+  /// The factor on the length of every run and on the number of repeats.
   public let budget: Double
   private let note: (String) -> Void
 
@@ -44,10 +45,12 @@ public struct Laboratory {
   ) throws -> [Result] {
     let workers = min(ranks > 1 ? ranks : ProcessInfo.processInfo.activeProcessorCount, items.count)
     guard ranks == 1 else {
-      var mine: [Result] = []
-      for index in stride(from: context.rank, to: items.count, by: ranks) {
-        note("\(index + 1)/\(items.count)")
-        mine.append(try body(items[index]))
+      // A rank that fails alone must not leave the others waiting for its results.
+      let mine = try agreeing(over: context.control) {
+        try stride(from: context.rank, to: items.count, by: ranks).map { index in
+          note("\(index + 1)/\(items.count)")
+          return try body(items[index])
+        }
       }
       let texts = try context.control.allGather(try Self.encode(mine))
       return Self.interleaved(try texts.map(Self.decode), count: items.count)
@@ -148,7 +151,9 @@ func train(
     let evaluation = try run.evaluate()
     (trained.loss, trained.accuracy) = (evaluation.loss, evaluation.accuracy)
     trained.exactMatch = evaluation.exactMatch
-    if !trained.loss.isFinite { trained.divergedAt = run.stepsTaken }
+    if !trained.loss.isFinite {
+      (trained.loss, trained.divergedAt) = (.infinity, run.stepsTaken)
+    }
   } catch is TrainingFailure {
     trained.divergedAt = run.stepsTaken + 1
   }

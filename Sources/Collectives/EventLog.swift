@@ -17,6 +17,9 @@ public final class EventLog {
     ring = Storage(count: capacity, filledWith: nothing)
   }
 
+  /// How many events are kept.
+  public var capacity: Int { ring.count }
+
   /// How many events were recorded, those that are gone included.
   public var count: Int { written }
 

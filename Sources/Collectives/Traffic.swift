@@ -37,6 +37,13 @@ public struct OpenCollective: Sendable {
   fileprivate let bytes: Int
   fileprivate let issue: UInt64
   fileprivate var returned: UInt64
+  /// When this rank first knew that it was over, if that was before it waited.
+  fileprivate var completed: UInt64?
+
+  /// Notes that the collective was found to be over while this rank computed.
+  public mutating func noteCompletion() {
+    if completed == nil { completed = monotonicNanoseconds() }
+  }
 }
 
 /// Counts a communicator's traffic, and records it where there is a log; the backends call it around
@@ -91,7 +98,9 @@ public final class TrafficMeter {
   public func complete(_ open: OpenCollective, waitedSince waitBegin: UInt64) {
     let now = monotonicNanoseconds()
     traffic.blockedNanoseconds += Int(now - waitBegin)
-    record(open, returned: open.returned, waitBegin: waitBegin, end: now)
+    record(
+      open, returned: open.returned, waitBegin: open.completed ?? waitBegin,
+      end: open.completed ?? now)
   }
 
   private func record(

@@ -32,7 +32,8 @@ public struct CrossEntropyLoss {
       return !counted.isEmpty
         && counted.allSatisfy { row in
           let these = elements[row * classes..<(row + 1) * classes]
-          return these.max() == these[row * classes + Int(labels[row])]
+          // Of equals the first is taken, as greedy decoding does.
+          return these.max().flatMap(these.firstIndex) == row * classes + Int(labels[row])
         }
     }
   }

@@ -34,6 +34,7 @@ final class Request: PendingOperation {
   func test() throws(CommunicationError) -> Bool {
     var done: CInt = 0
     try check(unsafe cmpi_test(handle, &done), "MPI_Test")
+    if done != 0 { open.noteCompletion() }
     return done != 0
   }
 

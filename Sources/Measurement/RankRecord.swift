@@ -31,7 +31,7 @@ public struct RankRecord: Sendable {
     let number: Int
   }
 
-  /// The events, in the order in which they ended.
+  /// The events, in the order in which they were recorded.
   public let entries: [Entry]
   /// The most that a time may be wrong by.
   public let clockBound: Double

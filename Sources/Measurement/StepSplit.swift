@@ -122,8 +122,8 @@ extension StepSplit {
     var computing: [Purpose: [Double]] = [:]
     var layerOrder: [Purpose] = []
     for (rank, record) in records.enumerated() {
-      // Collectives lie within segments: computing is what they leave.
-      var (step, blocked) = (0, 0.0)
+      var step = 0
+      var blocked = BlockedTime(record)
       for entry in record.entries where count > 0 {
         while step < count, entry.issue >= steps[rank][step].end { step += 1 }
         guard step < count, entry.issue >= steps[rank][step].issue else { continue }
@@ -131,17 +131,16 @@ extension StepSplit {
         switch entry.kind {
         case .step: sums[rank][step].step = duration
         case .segment:
-          sums[rank][step].computing += duration - blocked
+          let computed = duration - blocked.within(entry.issue, entry.end)
+          sums[rank][step].computing += computed
           if computing[entry.purpose] == nil { layerOrder.append(entry.purpose) }
           computing[entry.purpose, default: [Double](repeating: 0, count: count)][step] +=
-            (duration - blocked) / Double(records.count)
-          blocked = 0
+            computed / Double(records.count)
         case .collective:
           let arrival = arrivals[entry.key] ?? (entry.issue, rank)
           let split = CollectiveSplit(entry, lastArrival: arrival.last)
           sums[rank][step].skew[Self.sort(entry.purpose), default: 0] += split.exposedSkew
           sums[rank][step].transfer[Self.sort(entry.purpose), default: 0] += split.exposedTransfer
-          blocked += split.exposed
           if sites[entry.purpose] == nil {
             sites[entry.purpose] = SiteSums(ranks: records.count, steps: count)
             order.append(entry.purpose)
@@ -179,6 +178,28 @@ extension StepSplit {
       control_ms: figure { ($0.skew[.control] ?? 0) + ($0.transfer[.control] ?? 0) },
       other_ms: figure { $0.step - $0.parts },
       unaccounted: MedianInterval(steps.map { abs($0.step - $0.parts) / max($0.step, 1) }).median)
+  }
+
+  /// When a rank was blocked; segments ask in the order of time.
+  private struct BlockedTime {
+    private let intervals: [(begin: Double, end: Double)]
+    private var next = 0
+
+    init(_ record: RankRecord) {
+      intervals = record.entries.filter { $0.kind == .collective }.flatMap {
+        [(begin: $0.issue, end: $0.returned), (begin: $0.waitBegin, end: $0.end)]
+      }.sorted { $0.begin < $1.begin }
+    }
+
+    /// How long the rank was blocked from `begin` to `end`, which no later call precedes.
+    mutating func within(_ begin: Double, _ end: Double) -> Double {
+      while next < intervals.count, intervals[next].end <= begin { next += 1 }
+      var sum = 0.0
+      for interval in intervals[next...].prefix(while: { $0.begin < end }) {
+        sum += max(0, min(interval.end, end) - max(interval.begin, begin))
+      }
+      return sum
+    }
   }
 
   /// The sums of one kind of collective, by rank and step.

@@ -11,7 +11,7 @@ import Tensors
 ///     h ← unit(h + α_A · (unit(attention(h)) − h))
 ///     h ← unit(h + α_M · (unit(MLP(h)) − h))
 ///
-/// with learned α by channel. Queries and keys are unit(q)·s, unit(k)·s with scores times √size; the
+/// with learned α ≥ 0 by channel. Queries and keys are unit(q)·s, unit(k)·s with scores times √size; the
 /// MLP gates s_u·u by SiLU(s_v·√C·v); logits are s_z·(E h). Weights are made unit again along the
 /// hidden axis after each update. Positions are rotary; there is no bias, weight decay or warm-up.
 ///
@@ -155,7 +155,7 @@ private struct NormalizedBlock: Layer {
     func step(_ part: String) -> ChannelScale {
       ChannelScale(
         "\(name).\(part)", channels: settings.width, from: Float(settings.initialStep),
-        stored: settings.storedScale)
+        stored: settings.storedScale, isMagnitude: true)
     }
     attention = NormalizedAttention("\(name).attn", settings, weights)
     attentionStep = step("alpha_a")

@@ -6,7 +6,7 @@ public import Tensors
 ///
 ///     g ← g / ‖g‖
 ///
-/// A gradient of 0 stays 0.
+/// A gradient that is 0, or too small for a float to hold its inverse, stays as it is.
 ///
 /// "GradNorm" is also the name of a method that balances the losses of a network with several heads by
 /// their gradients' norms (Chen et al., 2018, <https://arxiv.org/abs/1711.02257>). No model here has
@@ -39,7 +39,7 @@ public enum GradientNormalization: String, CaseIterable, Hashable, Sendable {
 
   private static func normalize(_ gradients: [Tensor]) {
     let norm = gradients.reduce(0) { $0 + Kernel.sumOfSquares($1) }.squareRoot()
-    guard norm > 0, norm.isFinite else { return }
+    guard norm >= Double(Float.leastNormalMagnitude), norm.isFinite else { return }
     for gradient in gradients { Kernel.scale(gradient, by: Float(1 / norm)) }
   }
 }

@@ -107,7 +107,7 @@ public final class TrainingRun {
         ranksPerGroup: scope.communicator.size, batchSizes: sizes,
         accumulate: configuration.accumulate)
     }
-    try initialState?.load(into: model)
+    try agreeing(over: context.control) { [model] in try initialState?.load(into: model) }
     model.applyConstraints()
     try broadcastState(model, over: context.control)
     schedule = configuration.schedule(totalSteps: totalSteps)

@@ -10,7 +10,7 @@ struct ClaimsCommand: ParsableCommand, RankedCommand {
     commandName: "claims",
     abstract: "Test what is said about normalization: each claim is an experiment with a verdict.",
     discussion: """
-      Without names all claims are tested, which takes up to half an hour on two cores. Runs that \
+      Without names all claims are tested, which takes some twenty minutes on two cores. Runs that \
       need no communication are shared out over the ranks; `mpirun -n 2` uses two cores.
       """)
 
@@ -20,7 +20,7 @@ struct ClaimsCommand: ParsableCommand, RankedCommand {
   @Flag(help: "List the claims and stop.")
   var list = false
 
-  @Option(help: "A factor on the length of every experiment.")
+  @Option(help: "A factor on the length of every run and on the number of repeats.")
   var budget = 1.0
 
   @OptionGroup var output: OutputOptions
@@ -45,7 +45,8 @@ struct ClaimsCommand: ParsableCommand, RankedCommand {
     var findings: [Finding] = []
     for (index, claim) in claims.enumerated() {
       let place = "\(index + 1)/\(claims.count) \(claim.id)"
-      session.log.info("\(place): about \(fixed(claim.minutes * budget, 1)) min on two cores")
+      session.log.info(
+        "\(place): about \(fixed(claim.minutes * budget * budget, 1)) min on two cores")
       let finding = try claim.run(
         in: Laboratory(context: session.context, budget: budget) {
           session.log.info("\(place): run \($0)")

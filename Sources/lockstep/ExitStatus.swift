@@ -5,7 +5,7 @@ import Training
 /// What the process's exit status says.
 enum ExitStatus {
   static let done: Int32 = 0
-  /// A parity case failed.
+  /// A parity case, or a check, failed.
   static let mismatch: Int32 = 1
   /// Bad usage, configuration or input.
   static let badInput: Int32 = 2

@@ -16,7 +16,7 @@ struct Lockstep: ParsableCommand {
       Every subcommand works alone and under `mpirun -n P lockstep …`; `Launch/run -n P -- \
       lockstep …` chooses the binding. Only rank 0 prints.
 
-      Exit status: 0 done; 1 a parity case failed; 2 bad usage, configuration or input; 3 a run \
+      Exit status: 0 done; 1 a parity case or a check failed; 2 bad usage, configuration or input; 3 a run \
       that failed.
       """,
     version: "lockstep 0.1.0",

@@ -37,6 +37,7 @@ import Testing
     let labels: [Int32] = [0, 1, 0, 1, -1, 1, -1, -1]
     #expect(loss(logits, labels).exactMatches(of: 4) == 2)
     #expect(loss(logits, labels).exactMatches(of: 1) == 0)
+    #expect(loss(.zeros([2, 3]), [0, 1]).exactMatches(of: 2) == 1, "of equals the first")
     #expect(loss(Tensor([], shape: [0, 2]), []).exactMatches(of: 0) == 0)
   }
 

@@ -32,6 +32,13 @@ import Testing
     try expectGradients(
       of: { x, tape in tape.subtract(scale(x, on: tape), x) }, at: random([2, 3, 5]),
       parameters: scale.parameters)
+    let magnitude = ChannelScale("size", channels: 3, from: 2, stored: 0.5, isMagnitude: true)
+    magnitude.parameters[0].value.write([0.5, -0.5, 0.25])
+    let tape = Tape(.evaluation)
+    let y = magnitude(tape.input(.filled([1, 3], with: 1)), on: tape).value
+    #expect(y.elements == [2, 2, 1])
+    try expectGradients(
+      of: magnitude.callAsFunction, at: random([2, 3]), parameters: magnitude.parameters)
   }
 
   @Test func linearMapsEveryRowOfASequence() throws {

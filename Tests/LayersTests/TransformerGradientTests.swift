@@ -37,10 +37,12 @@ import Testing
     return model
   }
 
-  private func check(_ model: Model, sourceLocation: SourceLocation = #_sourceLocation) throws {
+  private func check(
+    _ model: Model, step: Float = 4e-3, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
     try expectGradients(
       of: { x, tape in tape.add(x, try model(tape.input(Self.tokens), on: tape)) },
-      at: .zeros([2, 4, Self.vocabulary]), parameters: model.parameters, step: 4e-3,
+      at: .zeros([2, 4, Self.vocabulary]), parameters: model.parameters, step: step,
       tolerance: 1e-2, sourceLocation: sourceLocation)
   }
 
@@ -79,11 +81,12 @@ import Testing
   private var nGPT: Model {
     var settings = NormalizedTransformerSettings(context: 4, width: 16, heads: 2, layers: 2)
     settings.hidden = 8
-    settings.initialStep = 0.5
+    settings.initialStep = 0.2
     return perturbed(.normalizedTransformer(settings, Self.context(.none)))
   }
 
-  @Test func nGPTs() throws { try check(nGPT) }
+  /// Steps small enough not to cross the corner of a step size's magnitude.
+  @Test func nGPTs() throws { try check(nGPT, step: 2e-3) }
 
   @Test func anNGPTsWeightsAreOfUnitLengthAlongTheHiddenAxis() {
     let model = nGPT

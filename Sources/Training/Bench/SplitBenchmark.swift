@@ -1,4 +1,5 @@
 import Collectives
+import DataParallel
 public import Datasets
 public import Measurement
 import Models
@@ -43,7 +44,7 @@ public struct SplitCheck: Codable, Sendable {
   public let layer: String
   /// The rank that made it.
   public let rank: Int
-  /// The delay, in milliseconds.
+  /// The delay of a step, in milliseconds.
   public let delay_ms: Double
   /// The steps without the delay.
   public let without: StepSplit
@@ -103,7 +104,8 @@ public struct SplitCheck: Codable, Sendable {
     work = configuration.name
     norm = configuration.model.normName
     ranks = context.size
-    (self.layer, rank, delay_ms) = (layer, last, milliseconds)
+    (self.layer, rank) = (layer, last)
+    delay_ms = milliseconds * Double(configuration.accumulate)
     (self.without, self.with) = (without, with)
     skew_grew_ms = lateness(delayed) - lateness(quiet)
     came_last = delayed.last[last]
@@ -111,9 +113,12 @@ public struct SplitCheck: Codable, Sendable {
     transfer_may_change_ms = max(
       quiet.transfer_ms.median / 10, with.clock_bound_us / 1e3 + 0.02)
     unaccounted = (without.ranks + with.ranks).map(\.unaccounted).max() ?? 1
+    // One delay a micro-batch.
+    let expected = milliseconds * Double(configuration.accumulate)
     passed =
-      unaccounted <= 0.02 && abs(skew_grew_ms - milliseconds) <= milliseconds / 10
-      && came_last == delayed.last.max() && abs(transfer_changed_ms) <= transfer_may_change_ms
+      unaccounted <= 0.02 && abs(skew_grew_ms - expected) <= expected / 10
+      && delayed.last[..<last].allSatisfy { $0 < delayed.last[last] }
+      && abs(transfer_changed_ms) <= transfer_may_change_ms
   }
 }
 
@@ -152,6 +157,12 @@ private struct StepRecording {
           ) : nil
       }
       _ = try run.step()
+    }
+    try agreeing(over: context.control) {
+      guard let log = context.log, log.count - begin <= log.capacity else {
+        throw ConfigurationError(
+          "--steps", "\(steps) steps have more events than the log holds; record fewer")
+      }
     }
     let events = context.log?.events(from: begin) ?? []
     let clock = ClockOffset(first, try clocks.read())
