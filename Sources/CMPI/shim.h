@@ -10,6 +10,10 @@
 
 typedef struct { MPI_Comm handle; } cmpi_comm;
 typedef struct { MPI_Request handle; } cmpi_request;
+// A reduction of a program's own, with the type of its elements.
+typedef struct { MPI_Op operation; MPI_Datatype element; } cmpi_op;
+// MPI_User_function, whose last parameter has another type in every MPI.
+typedef void cmpi_reduction(void *operand, void *result, int *count, void *datatype);
 typedef enum { CMPI_FLOAT, CMPI_DOUBLE, CMPI_INT64, CMPI_BYTE } cmpi_type;
 
 static inline MPI_Datatype cmpi_datatype(cmpi_type type) {
@@ -55,6 +59,24 @@ static inline int cmpi_iallreduce_sum(
     const void *addends, void *sums, int count, cmpi_type type, cmpi_comm c, cmpi_request *request) {
   return MPI_Iallreduce(
       addends, sums, count, cmpi_datatype(type), MPI_SUM, c.handle, &request->handle);
+}
+// A commutative reduction of elements that are `width` float64 each.
+static inline int cmpi_op_create(cmpi_reduction *reduction, int width, cmpi_op *op) {
+  int code = MPI_Op_create((MPI_User_function *)reduction, 1, &op->operation);
+  if (code == MPI_SUCCESS) code = MPI_Type_contiguous(width, MPI_DOUBLE, &op->element);
+  return code == MPI_SUCCESS ? MPI_Type_commit(&op->element) : code;
+}
+static inline int cmpi_allreduce(void *values, int count, cmpi_op op, cmpi_comm c) {
+  return MPI_Allreduce(MPI_IN_PLACE, values, count, op.element, op.operation, c.handle);
+}
+static inline int cmpi_reduce_scatter_sum(
+    const void *addends, void *block, int count, cmpi_type type, cmpi_comm c) {
+  return MPI_Reduce_scatter_block(addends, block, count, cmpi_datatype(type), MPI_SUM, c.handle);
+}
+static inline int cmpi_allgather(
+    const void *values, void *gathered, int count, cmpi_type type, cmpi_comm c) {
+  return MPI_Allgather(
+      values, count, cmpi_datatype(type), gathered, count, cmpi_datatype(type), c.handle);
 }
 static inline int cmpi_bcast(void *values, int count, cmpi_type type, int root, cmpi_comm c) {
   return MPI_Bcast(values, count, cmpi_datatype(type), root, c.handle);

@@ -24,6 +24,20 @@ public protocol Communicator: AnyObject {
   func beginSum<Element: Communicable>(_ addends: Storage<Element>) throws(CommunicationError)
     -> PendingSum<Element>
 
+  /// Replaces the triples of all channels in `triples` on every rank by those of all ranks' samples:
+  /// the same bits on every rank.
+  func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError)
+
+  /// Collects the values of every rank, as many on each, in rank order in `gathered` on every rank.
+  func allGather<Element: Communicable>(_ values: Storage<Element>, into gathered: Storage<Element>)
+    throws(CommunicationError)
+
+  /// Sums `addends` over all ranks and puts this rank's block of the sums into `block`: with P ranks the
+  /// part of one P-th at this rank's place.
+  func sumAndScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>
+  ) throws(CommunicationError)
+
   /// Replaces `values` on every rank by those of `root`.
   func broadcast<Element: Communicable>(_ values: inout MutableSpan<Element>, from root: Int)
     throws(CommunicationError)

@@ -21,6 +21,23 @@ public final class Solo: Communicator {
     return PendingSum(into: sums, by: Completed())
   }
 
+  /// Leaves `triples` as they are.
+  public func mergeMoments(_ triples: Storage<Double>) {}
+
+  /// Copies `values`.
+  public func allGather<Element: Communicable>(
+    _ values: Storage<Element>, into gathered: Storage<Element>
+  ) {
+    gathered.write(values, 0..<values.count, at: 0)
+  }
+
+  /// Copies `addends`.
+  public func sumAndScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>
+  ) {
+    block.write(addends, 0..<addends.count, at: 0)
+  }
+
   /// Leaves `values` as they are.
   public func broadcast<Element: Communicable>(
     _ values: inout MutableSpan<Element>, from root: Int

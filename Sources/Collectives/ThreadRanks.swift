@@ -72,6 +72,38 @@ public final class ThreadCommunicator: Communicator {
       by: PendingThreadSum(group: group, number: number, into: sums, meter: meter, open))
   }
 
+  /// Replaces `triples` by those of all ranks' samples, merged in rank order.
+  public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
+    let count = triples.count / MomentsTriple.width
+    let parts = try exchange(
+      "merge of \(count) moments", triples.count, ofBytes: MemoryLayout<Double>.stride,
+      (0..<count).map { triples.triple(at: $0) })
+    for i in 0..<count {
+      triples.write(parts.dropFirst().reduce(parts[0][i]) { $0.merged(with: $1[i]) }, at: i)
+    }
+  }
+
+  /// Every rank's values, in rank order.
+  public func allGather<Element: Communicable>(
+    _ values: Storage<Element>, into gathered: Storage<Element>
+  ) throws(CommunicationError) {
+    let parts = try exchange(
+      "all-gather of \(values.count) \(Element.self)", values.count,
+      ofBytes: MemoryLayout<Element>.stride, values.copy(0..<values.count))
+    for (rank, part) in parts.enumerated() { gathered.write(part, at: rank * values.count) }
+  }
+
+  /// This rank's block of the sums.
+  public func sumAndScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>
+  ) throws(CommunicationError) {
+    let parts = try exchange(
+      "reduce-scatter of \(addends.count) \(Element.self)", addends.count,
+      ofBytes: MemoryLayout<Element>.stride, addends.copy(0..<addends.count))
+    let start = rank * block.count
+    block.write(Array(Self.total(parts)[start..<start + block.count]), at: 0)
+  }
+
   /// Replaces `values` by those of `root`.
   public func broadcast<Element: Communicable>(
     _ values: inout MutableSpan<Element>, from root: Int

@@ -60,6 +60,43 @@ public final class MPICommunicator: Communicator {
     return PendingSum(into: sums, by: request)
   }
 
+  /// Replaces `triples` by those of all ranks' samples (`MPI_Allreduce` with an `MPI_Op` of its own).
+  public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
+    let operation = try MomentsOperation.shared()
+    let count = try Self.count(triples.count / MomentsTriple.width)
+    let open = meter.enter(triples.count, ofBytes: MemoryLayout<Double>.stride)
+    defer { meter.leave(open) }
+    try check(
+      unsafe cmpi_allreduce(triples.pointer, count, operation.handle, handle), "MPI_Allreduce")
+  }
+
+  /// Every rank's values, as many on each (`MPI_Allgather`).
+  public func allGather<Element: Communicable>(
+    _ values: Storage<Element>, into gathered: Storage<Element>
+  ) throws(CommunicationError) {
+    precondition(gathered.count == size * values.count)
+    let count = try Self.count(values.count)
+    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    defer { meter.leave(open) }
+    try check(
+      unsafe cmpi_allgather(
+        values.pointer, gathered.pointer, count, Element.kind.datatype, handle), "MPI_Allgather")
+  }
+
+  /// This rank's block of the sums (`MPI_Reduce_scatter_block`).
+  public func sumAndScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>
+  ) throws(CommunicationError) {
+    precondition(addends.count == size * block.count)
+    let count = try Self.count(block.count)
+    let open = meter.enter(addends.count, ofBytes: MemoryLayout<Element>.stride)
+    defer { meter.leave(open) }
+    try check(
+      unsafe cmpi_reduce_scatter_sum(
+        addends.pointer, block.pointer, count, Element.kind.datatype, handle),
+      "MPI_Reduce_scatter_block")
+  }
+
   /// Replaces `values` by those of `root` (`MPI_Bcast`).
   public func broadcast<Element: Communicable>(
     _ values: inout MutableSpan<Element>, from root: Int
@@ -156,8 +193,10 @@ extension MPICommunicator {
     }
   }
 
-  /// Every rank's element count: part of a gather of different counts, and not counted apart.
+  /// Every rank's element count, before a gather of different counts.
   private func countsOfAllRanks(_ count: Int) throws(CommunicationError) -> Layout {
+    let open = meter.enter(1, ofBytes: MemoryLayout<Int64>.stride)
+    defer { meter.leave(open) }
     let even = Layout(counts: Array(repeating: 1, count: size))
     let counts = try gatherEverywhere([Int64(try Self.count(count))], even)
     return Layout(counts: counts.copy(0..<size).map(CInt.init))
