@@ -117,6 +117,35 @@ public struct Event: BitwiseCopyable, Sendable {
   /// How many ``fields`` an event has.
   public static let fieldCount = 12
 
+  /// The size of an event in memory and in files.
+  public static let byteCount = MemoryLayout<Event>.stride
+
+  /// The event that was written as `bytes`, whose names are those of `texts` in their writer's order;
+  /// nil where they are no event.
+  public init?(bytes: ArraySlice<UInt8>, texts: [String]) {
+    guard bytes.count == Self.byteCount else { return nil }
+    var place = bytes.startIndex
+    func next<Word: FixedWidthInteger>(_: Word.Type) -> Int64 {
+      let size = MemoryLayout<Word>.size
+      place = bytes.startIndex + (place - bytes.startIndex + size - 1) / size * size
+      defer { place += size }
+      return Int64(
+        truncatingIfNeeded: bytes[place..<place + size].reversed().reduce(Word(0)) {
+          $0 << 8 | Word(truncatingIfNeeded: $1)
+        })
+    }
+    let kinds = (next(UInt8.self), next(UInt8.self), next(UInt8.self))
+    let numbers = (next(Int32.self), next(Int32.self), next(Int32.self))
+    let words = (0..<6).map { _ in next(Int64.self) }
+    let isNamed = kinds.1 == 1
+    guard Kind(rawValue: UInt8(kinds.0)) != nil, kinds.1 <= 2,
+      Pass(rawValue: UInt8(kinds.2)) != nil,
+      !isNamed || texts.indices.contains(Int(numbers.0))
+    else { return nil }
+    self.init(
+      ([kinds.0, kinds.1, kinds.2, numbers.0, numbers.1, numbers.2] + words)[...], texts: texts)
+  }
+
   /// The event of `fields`, whose names are those of `texts` in their sender's order.
   public init(_ fields: ArraySlice<Int64>, texts: [String]) {
     let f = Array(fields)
