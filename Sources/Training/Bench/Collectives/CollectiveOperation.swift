@@ -30,10 +30,10 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
     }
   }
 
-  /// The operation on `count` elements of the ranks of `communicator`, ready to run.
+  /// The operation on about so many bytes over the ranks of `communicator`, ready to run.
   func probe(
     of type: CollectiveElement, bytes: Int, over communicator: any Communicator
-  ) -> any CollectiveProbe {
+  ) -> CollectiveProbe {
     switch type {
     case .float32: probe(of: Float.self, bytes: bytes, over: communicator)
     case .float64: probe(of: Double.self, bytes: bytes, over: communicator)
@@ -41,16 +41,16 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
   }
 
   private func probe<Element: Communicable & BinaryFloatingPoint>(
-    of _: Element.Type, bytes: Int, over communicator: any Communicator
-  ) -> any CollectiveProbe {
+    of element: Element.Type, bytes: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
     let count = max(1, bytes / MemoryLayout<Element>.stride)
     return switch self {
-    case .allReduce: AllReduceProbe<Element>(count: count, over: communicator)
-    case .begunAllReduce: BegunAllReduceProbe<Element>(count: count, over: communicator)
-    case .broadcast: BroadcastProbe<Element>(count: count, over: communicator)
-    case .allGather: AllGatherProbe<Element>(count: count, over: communicator)
-    case .reduceScatter: ReduceScatterProbe<Element>(count: count, over: communicator)
-    case .barrier: BarrierProbe(over: communicator)
+    case .allReduce: .allReduce(element, count: count, over: communicator)
+    case .begunAllReduce: .begunAllReduce(element, count: count, over: communicator)
+    case .broadcast: .broadcast(element, count: count, over: communicator)
+    case .allGather: .allGather(element, count: count, over: communicator)
+    case .reduceScatter: .reduceScatter(element, count: count, over: communicator)
+    case .barrier: .barrier(over: communicator)
     }
   }
 }

@@ -2,203 +2,183 @@ import Collectives
 import Tensors
 
 /// One operation on one size, ready to be run again and again.
-protocol CollectiveProbe: AnyObject {
+///
+/// Closures over buffers of a known element type, so that the tight loop holds nothing generic.
+struct CollectiveProbe {
   /// The bytes that bandwidths count: of all blocks together, where there are several.
-  var bytes: Int { get }
-  /// How often it may be run after ``prepare()`` without its numbers growing out of their type.
-  var longestRow: Int { get }
+  let bytes: Int
+  /// How often it may be run after ``prepare`` without its numbers growing out of their type.
+  var longestRow = Int.max
   /// Puts this rank's numbers in place.
-  func prepare()
+  let prepare: () -> Void
   /// The operation itself, and nothing else.
-  func run() throws(CommunicationError)
-  /// The first element that is wrong after `runs` runs, described; nil if none is.
-  func firstWrong(after runs: Int) -> String?
+  let run: () throws(CommunicationError) -> Void
+  /// Describes the first element that is wrong after so many runs; nil if none is.
+  let firstWrong: (_ runs: Int) -> String?
 }
 
 extension CollectiveProbe {
-  var longestRow: Int { .max }
+  /// The sum in place.
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  static func allReduce<Element: Communicable & BinaryFloatingPoint>(
+    _: Element.Type, count: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
+    let pattern = CollectivePattern<Element>(ranks: communicator.size)
+    let own = pattern.values(count, of: communicator.rank)
+    let values = Storage<Element>(count: count)
+    let size = communicator.size
+    // In place, every run after the first multiplies by the number of ranks.
+    let octaves = Int(Element.greatestFiniteMagnitude.exponent) - 16
+    let growth = max(Int.bitWidth - (size - 1).leadingZeroBitCount, 1)
+    return CollectiveProbe(
+      bytes: count * MemoryLayout<Element>.stride, longestRow: octaves / growth,
+      prepare: { values.write(own, 0..<count, at: 0) },
+      run: { () throws(CommunicationError) in
+        try values.withMutableSpan(0..<count) { span throws(CommunicationError) in
+          try communicator.sum(&span)
+        }
+      },
+      firstWrong: { runs in
+        let product = (1..<max(runs, 1)).reduce(into: Element(1)) { product, _ in
+          product *= Element(size)
+        }
+        // The first sum has no rounding error; each later one may have one an addition.
+        let tolerance = Element((runs - 1) * size) * Element.ulpOfOne
+        return firstDifference(values, tolerance: tolerance) { pattern.sum($0) * product }
+      })
+  }
+
+  /// The sum that is begun, and waited for at once.
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  static func begunAllReduce<Element: Communicable & BinaryFloatingPoint>(
+    _: Element.Type, count: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
+    let pattern = CollectivePattern<Element>(ranks: communicator.size)
+    let addends = pattern.values(count, of: communicator.rank)
+    var sums: Storage<Element>?
+    return CollectiveProbe(
+      bytes: count * MemoryLayout<Element>.stride,
+      prepare: { sums = nil },
+      run: { () throws(CommunicationError) in sums = try communicator.beginSum(addends).wait() },
+      firstWrong: { _ in
+        sums.map { firstDifference($0) { pattern.sum($0) } } ?? "there is no sum"
+      })
+  }
+
+  /// The broadcast from rank 0.
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  static func broadcast<Element: Communicable & BinaryFloatingPoint>(
+    _: Element.Type, count: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
+    let sent = CollectivePattern<Element>(ranks: communicator.size).values(count, of: 0)
+    let values = Storage<Element>(count: count)
+    return CollectiveProbe(
+      bytes: count * MemoryLayout<Element>.stride,
+      prepare: {
+        if communicator.rank == 0 {
+          values.write(sent, 0..<count, at: 0)
+        } else {
+          values.fill(0..<count, with: -1)
+        }
+      },
+      run: { () throws(CommunicationError) in
+        try values.withMutableSpan(0..<count) { span throws(CommunicationError) in
+          try communicator.broadcast(&span, from: 0)
+        }
+      },
+      firstWrong: { _ in firstDifference(values) { sent[$0] } })
+  }
+
+  /// The gather on every rank of `count` elements together, rounded up to as many from each.
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  static func allGather<Element: Communicable & BinaryFloatingPoint>(
+    _: Element.Type, count: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
+    let each = (count + communicator.size - 1) / communicator.size
+    let pattern = CollectivePattern<Element>(ranks: communicator.size)
+    let block = pattern.values(each, of: communicator.rank)
+    let gathered = Storage<Element>(count: each * communicator.size)
+    return CollectiveProbe(
+      bytes: gathered.count * MemoryLayout<Element>.stride,
+      prepare: { gathered.fill(0..<gathered.count, with: -1) },
+      run: { () throws(CommunicationError) in
+        try communicator.allGather(block, into: gathered)
+      },
+      firstWrong: { _ in
+        firstDifference(gathered) { pattern.value($0 % each, rank: $0 / each) }
+      })
+  }
+
+  /// The sum in blocks of `count` addends a rank, rounded up to blocks of one length.
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
+  static func reduceScatter<Element: Communicable & BinaryFloatingPoint>(
+    _: Element.Type, count: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
+    let each = (count + communicator.size - 1) / communicator.size
+    let pattern = CollectivePattern<Element>(ranks: communicator.size)
+    let addends = pattern.values(each * communicator.size, of: communicator.rank)
+    let block = Storage<Element>(count: each)
+    let start = communicator.rank * each
+    return CollectiveProbe(
+      bytes: addends.count * MemoryLayout<Element>.stride,
+      prepare: { block.fill(0..<each, with: -1) },
+      run: { () throws(CommunicationError) in
+        try communicator.sumAndScatter(addends, into: block)
+      },
+      firstWrong: { _ in firstDifference(block) { pattern.sum(start + $0) } })
+  }
+
+  /// The barrier, which leaves nothing to check.
+  static func barrier(over communicator: any Communicator) -> CollectiveProbe {
+    CollectiveProbe(
+      bytes: 0, prepare: {},
+      run: { () throws(CommunicationError) in try communicator.barrier() }, firstWrong: { _ in nil }
+    )
+  }
 }
 
-/// The first of `count` elements that is not what it should be.
-func firstWrong<Element: BinaryFloatingPoint>(
+/// The numbers that ranks give to a measured collective: whole, small, of another order on each rank, so
+/// that a block from the wrong rank or in the wrong place shows.
+private struct CollectivePattern<Element: Communicable & BinaryFloatingPoint> {
+  private static var period: Int { 13 }
+
+  private let sums: [Element]
+
+  init(ranks: Int) {
+    sums = (0..<Self.period).map { i in
+      Element((0..<ranks).reduce(0) { $0 + Self.number(i, rank: $1) })
+    }
+  }
+
+  private static func number(_ i: Int, rank: Int) -> Int { (i + 5 * rank) % period + 1 }
+
+  /// What `rank` gives as element `i`.
+  func value(_ i: Int, rank: Int) -> Element { Element(Self.number(i, rank: rank)) }
+
+  /// What `rank` gives.
+  func values(_ count: Int, of rank: Int) -> Storage<Element> {
+    Storage((0..<count).map { value($0, rank: rank) })
+  }
+
+  /// The sum of what all ranks give as element `i`, which has no rounding error.
+  func sum(_ i: Int) -> Element { sums[i % Self.period] }
+}
+
+/// Describes the first of `found` that is not as expected.
+private func firstDifference<Element: BinaryFloatingPoint>(
   _ found: Storage<Element>, tolerance: Element = 0, expected: (Int) -> Element
 ) -> String? {
   for i in 0..<found.count {
     let right = expected(i)
-    // Written so that NaN is wrong.
+    // In this form, NaN is a difference.
     if !(abs(found[i] - right) <= tolerance * abs(right)) {
       return "element \(i) is \(found[i]), expected \(right)"
     }
   }
   return nil
-}
-
-/// The sum in place.
-final class AllReduceProbe<Element: Communicable & BinaryFloatingPoint>: CollectiveProbe {
-  private let communicator: any Communicator
-  private let pattern: CollectivePattern<Element>
-  private let values: Storage<Element>
-  private let own: Storage<Element>
-
-  init(count: Int, over communicator: any Communicator) {
-    self.communicator = communicator
-    pattern = CollectivePattern(ranks: communicator.size)
-    own = Storage((0..<count).map { CollectivePattern<Element>.value($0, rank: communicator.rank) })
-    values = Storage(count: count)
-  }
-
-  var bytes: Int { values.count * MemoryLayout<Element>.stride }
-
-  /// In place, every run after the first multiplies by the number of ranks.
-  var longestRow: Int {
-    let octaves = Int(Element.greatestFiniteMagnitude.exponent) - 16
-    let growth = Int.bitWidth - (communicator.size - 1).leadingZeroBitCount
-    return octaves / max(growth, 1)
-  }
-
-  func prepare() { values.write(own, 0..<own.count, at: 0) }
-
-  func run() throws(CommunicationError) {
-    try values.withMutableSpan(0..<values.count) { span throws(CommunicationError) in
-      try communicator.sum(&span)
-    }
-  }
-
-  func firstWrong(after runs: Int) -> String? {
-    let growth = (1..<max(runs, 1)).reduce(into: Element(1)) { product, _ in
-      product *= Element(communicator.size)
-    }
-    // The first sum has no rounding error; each later one may have one an addition.
-    let roundings = Element((runs - 1) * communicator.size)
-    return Training.firstWrong(values, tolerance: roundings * .ulpOfOne) {
-      pattern.sum($0) * growth
-    }
-  }
-}
-
-/// The sum that is begun, and waited for at once.
-final class BegunAllReduceProbe<Element: Communicable & BinaryFloatingPoint>: CollectiveProbe {
-  private let communicator: any Communicator
-  private let pattern: CollectivePattern<Element>
-  private let addends: Storage<Element>
-  private var sums: Storage<Element>?
-
-  init(count: Int, over communicator: any Communicator) {
-    self.communicator = communicator
-    pattern = CollectivePattern(ranks: communicator.size)
-    addends = Storage(
-      (0..<count).map { CollectivePattern<Element>.value($0, rank: communicator.rank) })
-  }
-
-  var bytes: Int { addends.count * MemoryLayout<Element>.stride }
-
-  func prepare() { sums = nil }
-
-  func run() throws(CommunicationError) { sums = try communicator.beginSum(addends).wait() }
-
-  func firstWrong(after runs: Int) -> String? {
-    sums.map { Training.firstWrong($0) { self.pattern.sum($0) } } ?? "there is no sum"
-  }
-}
-
-/// The broadcast from rank 0.
-final class BroadcastProbe<Element: Communicable & BinaryFloatingPoint>: CollectiveProbe {
-  private let communicator: any Communicator
-  private let values: Storage<Element>
-  private let sent: Storage<Element>
-
-  init(count: Int, over communicator: any Communicator) {
-    self.communicator = communicator
-    sent = Storage((0..<count).map { CollectivePattern<Element>.value($0, rank: 0) })
-    values = Storage(count: count)
-  }
-
-  var bytes: Int { values.count * MemoryLayout<Element>.stride }
-
-  func prepare() {
-    if communicator.rank == 0 {
-      values.write(sent, 0..<sent.count, at: 0)
-    } else {
-      values.fill(0..<values.count, with: -1)
-    }
-  }
-
-  func run() throws(CommunicationError) {
-    try values.withMutableSpan(0..<values.count) { span throws(CommunicationError) in
-      try communicator.broadcast(&span, from: 0)
-    }
-  }
-
-  func firstWrong(after runs: Int) -> String? { Training.firstWrong(values) { self.sent[$0] } }
-}
-
-/// The gather on every rank.
-final class AllGatherProbe<Element: Communicable & BinaryFloatingPoint>: CollectiveProbe {
-  private let communicator: any Communicator
-  private let block: Storage<Element>
-  private let gathered: Storage<Element>
-
-  /// `count` elements of all ranks together, rounded up to as many on each.
-  init(count: Int, over communicator: any Communicator) {
-    self.communicator = communicator
-    let each = (count + communicator.size - 1) / communicator.size
-    block = Storage(
-      (0..<each).map { CollectivePattern<Element>.value($0, rank: communicator.rank) })
-    gathered = Storage(count: each * communicator.size)
-  }
-
-  var bytes: Int { gathered.count * MemoryLayout<Element>.stride }
-
-  func prepare() { gathered.fill(0..<gathered.count, with: -1) }
-
-  func run() throws(CommunicationError) { try communicator.allGather(block, into: gathered) }
-
-  func firstWrong(after runs: Int) -> String? {
-    Training.firstWrong(gathered) { [each = block.count] in
-      CollectivePattern.value($0 % each, rank: $0 / each)
-    }
-  }
-}
-
-/// The sum in blocks.
-final class ReduceScatterProbe<Element: Communicable & BinaryFloatingPoint>: CollectiveProbe {
-  private let communicator: any Communicator
-  private let pattern: CollectivePattern<Element>
-  private let addends: Storage<Element>
-  private let block: Storage<Element>
-
-  /// `count` addends a rank, rounded up to blocks of one length.
-  init(count: Int, over communicator: any Communicator) {
-    self.communicator = communicator
-    pattern = CollectivePattern(ranks: communicator.size)
-    let each = (count + communicator.size - 1) / communicator.size
-    block = Storage(count: each)
-    addends = Storage(
-      (0..<each * communicator.size).map {
-        CollectivePattern<Element>.value($0, rank: communicator.rank)
-      })
-  }
-
-  var bytes: Int { addends.count * MemoryLayout<Element>.stride }
-
-  func prepare() { block.fill(0..<block.count, with: -1) }
-
-  func run() throws(CommunicationError) { try communicator.sumAndScatter(addends, into: block) }
-
-  func firstWrong(after runs: Int) -> String? {
-    let start = communicator.rank * block.count
-    return Training.firstWrong(block) { self.pattern.sum(start + $0) }
-  }
-}
-
-/// The barrier, whose result is that nobody left before the last one came.
-final class BarrierProbe: CollectiveProbe {
-  private let communicator: any Communicator
-
-  init(over communicator: any Communicator) { self.communicator = communicator }
-
-  var bytes: Int { 0 }
-  func prepare() {}
-  func run() throws(CommunicationError) { try communicator.barrier() }
-  func firstWrong(after runs: Int) -> String? { nil }
 }

@@ -23,7 +23,7 @@ final class CollectiveTimer {
   /// How long a batch of the tight loop lasts, in nanoseconds, and its runs.
   private static let batch: (nanoseconds: Double, runs: ClosedRange<Int>) = (1e6, 4...1000)
 
-  private let probe: any CollectiveProbe
+  private let probe: CollectiveProbe
   private let group: CollectiveGroup
   private let computing: StepLikeComputing
   /// The first wrong element that this rank found.
@@ -31,12 +31,12 @@ final class CollectiveTimer {
   /// A run, and a run with its preparation and check, on the slowest rank, in nanoseconds.
   private var estimate = (run: 0.0, whole: 0.0)
 
-  init(_ probe: any CollectiveProbe, in group: CollectiveGroup, computing: StepLikeComputing) {
+  init(_ probe: CollectiveProbe, in group: CollectiveGroup, computing: StepLikeComputing) {
     (self.probe, self.group, self.computing) = (probe, group, computing)
   }
 
   private func check(after runs: Int) {
-    if let found = probe.firstWrong(after: runs), wrong == nil { wrong = found }
+    if let found = probe.firstWrong(runs), wrong == nil { wrong = found }
   }
 
   /// Runs the operation `count` times, and sees about how long it takes.
