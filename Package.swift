@@ -135,7 +135,7 @@ targets += [
   tests("Optimizers", ["Optimizers", "Autograd", "Tensors"]),
   tests("Datasets", ["Datasets", "Tensors"]),
   tests("DataParallel", ["DataParallel", "Autograd", "Collectives", "Tensors"]),
-  tests("Measurement", ["Measurement"]),
+  tests("Measurement", ["Measurement", "Collectives", "Tensors"]),
   tests(
     "Training",
     [
@@ -146,7 +146,7 @@ targets += [
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
-  tests("Command", ["Spawning", "lockstep"]),
+  tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),
   tests("House", ["Spawning"]),
 ]
 

@@ -28,6 +28,17 @@ public final class EventLog {
     (max(first, written - ring.count)..<max(written, first)).map { ring[$0 % ring.count] }
   }
 
+  /// The events from number `first` on as bytes, ``Event/byteCount`` each; fewer where the ring went
+  /// round.
+  public func bytes(from first: Int) -> [UInt8] {
+    let range = max(first, written - ring.count)..<max(written, first)
+    guard !range.isEmpty else { return [] }
+    let (begin, end) = (range.lowerBound % ring.count, range.upperBound % ring.count)
+    return begin < end
+      ? ring.copyBytes(begin..<end)
+      : ring.copyBytes(begin..<ring.count) + ring.copyBytes(0..<end)
+  }
+
   /// The number of a communicator that begins to record here.
   func join() -> Int {
     defer { communicators += 1 }

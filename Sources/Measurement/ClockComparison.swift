@@ -3,7 +3,7 @@ public import Collectives
 /// What a rank's clock shows less what rank 0's shows, in nanoseconds, as a line through two readings.
 public struct ClockOffset: Hashable, Sendable {
   /// One comparison of the two clocks.
-  public struct Reading: Hashable, Sendable {
+  public struct Reading: Codable, Hashable, Sendable {
     /// This rank's time of it.
     public let time: Double
     /// This rank's clock less rank 0's.

@@ -63,6 +63,14 @@ public final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
       UnsafeBufferPointer(start: pointer + range.lowerBound, count: range.count))
   }
 
+  /// Copies the bytes of the elements of `range` out.
+  public func copyBytes(_ range: Range<Int>) -> [UInt8] {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    return unsafe Array(
+      UnsafeRawBufferPointer(
+        start: pointer + range.lowerBound, count: range.count * MemoryLayout<Element>.stride))
+  }
+
   /// Writes `elements` at `start`.
   public func write(_ elements: [Element], at start: Int) {
     precondition(start >= 0 && start + elements.count <= count)

@@ -36,11 +36,14 @@ extension Comparison {
   ///
   /// Collective.
   ///
+  /// Where `directory` is given, every run writes a run directory below it: `NORM`, or `NORM-REPEAT`
+  /// where there are several repeats.
+  ///
   /// `onStep` is called after each step with the norm and the step, and how far the whole
   /// comparison is, from 0 to 1.
   public init(
     _ configuration: RunConfiguration, norms: [NormKind], repeats: Int,
-    data: DataSplit, context: RankContext,
+    data: DataSplit, context: RankContext, directory: String? = nil,
     onStep: (NormKind, StepResult, Double) -> Void
   ) throws {
     var steps: [[[StepResult]]] = norms.map { _ in [] }
@@ -51,25 +54,42 @@ extension Comparison {
       let runs = try norms.map {
         try TrainingRun(settings.with(norm: $0), data: data, context: context)
       }
+      let files = try directory.map { directory in
+        try zip(norms, runs).map { norm, run in
+          let suffix = repeats > 1 ? "-\(index + 1)" : ""
+          return try RunFiles(
+            creating: "\(directory)/\(norm.rawValue)\(suffix)", run.configuration,
+            vocabulary: data.vocabulary, context: context)
+        }
+      }
       var taken: [[StepResult]] = norms.map { _ in [] }
       var done = 0
       let all = runs.reduce(0) { $0 + $1.totalSteps } * repeats
       while runs.contains(where: { $0.stepsTaken < $0.totalSteps }) {
         for (i, run) in runs.enumerated() {
+          files?[i].resume()
           for _ in 0..<min(Self.turn, run.totalSteps - run.stepsTaken) {
             let result = try run.step()
             taken[i].append(result)
+            try files?[i].append(result)
             done += 1
             let before = Double(index) / Double(repeats)
             onStep(norms[i], result, before + Double(done) / Double(all))
           }
+          try files?[i].pause()
         }
       }
       for (i, run) in runs.enumerated() {
         try run.verifyReplicas()
+        files?[i].resume()
         let evaluation = try run.evaluate()
         finals[i].append(FinalFigures(loss: taken[i].finalLoss(), evaluation))
         steps[i].append(taken[i])
+        guard let files else { continue }
+        try files[i].append(evaluation, step: run.stepsTaken)
+        let seconds = Double(taken[i].reduce(0) { $0 + $1.nanoseconds }) / 1e9
+        try files[i].finish(
+          run, RunSummary(run, ranks: context.size, taken[i], seconds: seconds, evaluation))
       }
     }
     ranks = context.size

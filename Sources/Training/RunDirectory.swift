@@ -109,7 +109,7 @@ public final class RunDirectory {
 }
 
 /// The system's own words for a file error.
-private func reason(_ error: any Error) -> String {
+func reason(_ error: any Error) -> String {
   let cocoa = error as NSError
   let underlying = cocoa.userInfo[NSUnderlyingErrorKey] as? NSError
   return (underlying ?? cocoa).localizedDescription

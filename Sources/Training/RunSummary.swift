@@ -101,6 +101,18 @@ public struct RunSummary: Codable, Sendable {
   public let final: FinalFigures
 }
 
+extension RunSummary {
+  init(
+    _ run: TrainingRun, ranks: Int, _ results: [StepResult], seconds: Double,
+    _ evaluation: Evaluation
+  ) {
+    self.init(
+      name: run.configuration.name, norm: run.configuration.model.normName, ranks: ranks,
+      steps: results.count, seconds: seconds, times: StepTimes([results]),
+      final: FinalFigures(loss: results.finalLoss(), evaluation))
+  }
+}
+
 extension StepResult {
   /// How long this rank was inside collectives or waited for them, in milliseconds.
   public var blockedMilliseconds: Double {

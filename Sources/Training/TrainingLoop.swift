@@ -25,8 +25,5 @@ public func train(
   try run.verifyReplicas()
   guard let evaluation else { preconditionFailure("a run without a step") }
   return RunSummary(
-    name: run.configuration.name, norm: run.configuration.model.normName, ranks: ranks,
-    steps: steps.count, seconds: Double(monotonicNanoseconds() - start) / 1e9,
-    times: StepTimes([steps]),
-    final: FinalFigures(loss: steps.finalLoss(), evaluation))
+    run, ranks: ranks, steps, seconds: Double(monotonicNanoseconds() - start) / 1e9, evaluation)
 }

@@ -1,4 +1,5 @@
 public import ArgumentParser
+import Collectives
 import Measurement
 public import Norms
 import Training
@@ -20,16 +21,27 @@ struct Compare: ParsableCommand, RankedCommand {
   @Option(help: "Train this often, with seeds that count up.")
   var repeats = 1
 
+  @Option(
+    help: ArgumentHelp(
+      "Write a run directory for each norm below this one, which must not exist, with events.",
+      valueName: "dir"))
+  var runDir: String?
+
   func validate() throws {
     guard repeats > 0 else { throw ValidationError("--repeats is \(repeats), expected 1 or more.") }
   }
 
   func run(_ session: Session) throws -> Int32 {
     let (settings, data) = try session.load(options.configuration, set: options.set)
+    try session.agreeing {
+      if let runDir, session.isFirst { try RunDirectory.check(runDir) }
+    }
     session.noteRanks()
+    if runDir != nil { session.context.record(in: EventLog()) }
     let progress = ProgressLine(isOn: session.isFirst)
     let comparison = try Comparison(
-      settings, norms: norms.kinds, repeats: repeats, data: data, context: session.context
+      settings, norms: norms.kinds, repeats: repeats, data: data, context: session.context,
+      directory: runDir
     ) { norm, result, done in
       progress.show(result, label: "\(norm.rawValue) step \(result.step)", progress: done)
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Collectives
 import Datasets
 import Logging
 import Norms
@@ -10,7 +11,8 @@ struct Train: ParsableCommand, RankedCommand {
     abstract: "Train a network and write a run directory.",
     discussion: """
       The directory holds config.yaml (resolved), metrics.jsonl (a line a step and an \
-      evaluation), summary.json and checkpoints/.
+      evaluation), summary.json, checkpoints/ and events/ (each rank's last collectives and \
+      computing, for report, trace and predict).
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -24,6 +26,9 @@ struct Train: ParsableCommand, RankedCommand {
       "Begin with the parameters of a safetensors file under PyTorch's names.", valueName: "file"))
   var initFrom: String?
 
+  @Flag(inversion: .prefixedNo, help: "Record every collective and what lies between.")
+  var events = true
+
   func run(_ session: Session) throws -> Int32 {
     let (settings, data) = try session.load(options.configuration, set: options.set)
     let path = runDir ?? RunDirectory.defaultPath(name: settings.name)
@@ -31,12 +36,11 @@ struct Train: ParsableCommand, RankedCommand {
       if session.isFirst { try RunDirectory.check(path) }
       return try initFrom.map { try StateDictionary(path: $0) }
     }
+    if events { session.context.record(in: EventLog()) }
     let run = try TrainingRun(
       settings, data: data, context: session.context, initialState: state)
-    let directory = try session.agreeing {
-      session.isFirst
-        ? try RunDirectory(creating: path, settings, vocabulary: data.vocabulary) : nil
-    }
+    let files = try RunFiles(
+      creating: path, settings, vocabulary: data.vocabulary, context: session.context)
     session.noteRanks()
     session.log.info(
       "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)"
@@ -45,18 +49,14 @@ struct Train: ParsableCommand, RankedCommand {
     let summary = try train(
       run, ranks: session.context.size,
       onStep: { result in
-        try directory?.append(result)
+        try files.append(result)
         progress.show(
           result, label: "step \(result.step)/\(run.totalSteps)",
           progress: Double(result.step) / Double(run.totalSteps))
       },
-      onEvaluation: { try directory?.append($0, step: $1) })
+      onEvaluation: { try files.append($0, step: $1) })
     progress.finish()
-    let final = try run.state()
-    try session.agreeing {
-      try directory?.write(final, step: run.stepsTaken)
-      try directory?.write(summary)
-    }
+    try files.finish(run, summary)
     if output.json {
       session.print(try jsonDocument(summary))
     } else {

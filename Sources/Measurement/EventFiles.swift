@@ -1,0 +1,135 @@
+public import Collectives
+import Foundation
+
+/// What `events/rank-N.json` of a run directory says beside the rank's events.
+public struct EventFileHeader: Codable, Hashable, Sendable {
+  /// The format's version.
+  public var format = 1
+  /// The run, the same text on all its ranks and on those of no other run.
+  public var run: String
+  /// The rank.
+  public var rank: Int
+  /// The number of ranks.
+  public var ranks: Int
+  /// The machine's name.
+  public var host: String
+  /// The names that events carry as numbers.
+  public var names: [String] = []
+  /// The first rank of the group of each recorded communicator.
+  public var groups: [Int] = []
+  /// The comparisons of the rank's clock with rank 0's: one of a run that was killed, two of one that
+  /// ended.
+  public var clock: [ClockOffset.Reading] = []
+
+  /// The header of one rank's events.
+  public init(run: String, rank: Int, ranks: Int, host: String) {
+    (self.run, self.rank, self.ranks, self.host) = (run, rank, ranks, host)
+  }
+}
+
+/// One rank's files of events in a run directory.
+///
+/// Events are appended to one of two files; when it is full the other is emptied and takes the next
+/// ones. So a run of any length keeps its last events in bounded space, and a run that is killed
+/// leaves what it had written.
+struct EventFiles {
+  private let folder: String
+  private let rank: Int
+
+  init(run path: String, rank: Int) {
+    folder = "\(path)/events"
+    self.rank = rank
+  }
+
+  /// The largest file, in bytes.
+  static let limit = 4 << 20
+
+  var header: String { "\(folder)/rank-\(rank).json" }
+  var halves: [String] { (0...1).map { "\(folder)/rank-\(rank).\($0).events" } }
+
+  func makeFolder() throws {
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  }
+
+  func write(_ header: EventFileHeader) throws {
+    try JSONEncoder().encode(header).write(to: URL(fileURLWithPath: self.header), options: .atomic)
+  }
+}
+
+/// Writes one rank's events into a run directory while the run goes on.
+public final class EventRecorder {
+  private let log: EventLog
+  private let files: EventFiles
+  private var header: EventFileHeader
+  private var half = 0
+  private var size = 0
+  private var file: FileHandle?
+  private var next = 0
+  private var lastWrite = monotonicNanoseconds()
+
+  /// Begins to write what `log` records from now on into the run directory at `path`, with the clock
+  /// compared by `clock` now.
+  ///
+  /// - Throws: the file system's errors.
+  public init(
+    run path: String, _ header: EventFileHeader, log: EventLog, clock: ClockOffset.Reading
+  ) throws {
+    self.log = log
+    self.header = header
+    files = EventFiles(run: path, rank: header.rank)
+    self.header.clock = [clock]
+    next = log.count
+    try files.makeFolder()
+    try files.write(self.header)
+    file = try Self.open(files.halves[0])
+  }
+
+  private static func open(_ path: String) throws -> FileHandle {
+    try Data().write(to: URL(fileURLWithPath: path))
+    return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+  }
+
+  /// Leaves out what was recorded since the last step: it belonged to another run.
+  public func resume() { next = log.count }
+
+  private static let second: UInt64 = 1_000_000_000
+
+  /// Writes the events since the last time where they are many or a second has passed; `groups` has
+  /// the first rank of each recorded communicator.
+  public func stepTaken(groups: [Int]) throws {
+    let isDue =
+      (log.count - next) * 8 >= log.capacity
+      || monotonicNanoseconds() - lastWrite >= Self.second
+    if isDue { try write(groups: groups) }
+  }
+
+  /// Writes all events, without waiting for more; before another run records in the same log.
+  public func write(groups: [Int]) throws {
+    let texts = EventName.texts
+    if texts.count != header.names.count || groups.count != header.groups.count {
+      (header.names, header.groups) = (texts, groups)
+      try files.write(header)
+    }
+    let bytes = log.bytes(from: next)
+    next = log.count
+    lastWrite = monotonicNanoseconds()
+    guard !bytes.isEmpty else { return }
+    if size > 0, size + bytes.count > EventFiles.limit {
+      try file?.close()
+      half = 1 - half
+      file = try Self.open(files.halves[half])
+      size = 0
+    }
+    try file?.write(contentsOf: Data(bytes))
+    size += bytes.count
+  }
+
+  /// Writes what is left and the second comparison of the clocks.
+  public func finish(groups: [Int], clock: ClockOffset.Reading) throws {
+    try write(groups: groups)
+    header.clock.append(clock)
+    try files.write(header)
+    try file?.close()
+    file = nil
+  }
+}
