@@ -8,7 +8,10 @@ struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure, with medians and 95% intervals.",
     subcommands: [
-      BenchStep.self, BenchNorms.self, BenchSplit.self, BenchCost.self, BenchPrediction.self,
+    subcommands: [
+      BenchStep.self, BenchNorms.self, BenchSplit.self, BenchCost.self, BenchCollectives.self,
+      BenchPrediction.self,
+    ])
     ])
 }
 
