@@ -1,5 +1,3 @@
-import Foundation
-
 /// How often an all-reduce pays for a message, a byte on the way, and a byte to add.
 ///
 ///     T(n) = messages · α + n · (transfers · β + additions · γ)

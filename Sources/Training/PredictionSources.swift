@@ -1,4 +1,5 @@
 public import Measurement
+import Norms
 
 /// Run directories to predict from.
 public enum PredictionSources {

@@ -8,10 +8,8 @@ struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure, with medians and 95% intervals.",
     subcommands: [
-    subcommands: [
       BenchStep.self, BenchNorms.self, BenchSplit.self, BenchCost.self, BenchCollectives.self,
       BenchPrediction.self,
-    ])
     ])
 }
 

@@ -1,6 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import MPIBackend
-import Measurement
+public import Measurement
 import Training
 
 /// `lockstep predict`.
@@ -118,8 +118,8 @@ struct FabricOption: ExpressibleByArgument {
 
   init?(argument: String) { text = argument }
 
-  static let help: ArgumentHelp = ArgumentHelp(
-    "A fabric file of `bench collectives --fabric FILE`, or one of \(names).")
+  static let help =
+    "A fabric file of `bench collectives --fabric FILE`, or one of \(names)."
   private static var names: String { Fabric.named.map(\.name).joined(separator: ", ") }
 
   /// The fabric.

@@ -1,3 +1,5 @@
+import Collectives
+
 /// What steps would take on a cluster, from what was recorded on another.
 ///
 /// Every rank computes as many samples as a recorded one did: more ranks are a larger global batch.
