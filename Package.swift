@@ -120,6 +120,8 @@ targets += [
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),
     ], swiftSettings: strict),
+  // What Launch/local-cluster delays messages with.
+  .executableTarget(name: "delay-relay", swiftSettings: strict),
   .executableTarget(
     name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors"],
     path: "Tests/mpi-checks", swiftSettings: strict),
