@@ -149,6 +149,7 @@ targets += [
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
   tests("Command", ["Spawning", "lockstep"]),
+  tests("Launch", ["Spawning", "delay-relay", "mpi-checks"]),
   tests("House", ["Spawning"]),
 ]
 
