@@ -55,6 +55,17 @@ if hasOneDNN {
   }
 }
 
+// ISA-L is optional too: it has the check sums of TensorBoard's event files.
+var tensorBoardSettings = strict
+var tensorBoardDependencies: [Target.Dependency] = [
+  .product(name: "SwiftProtobuf", package: "swift-protobuf")
+]
+if FileManager.default.fileExists(atPath: "/usr/include/isa-l/crc.h") {
+  targets.append(.systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]))
+  tensorBoardDependencies.append("CISAL")
+  tensorBoardSettings.append(.define("ISAL"))
+}
+
 #if arch(x86_64)
   targets += [
     .target(
@@ -96,9 +107,13 @@ targets += [
   house("Datasets", ["Tensors", "CZlib"], resources: [.copy("Resources")]),
   house("DataParallel", ["Autograd", "Collectives", "Tensors", "Kernels"]),
   house("Measurement", ["Collectives", "Tensors"]),
+  .target(
+    name: "TensorBoard", dependencies: tensorBoardDependencies, exclude: ["event.proto"],
+    swiftSettings: tensorBoardSettings),
   house(
     "Training",
     [
+      "TensorBoard",
       "Tensors", "Kernels", "Collectives", "Autograd", "Layers", "Norms", "Models", "Optimizers",
       "Datasets", "DataParallel", "Measurement", "KernelLoops",
       .product(name: "Yams", package: "Yams"),
@@ -144,6 +159,7 @@ targets += [
       "Training", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
       "Autograd", "Kernels", "Layers", "Measurement", "Spawning",
     ]),
+  tests("TensorBoard", ["TensorBoard"]),
   tests("Claims", ["Claims", "Collectives", "Measurement", "Training"]),
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
@@ -167,6 +183,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: targets,

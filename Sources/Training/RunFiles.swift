@@ -3,27 +3,38 @@ import DataParallel
 public import Datasets
 import Foundation
 import Measurement
+import TensorBoard
 
 /// What a run writes: rank 0 its directory, and every rank its events in it.
 public final class RunFiles {
   private let context: RankContext
   /// Rank 0's.
   private let directory: RunDirectory?
+  /// Rank 0's, where event files are asked for.
+  private let scalars: ScalarWriter?
   private let clocks: ClockComparison?
   private let recorder: EventRecorder?
 
   /// Creates the run directory at `path`, and begins to write the rank's events into it where the
   /// context records them.
   ///
+  /// With `tensorBoard`, rank 0 writes event files for it into `tensorboard/`.
+  ///
   /// Collective. All ranks throw, or none.
   public init(
     creating path: String, _ configuration: RunConfiguration, vocabulary: Vocabulary?,
-    context: RankContext
+    context: RankContext, tensorBoard: Bool = false
   ) throws {
     self.context = context
+    if tensorBoard { try agreeing(over: context.control) { try Self.checkTensorBoard() } }
     directory = try agreeing(over: context.control) {
       context.rank == 0
         ? try RunDirectory(creating: path, configuration, vocabulary: vocabulary) : nil
+    }
+    scalars = try agreeing(over: context.control) {
+      tensorBoard && context.rank == 0
+        ? try ScalarWriter(
+          folder: "\(path)/tensorboard", host: ProcessInfo.processInfo.hostName) : nil
     }
     guard let log = context.log else {
       (clocks, recorder) = (nil, nil)
@@ -46,12 +57,29 @@ public final class RunFiles {
     }
   }
 
+  /// Throws unless this build can write TensorBoard's event files.
+  public static func checkTensorBoard() throws(ConfigurationError) {
+    guard ScalarWriter.isAvailable else {
+      throw ConfigurationError(
+        "--tensorboard",
+        "this build has no check sums for event files; install libisal-dev and build again")
+    }
+  }
+
   /// Leaves out what was recorded since the last step, which belonged to another run.
   public func resume() { recorder?.resume() }
 
   /// Writes a step's row, and the events so far where it is time.
   public func append(_ result: StepResult) throws {
     try directory?.append(result)
+    try scalars?.append(
+      [
+        ("train/loss", result.loss), ("train/accuracy", result.accuracy),
+        ("train/learningRate", result.learningRate),
+        ("time/step_ms", Double(result.nanoseconds) / 1e6),
+        ("time/statistics_blocked_ms", Double(result.statistics.blockedNanoseconds) / 1e6),
+        ("time/gradients_blocked_ms", Double(result.gradients.blockedNanoseconds) / 1e6),
+      ], step: result.step)
     try recorder?.stepTaken(groups: context.recordedGroups)
   }
 
@@ -61,6 +89,9 @@ public final class RunFiles {
   /// Writes an evaluation's row.
   public func append(_ evaluation: Evaluation, step: Int) throws {
     try directory?.append(evaluation, step: step)
+    let exact = evaluation.exactMatch.map { [("test/exactMatch", $0)] } ?? []
+    try scalars?.append(
+      [("test/loss", evaluation.loss), ("test/accuracy", evaluation.accuracy)] + exact, step: step)
   }
 
   /// Writes the final state and the summary.

@@ -29,18 +29,23 @@ struct Train: ParsableCommand, RankedCommand {
   @Flag(inversion: .prefixedNo, help: "Record every collective and what lies between.")
   var events = true
 
+  @Flag(help: "Write event files for TensorBoard into tensorboard/ of the run directory.")
+  var tensorboard = false
+
   func run(_ session: Session) throws -> Int32 {
     let (settings, data) = try session.load(options.configuration, set: options.set)
     let path = runDir ?? RunDirectory.defaultPath(name: settings.name)
     let state = try session.agreeing {
       if session.isFirst { try RunDirectory.check(path) }
+      if tensorboard { try RunFiles.checkTensorBoard() }
       return try initFrom.map { try StateDictionary(path: $0) }
     }
     if events { session.context.record(in: EventLog()) }
     let run = try TrainingRun(
       settings, data: data, context: session.context, initialState: state)
     let files = try RunFiles(
-      creating: path, settings, vocabulary: data.vocabulary, context: session.context)
+      creating: path, settings, vocabulary: data.vocabulary, context: session.context,
+      tensorBoard: tensorboard)
     session.noteRanks()
     session.log.info(
       "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)"

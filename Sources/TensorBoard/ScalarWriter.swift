@@ -1,0 +1,86 @@
+public import Foundation
+import SwiftProtobuf
+
+#if ISAL
+  import CISAL
+#endif
+
+/// An event file that TensorBoard reads: one scalar or several a step.
+///
+/// A file is a sequence of records: the length of the data in 8 bytes, its masked CRC32C, the data, which
+/// are an `Event` of protocol buffers, and their masked CRC32C; all little-endian.
+///
+/// - Source: TensorFlow, `tensorflow/core/lib/io/record_writer.cc` for the records, `event.proto` and
+///   `summary.proto` for the data.
+public final class ScalarWriter {
+  private let file: FileHandle
+
+  /// Whether this build can write event files: their check sums come from ISA-L, which is optional.
+  public static var isAvailable: Bool {
+    #if ISAL
+      true
+    #else
+      false
+    #endif
+  }
+
+  /// Creates an event file in `folder`, which is made if it is not there.
+  ///
+  /// - Throws: the file system's errors.
+  public init(folder: String, host: String, time: Date = Date()) throws {
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    // The name that TensorBoard looks for.
+    let path = "\(folder)/events.out.tfevents.\(Int(time.timeIntervalSince1970)).\(host)"
+    try Data().write(to: URL(fileURLWithPath: path))
+    file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+    var event = Tensorboard_Event()
+    event.wallTime = time.timeIntervalSince1970
+    event.fileVersion = "brain.Event:2"
+    try append(event)
+  }
+
+  /// Adds the values of `scalars`, by tag, as those of `step`.
+  public func append(_ scalars: [(tag: String, value: Double)], step: Int, time: Date = Date())
+    throws
+  {
+    var event = Tensorboard_Event()
+    event.wallTime = time.timeIntervalSince1970
+    event.step = Int64(step)
+    event.summary.value = scalars.map { scalar in
+      var value = Tensorboard_Summary.Value()
+      value.tag = scalar.tag
+      value.simpleValue = Float(scalar.value)
+      return value
+    }
+    try append(event)
+  }
+
+  private func append(_ event: Tensorboard_Event) throws {
+    let data = [UInt8](try event.serializedData() as Data)
+    let length = littleEndian(UInt64(data.count))
+    try file.write(
+      contentsOf: Data(length + littleEndian(maskedChecksum(length)) + data)
+        + Data(littleEndian(maskedChecksum(data))))
+  }
+}
+
+private func littleEndian(_ word: some FixedWidthInteger) -> [UInt8] {
+  stride(from: 0, to: word.bitWidth, by: 8).map { UInt8(truncatingIfNeeded: word >> $0) }
+}
+
+/// The CRC32C of `bytes`, turned by 15 bits and moved by a constant: a check sum of data that hold check
+/// sums should be none itself.
+func maskedChecksum(_ bytes: [UInt8]) -> UInt32 {
+  let sum = checksum(bytes)
+  return (sum >> 15 | sum << 17) &+ 0xa282_ead8
+}
+
+/// The CRC32C (Castagnoli) of `bytes`.
+func checksum(_ bytes: [UInt8]) -> UInt32 {
+  #if ISAL
+    var bytes = bytes
+    return ~(unsafe crc32_iscsi(&bytes, CInt(bytes.count), ~0))
+  #else
+    preconditionFailure("check sums need ISA-L")
+  #endif
+}

@@ -1,0 +1,53 @@
+import Foundation
+import TensorBoard
+import Testing
+
+/// Event files, read back byte by byte.
+@Suite(.enabled(if: ScalarWriter.isAvailable, "built without ISA-L")) struct ScalarWriterTests {
+  /// CRC32C, a bit at a time.
+  private func checksum(_ bytes: some Sequence<UInt8>) -> UInt32 {
+    ~bytes.reduce(~UInt32(0)) { sum, byte in
+      (0..<8).reduce(sum ^ UInt32(byte)) { sum, _ in
+        sum & 1 == 1 ? sum >> 1 ^ 0x82f6_3b78 : sum >> 1
+      }
+    }
+  }
+
+  private func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+    bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+  }
+
+  @Test func everyRecordHasItsLengthAndItsCheckSums() throws {
+    #expect(checksum("123456789".utf8) == 0xe306_9283, "the polynomial's known answer")
+    let folder = NSTemporaryDirectory() + "lockstep-" + UUID().uuidString
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let time = Date(timeIntervalSince1970: 1000)
+    let writer = try ScalarWriter(folder: folder, host: "node", time: time)
+    try writer.append([("loss", 0.5), ("accuracy", 0.25)], step: 7, time: time)
+    let path = "\(folder)/events.out.tfevents.1000.node"
+    let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+    var records: [[UInt8]] = []
+    var place = 0
+    func masked(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+      let sum = checksum(bytes)
+      return UInt64((sum >> 15 | sum << 17) &+ 0xa282_ead8)
+    }
+    while place < bytes.count {
+      let length = Int(number(bytes[place..<place + 8]))
+      let (data, end) = (place + 12, place + 12 + length)
+      #expect(number(bytes[place + 8..<data]) == masked(bytes[place..<place + 8]))
+      #expect(number(bytes[end..<end + 4]) == masked(bytes[data..<end]))
+      records.append(Array(bytes[data..<end]))
+      place = end + 4
+    }
+    // Field 1, wall_time, then field 3, file_version; field 2, step, and field 5, the summary.
+    let clock: [UInt8] =
+      [0x09] + (0..<8).map { UInt8(truncatingIfNeeded: 1000.0.bitPattern >> ($0 * 8)) }
+    #expect(records.count == 2)
+    #expect(records[0] == clock + [0x1a, 13] + Array("brain.Event:2".utf8))
+    let loss: [UInt8] = [0x0a, 4] + Array("loss".utf8) + [0x15, 0, 0, 0, 0x3f]
+    let accuracy: [UInt8] = [0x0a, 8] + Array("accuracy".utf8) + [0x15, 0, 0, 0x80, 0x3e]
+    let values = [0x0a, UInt8(loss.count)] + loss + [0x0a, UInt8(accuracy.count)] + accuracy
+    #expect(records[1] == clock + [0x10, 7, 0x2a, UInt8(values.count)] + values)
+  }
+}
