@@ -27,7 +27,8 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
   @Option(
     help: ArgumentHelp(
       "Sizes in bytes, separated by commas, such as 64,1k,1m (default: 8, and 16 to 4m in powers of "
-        + "4). Of an all-gather and a reduce-scatter it is that of all blocks.",
+        + "4). Of an all-gather and a reduce-scatter it is that of all blocks; a merge takes a channel "
+        + "for 16 bytes.",
       valueName: "s,…"), transform: ByteSizes.init)
   var sizes: ByteSizes = ByteSizes([8] + (0..<10).map { 16 << (2 * $0) })
 
@@ -38,7 +39,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       valueName: "p,…"), transform: RankCounts.init)
   var ranks: RankCounts?
 
-  @Option(help: "What elements are: float32 or float64.")
+  @Option(help: "What elements are: float32 or float64; merges have types of their own.")
   var type = CollectiveElement.float64
 
   @Option(help: "Times between computing for each operation and size.")

@@ -65,7 +65,7 @@ public struct CollectivesBenchmark: Codable, Sendable {
               let tight = try timer.tightLoop(batches: max(settings.repetitions / 5, 1))
               clockBound = max(clockBound, windows.clockBound)
               CollectiveResult(
-                operation, ranks: ranks, bytes: probe.bytes, windows: windows, tight: tight
+                operation, ranks: ranks, probe: probe, windows: windows, tight: tight
               ).map { results.append($0) }
               wrong =
                 timer.wrong.map {
