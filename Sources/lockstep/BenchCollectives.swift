@@ -105,14 +105,10 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       if Date().timeIntervalSince(begin) > 5 { session.log.info("measured \(done)") }
     }
     if let fabric {
-      try session.agreeing {
-        if session.isFirst {
-          try result.fabric(
-            name: URL(fileURLWithPath: fabric).deletingPathExtension().lastPathComponent,
-            source: source(places), option: "--fabric \(fabric)"
-          ).write(to: fabric)
-        }
-      }
+      let found = try result.fabric(
+        name: URL(fileURLWithPath: fabric).deletingPathExtension().lastPathComponent,
+        source: source(places), over: session.context.control)
+      try session.agreeing { try found?.write(to: fabric) }
       session.log.info("wrote \(fabric)")
     }
     let report = CollectivesReport(result, library: MPIRuntime.version, places: places)

@@ -19,7 +19,7 @@ final class CollectiveTimer {
   /// The least computing before a collective, and what a window adds to the collective, in nanoseconds.
   private static let computing: (least: UInt64, planned: Double) = (1_000_000, 2_000_000)
   /// How often windows that came out late are made longer and measured again.
-  private static let attempts = 3
+  private static let attempts = 2
   /// How long a batch of the tight loop lasts, in nanoseconds, and its runs.
   private static let batch: (nanoseconds: Double, runs: ClosedRange<Int>) = (1e6, 4...1000)
 

@@ -41,7 +41,7 @@ public struct CollectivesBenchmark: Codable, Sendable {
   ///
   /// Collective. The results are those of the ranks that measured: rank 0 has all.
   ///
-  /// - Throws: ``WrongResult`` on all ranks, if any rank found an element that is wrong.
+  /// - Throws: ``CollectivesFailure`` on all ranks, if any rank found an element that is wrong.
   public init(
     _ settings: Settings, over world: any Communicator, progress: (String) -> Void = { _ in }
   ) throws {
@@ -76,7 +76,7 @@ public struct CollectivesBenchmark: Codable, Sendable {
           }
           guard try meetAsleep(wrong.isEmpty ? 0 : 1, over: world) == 0 else {
             let found = try world.allGather(wrong).first { !$0.isEmpty }
-            throw WrongResult(description: found ?? "")
+            throw CollectivesFailure(description: found ?? "")
           }
         }
         progress("\(operation.rawValue) over \(ranks) rank(s)")
@@ -89,24 +89,42 @@ public struct CollectivesBenchmark: Codable, Sendable {
     self.results = results
   }
 
-  /// The network that the all-reduces saw, as a file that a prediction starts from.
+  /// The network that the all-reduces saw, as a file that a prediction starts from, on rank 0; nil on
+  /// the others.
   ///
-  /// - Throws: ``ConfigurationError`` on `option` where the all-reduces do not say it.
-  public func fabric(name: String, source: String, option: String) throws(ConfigurationError)
-    -> Fabric
+  /// Collective.
+  ///
+  /// - Throws: ``CollectivesFailure`` on all ranks, where the all-reduces do not say it.
+  public func fabric(name: String, source: String, over world: any Communicator) throws -> Fabric? {
+    var fabric: Fabric?
+    var problem = ""
+    if world.rank == 0 {
+      do {
+        fabric = try Self.fabric(name: name, source: source, of: self)
+      } catch {
+        problem = error.description
+      }
+    }
+    problem = try world.broadcast(problem, from: 0)
+    guard problem.isEmpty else { throw CollectivesFailure(description: problem) }
+    return fabric
+  }
+
+  private static func fabric(name: String, source: String, of benchmark: Self)
+    throws(CollectivesFailure) -> Fabric
   {
     var points: [Fabric.Point] = []
-    for result in results where result.ranks > 1 {
+    for result in benchmark.results where result.ranks > 1 {
       guard result.operation == CollectiveOperation.allReduce.rawValue else { continue }
-      let begun = results.first {
+      let begun = benchmark.results.first {
         $0.operation == CollectiveOperation.begunAllReduce.rawValue && $0.ranks == result.ranks
           && $0.bytes == result.bytes
       }
       guard let between = result.between_us, let begun = begun?.between_us else {
-        throw ConfigurationError(
-          option,
-          "no window of \(result.bytes) bytes over \(result.ranks) ranks was begun in time by all; "
-            + "give every rank a core of its own")
+        throw CollectivesFailure(
+          description:
+            "no fabric: no window of \(result.bytes) bytes over \(result.ranks) ranks was "
+            + "begun in time by all; give every rank a core of its own")
       }
       points.append(
         Fabric.Point(
@@ -114,19 +132,20 @@ public struct CollectivesBenchmark: Codable, Sendable {
           tight_us: result.tight_us.median, nonblocking_us: begun.median))
     }
     let fabric = Fabric(
-      name: name, source: source, ranks: ranks, points: points,
-      reduction_gb_per_s: reduction_gb_per_s)
+      name: name, source: source, ranks: benchmark.ranks, points: points,
+      reduction_gb_per_s: benchmark.reduction_gb_per_s)
     guard let fabric else {
-      throw ConfigurationError(
-        option,
-        "the times do not grow with the sizes; measure larger --sizes, or more --repetitions")
+      throw CollectivesFailure(
+        description: "no fabric: the times do not grow with the sizes; measure larger --sizes, or "
+          + "more --repetitions")
     }
     return fabric
   }
 }
 
-/// A collective whose result is not what it has to be.
-public struct WrongResult: Error, CustomStringConvertible, Hashable, Sendable {
-  /// Names the operation, the size, the rank and the element.
+/// A collective whose result is not what it has to be, or a measurement that says nothing.
+public struct CollectivesFailure: Error, CustomStringConvertible, Hashable, Sendable {
+  /// Of a wrong result the operation, the size, the rank and the element; else what is missing, and what
+  /// to do.
   public let description: String
 }
