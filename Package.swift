@@ -95,7 +95,7 @@ targets += [
   house("Optimizers", ["Autograd", "Kernels", "KernelLoops", "Tensors"]),
   house("Datasets", ["Tensors", "CZlib"], resources: [.copy("Resources")]),
   house("DataParallel", ["Autograd", "Collectives", "Tensors", "Kernels"]),
-  house("Measurement", ["Collectives"]),
+  house("Measurement", ["Collectives", "Tensors"]),
   house(
     "Training",
     [

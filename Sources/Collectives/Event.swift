@@ -74,8 +74,8 @@ public struct Event: BitwiseCopyable, Sendable {
   public let issue: UInt64
   /// When the issuing call came back: the end, if it blocked.
   public let returned: UInt64
-  /// When this rank began to wait: the end, if the issuing call blocked, or if the collective was
-  /// found to be over before.
+  /// When this rank began to wait: the end, if the issuing call blocked; later than the end, if the
+  /// collective was found to be over before.
   public let waitBegin: UInt64
   /// When it was over.
   public let end: UInt64

@@ -115,8 +115,7 @@ public final class TrafficMeter {
     let now = monotonicNanoseconds()
     block(open, from: waitBegin, to: now)
     record(
-      open, returned: open.returned, waitBegin: open.completed ?? waitBegin,
-      end: open.completed ?? now)
+      open, returned: open.returned, waitBegin: waitBegin, end: open.completed ?? now)
   }
 
   private func record(

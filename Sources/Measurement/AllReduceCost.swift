@@ -1,5 +1,3 @@
-import Foundation
-
 /// How often an all-reduce pays for a message, a byte on the way, and a byte to add.
 ///
 ///     T(n) = messages · α + n · (transfers · β + additions · γ)
@@ -11,6 +9,7 @@ import Foundation
 /// | recursive doubling | L | L | L |
 /// | recursive halving and doubling | 2L | 2(p−1)/p | (p−1)/p |
 /// | ring | 2(p−1) | 2(p−1)/p | (p−1)/p |
+/// | reduce and broadcast | 2L | 2L | L |
 ///
 /// Libraries choose by size, about as the cheapest of the three does. Where p is no power of two, the
 /// first two take up to two messages more, which are left out.
@@ -25,17 +24,12 @@ public struct AllReduceCost: Hashable, Sendable {
   /// How often each byte is added, one after another.
   public let additions: Double
 
-  /// The algorithms on `ranks` ranks, two or more.
+  /// The algorithms that a library chooses from on `ranks` ranks, two or more.
   public static func algorithms(ranks: Int) -> [AllReduceCost] {
     precondition(ranks > 1, "an all-reduce over \(ranks) rank(s) costs nothing")
-    let p = Double(ranks)
-    let l = log2(p).rounded(.up)
-    let share = (p - 1) / p
-    return [
-      AllReduceCost(messages: l, transfers: l, additions: l),
-      AllReduceCost(messages: 2 * l, transfers: 2 * share, additions: share),
-      AllReduceCost(messages: 2 * (p - 1), transfers: 2 * share, additions: share),
-    ]
+    return [.recursiveDoubling, .recursiveHalving, .ring].map { (algorithm: AllReduceAlgorithm) in
+      algorithm.cost(ranks: ranks)
+    }
   }
 
   /// T(n) of this algorithm, in microseconds, where `alpha` is in microseconds, `beta` and `gamma` in

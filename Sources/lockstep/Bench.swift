@@ -9,6 +9,7 @@ struct Bench: ParsableCommand {
     abstract: "Measure, with medians and 95% intervals.",
     subcommands: [
       BenchStep.self, BenchNorms.self, BenchSplit.self, BenchCost.self, BenchCollectives.self,
+      BenchPrediction.self,
     ])
 }
 

@@ -21,7 +21,8 @@ struct Lockstep: ParsableCommand {
       """,
     version: "lockstep 0.1.0",
     subcommands: [
-      Train.self, Sample.self, Compare.self, ClaimsCommand.self, Parity.self, Bench.self,
+      Train.self, Sample.self, Compare.self, Predict.self, ClaimsCommand.self, Parity.self,
+      Bench.self,
       Doctor.self,
     ])
 

@@ -66,7 +66,7 @@ import Testing
       let empty = Tensor.zeros([0, Self.channels])
       for found in try Self.moments(merge, empty, counts: [0, 0], shift: 3) {
         #expect(found.count == 0 && found.variances == Array(repeating: 0, count: Self.channels))
-        #expect(found.means.allSatisfy(\.isFinite))
+        #expect(found.means.allSatisfy { $0.isFinite })
       }
     }
   }
