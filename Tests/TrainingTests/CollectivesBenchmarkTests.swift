@@ -1,4 +1,5 @@
 import Collectives
+import Norms
 import Testing
 import Training
 
