@@ -35,6 +35,11 @@ final class CollectiveTimer {
     (self.probe, self.group, self.computing) = (probe, group, computing)
   }
 
+  /// Whether any rank found a wrong element.
+  ///
+  /// Collective.
+  func isWrongAnywhere() throws -> Bool { try group.maximum(wrong == nil ? 0 : 1) > 0 }
+
   private func check(after runs: Int) {
     if let found = probe.firstWrong(runs), wrong == nil { wrong = found }
   }

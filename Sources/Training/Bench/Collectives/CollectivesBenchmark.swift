@@ -53,29 +53,24 @@ public struct CollectivesBenchmark: Codable, Sendable {
       for operation in settings.operations {
         var known: Set<Int> = []
         for size in operation == .barrier ? [0] : settings.sizes {
-          var wrong = ""
+          var wrong: String?
           if let group {
             let probe = operation.probe(of: settings.type, bytes: size, over: group.measured)
             // Blocks are rounded up to whole elements, and two sizes can become one.
             if known.insert(probe.bytes).inserted {
               let timer = CollectiveTimer(probe, in: group, computing: computing)
-              try timer.warmUp(settings.warmup)
-              if operation == .barrier { try timer.checkBarrier() }
-              let windows = try timer.windows(settings.repetitions)
-              let tight = try timer.tightLoop(batches: max(settings.repetitions / 5, 1))
-              clockBound = max(clockBound, windows.clockBound)
-              CollectiveResult(
-                operation, ranks: ranks, probe: probe, windows: windows, tight: tight
-              ).map { results.append($0) }
-              wrong =
-                timer.wrong.map {
-                  "\(operation.rawValue) of \(probe.bytes) bytes over \(ranks) rank(s) is wrong on "
-                    + "rank \(world.rank): \($0)"
-                } ?? ""
+              if let measured = try Self.measure(operation, probe, timer, settings, ranks: ranks) {
+                results.append(measured.result)
+                clockBound = max(clockBound, measured.clockBound)
+              }
+              wrong = timer.wrong.map {
+                "\(operation.rawValue) of \(probe.bytes) bytes over \(ranks) rank(s) is wrong on rank "
+                  + "\(world.rank): \($0)"
+              }
             }
           }
-          guard try meetAsleep(wrong.isEmpty ? 0 : 1, over: world) == 0 else {
-            let found = try world.allGather(wrong).first { !$0.isEmpty }
+          guard try meetAsleep(wrong == nil ? 0 : 1, over: world) == 0 else {
+            let found = try world.allGather(wrong ?? "").first { !$0.isEmpty }
             throw CollectivesFailure(description: found ?? "")
           }
         }
@@ -87,6 +82,23 @@ public struct CollectivesBenchmark: Codable, Sendable {
     clock_bound_us = clockBound / 1e3
     reduction_gb_per_s = computing.reductionSpeed()
     self.results = results
+  }
+
+  /// One operation on one size; nil if a result was wrong on any rank, which ends the measurement at
+  /// once, before sums in place carry what is wrong to other ranks.
+  private static func measure(
+    _ operation: CollectiveOperation, _ probe: CollectiveProbe, _ timer: CollectiveTimer,
+    _ settings: Settings, ranks: Int
+  ) throws -> (result: CollectiveResult, clockBound: Double)? {
+    try timer.warmUp(settings.warmup)
+    if operation == .barrier { try timer.checkBarrier() }
+    guard try !timer.isWrongAnywhere() else { return nil }
+    let windows = try timer.windows(settings.repetitions)
+    guard try !timer.isWrongAnywhere() else { return nil }
+    let tight = try timer.tightLoop(batches: max(settings.repetitions / 5, 1))
+    let result = CollectiveResult(
+      operation, ranks: ranks, probe: probe, windows: windows, tight: tight)
+    return result.map { ($0, windows.clockBound) }
   }
 
   /// The network that the all-reduces saw, as a file that a prediction starts from, on rank 0; nil on
