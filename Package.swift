@@ -152,7 +152,7 @@ targets += [
   tests("Optimizers", ["Optimizers", "Autograd", "Tensors"]),
   tests("Datasets", ["Datasets", "Tensors"]),
   tests("DataParallel", ["DataParallel", "Autograd", "Collectives", "Tensors"]),
-  tests("Measurement", ["Measurement", "Collectives", "Tensors"]),
+  tests("Measurement", ["Measurement", "Collectives", "Spawning", "Tensors"]),
   tests(
     "Training",
     [

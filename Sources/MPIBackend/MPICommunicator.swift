@@ -262,5 +262,7 @@ func text(
   let text = Storage<CChar>(count: Int(capacity) + 1)
   var length: CInt = 0
   guard unsafe write(text.pointer, &length) == cmpi_success() else { return nil }
-  return String(decoding: text.copy(0..<Int(length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+  // Some libraries count the zero at the end.
+  let bytes = text.copy(0..<Int(length)).map(UInt8.init(bitPattern:)).prefix { $0 != 0 }
+  return String(decoding: bytes, as: UTF8.self)
 }

@@ -43,12 +43,14 @@ public struct FabricFit: Hashable, Sendable {
         for first in algorithms {
           for second in algorithms {
             guard let (alpha, beta) = Self.line(a, first, b, second, gamma: gamma) else { continue }
-            let errors = samples.map {
-              abs(
-                1 - AllReduceCost.cheapest(
-                  ranks: ranks, bytes: $0.bytes, alpha: alpha, beta: beta, gamma: gamma)
-                  / $0.microseconds)
+            func error(_ sample: Sample) -> Double {
+              let time = AllReduceCost.cheapest(
+                ranks: ranks, bytes: sample.bytes, alpha: alpha, beta: beta, gamma: gamma)
+              return abs(1 - time / sample.microseconds)
             }
+            // Not through both points where another algorithm would have been cheaper there.
+            guard max(error(a), error(b)) < 1e-9 else { continue }
+            let errors = samples.map(error)
             let mean = errors.reduce(0, +) / Double(errors.count)
             if mean < best?.meanError ?? .infinity {
               best = FabricFit(alpha: alpha, beta: beta, meanError: mean)

@@ -94,7 +94,7 @@ public final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
   }
 
   /// Gives `body` the elements of `range` to read and write in place.
-  public func withMutableSpan<Result, Failure: Error>(
+  @inlinable public func withMutableSpan<Result, Failure: Error>(
     _ range: Range<Int>, _ body: (inout MutableSpan<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)

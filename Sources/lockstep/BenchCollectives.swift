@@ -27,7 +27,8 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
   @Option(
     help: ArgumentHelp(
       "Sizes in bytes, separated by commas, such as 64,1k,1m (default: 8, and 16 to 4m in powers of "
-        + "4). Of an all-gather and a reduce-scatter it is that of all blocks.",
+        + "4). Of an all-gather and a reduce-scatter it is that of all blocks; a merge takes a channel "
+        + "for 16 bytes.",
       valueName: "s,…"), transform: ByteSizes.init)
   var sizes: ByteSizes = ByteSizes([8] + (0..<10).map { 16 << (2 * $0) })
 
@@ -38,7 +39,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       valueName: "p,…"), transform: RankCounts.init)
   var ranks: RankCounts?
 
-  @Option(help: "What elements are: float32 or float64.")
+  @Option(help: "What elements are: float32 or float64; merges have types of their own.")
   var type = CollectiveElement.float64
 
   @Option(help: "Times between computing for each operation and size.")
@@ -104,14 +105,10 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       if Date().timeIntervalSince(begin) > 5 { session.log.info("measured \(done)") }
     }
     if let fabric {
-      try session.agreeing {
-        if session.isFirst {
-          try result.fabric(
-            name: URL(fileURLWithPath: fabric).deletingPathExtension().lastPathComponent,
-            source: source(places), option: "--fabric \(fabric)"
-          ).write(to: fabric)
-        }
-      }
+      let found = try result.fabric(
+        name: URL(fileURLWithPath: fabric).deletingPathExtension().lastPathComponent,
+        source: source(places), over: session.context.control)
+      try session.agreeing { try found?.write(to: fabric) }
       session.log.info("wrote \(fabric)")
     }
     let report = CollectivesReport(result, library: MPIRuntime.version, places: places)

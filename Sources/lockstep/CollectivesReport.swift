@@ -68,11 +68,11 @@ struct CollectivesReport: Encodable {
       }
     }
     let header =
-      ["operation", "ranks", "bytes"] + times + ["windows", "late_windows"]
+      ["operation", "ranks", "bytes", "channels"] + times + ["windows", "late_windows"]
     let rows = result.results.map { row in
       let numbers =
         columns(row.between_us, row.between_gb_per_s) + columns(row.tight_us, row.tight_gb_per_s)
-      return [row.operation, "\(row.ranks)", "\(row.bytes)"]
+      return [row.operation, "\(row.ranks)", "\(row.bytes)", row.channels.map { "\($0)" } ?? ""]
         + numbers.map { number in number.map { "\($0)" } ?? "" }
         + ["\(row.windows)", "\(row.late_windows)"]
     }

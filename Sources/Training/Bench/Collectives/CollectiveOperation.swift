@@ -1,4 +1,5 @@
 import Collectives
+public import Norms
 
 /// An operation that `bench collectives` measures.
 public enum CollectiveOperation: String, CaseIterable, Sendable {
@@ -14,6 +15,28 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
   case reduceScatter = "reduce-scatter"
   /// A barrier, which has no bytes.
   case barrier
+  /// The moments of a batch over all ranks, as sync-batch norm finds them, by one of its merges.
+  case mergeShiftedMoments = "merge-shifted-moments"
+  /// The same by ``StatisticsMerge/welford``.
+  case mergeWelford = "merge-welford"
+  /// The same by ``StatisticsMerge/allGather``.
+  case mergeAllGather = "merge-all-gather"
+  /// The same by ``StatisticsMerge/twoPass``.
+  case mergeTwoPass = "merge-two-pass"
+  /// The same by ``StatisticsMerge/float32Moments``.
+  case mergeFloat32Moments = "merge-float32-moments"
+
+  /// How the moments are merged; nil of another operation.
+  public var merge: StatisticsMerge? {
+    switch self {
+    case .mergeShiftedMoments: .shiftedMoments
+    case .mergeWelford: .welford
+    case .mergeAllGather: .allGather
+    case .mergeTwoPass: .twoPass
+    case .mergeFloat32Moments: .float32Moments
+    default: nil
+    }
+  }
 
   /// What the bytes of an operation over its time have to be multiplied with to be what each rank's
   /// link carries in one direction, whatever the operation; nil where there is no such number.
@@ -26,7 +49,7 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
     case .allReduce, .begunAllReduce: return 2 * (p - 1) / p
     case .allGather, .reduceScatter: return (p - 1) / p
     case .broadcast: return 1
-    case .barrier: return nil
+    default: return nil
     }
   }
 
@@ -34,7 +57,8 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
   func probe(
     of type: CollectiveElement, bytes: Int, over communicator: any Communicator
   ) -> CollectiveProbe {
-    switch type {
+    if let merge { return .moments(by: merge, bytes: bytes, over: communicator) }
+    return switch type {
     case .float32: probe(of: Float.self, bytes: bytes, over: communicator)
     case .float64: probe(of: Double.self, bytes: bytes, over: communicator)
     }
@@ -50,7 +74,7 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
     case .broadcast: .broadcast(element, count: count, over: communicator)
     case .allGather: .allGather(element, count: count, over: communicator)
     case .reduceScatter: .reduceScatter(element, count: count, over: communicator)
-    case .barrier: .barrier(over: communicator)
+    default: .barrier(over: communicator)
     }
   }
 }

@@ -7,6 +7,8 @@ import Tensors
 struct CollectiveProbe {
   /// The bytes that bandwidths count: of all blocks together, where there are several.
   let bytes: Int
+  /// The channels whose moments it merges; nil of another operation.
+  var channels: Int?
   /// How often it may be run after ``prepare`` without its numbers growing out of their type.
   var longestRow = Int.max
   /// Puts this rank's numbers in place.

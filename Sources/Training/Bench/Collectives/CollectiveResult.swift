@@ -45,6 +45,8 @@ public struct CollectiveResult: Codable, Sendable {
   /// What a rank gives to a sum or a broadcast; of an all-gather and a reduce-scatter all blocks
   /// together.
   public let bytes: Int
+  /// The channels whose moments were merged; nil of another operation.
+  public let channels: Int?
   /// Between computing, as a step meets it: from the last rank's arrival to the last rank's end; nil if
   /// there was no window that all ranks began in time.
   public let between_us: Times?
@@ -60,12 +62,13 @@ public struct CollectiveResult: Codable, Sendable {
   public let late_windows: Int
 
   init?(
-    _ operation: CollectiveOperation, ranks: Int, bytes: Int, windows: CollectiveTimer.Windows,
-    tight: [Double]
+    _ operation: CollectiveOperation, ranks: Int, probe: CollectiveProbe,
+    windows: CollectiveTimer.Windows, tight: [Double]
   ) {
     guard let tight = Times(tight) else { return nil }
     self.operation = operation.rawValue
-    (self.ranks, self.bytes) = (ranks, bytes)
+    (self.ranks, bytes, channels) = (ranks, probe.bytes, probe.channels)
+    let bytes = probe.bytes
     let between = Times(windows.microseconds)
     (between_us, tight_us) = (between, tight)
     between_gb_per_s = between.flatMap {

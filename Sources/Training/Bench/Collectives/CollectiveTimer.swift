@@ -19,7 +19,7 @@ final class CollectiveTimer {
   /// The least computing before a collective, and what a window adds to the collective, in nanoseconds.
   private static let computing: (least: UInt64, planned: Double) = (1_000_000, 2_000_000)
   /// How often windows that came out late are made longer and measured again.
-  private static let attempts = 3
+  private static let attempts = 2
   /// How long a batch of the tight loop lasts, in nanoseconds, and its runs.
   private static let batch: (nanoseconds: Double, runs: ClosedRange<Int>) = (1e6, 4...1000)
 
@@ -34,6 +34,11 @@ final class CollectiveTimer {
   init(_ probe: CollectiveProbe, in group: CollectiveGroup, computing: StepLikeComputing) {
     (self.probe, self.group, self.computing) = (probe, group, computing)
   }
+
+  /// Whether any rank found a wrong element.
+  ///
+  /// Collective.
+  func isWrongAnywhere() throws -> Bool { try group.maximum(wrong == nil ? 0 : 1) > 0 }
 
   private func check(after runs: Int) {
     if let found = probe.firstWrong(runs), wrong == nil { wrong = found }

@@ -41,7 +41,7 @@ public struct CollectivesBenchmark: Codable, Sendable {
   ///
   /// Collective. The results are those of the ranks that measured: rank 0 has all.
   ///
-  /// - Throws: ``WrongResult`` on all ranks, if any rank found an element that is wrong.
+  /// - Throws: ``CollectivesFailure`` on all ranks, if any rank found an element that is wrong.
   public init(
     _ settings: Settings, over world: any Communicator, progress: (String) -> Void = { _ in }
   ) throws {
@@ -53,30 +53,25 @@ public struct CollectivesBenchmark: Codable, Sendable {
       for operation in settings.operations {
         var known: Set<Int> = []
         for size in operation == .barrier ? [0] : settings.sizes {
-          var wrong = ""
+          var wrong: String?
           if let group {
             let probe = operation.probe(of: settings.type, bytes: size, over: group.measured)
             // Blocks are rounded up to whole elements, and two sizes can become one.
             if known.insert(probe.bytes).inserted {
               let timer = CollectiveTimer(probe, in: group, computing: computing)
-              try timer.warmUp(settings.warmup)
-              if operation == .barrier { try timer.checkBarrier() }
-              let windows = try timer.windows(settings.repetitions)
-              let tight = try timer.tightLoop(batches: max(settings.repetitions / 5, 1))
-              clockBound = max(clockBound, windows.clockBound)
-              CollectiveResult(
-                operation, ranks: ranks, bytes: probe.bytes, windows: windows, tight: tight
-              ).map { results.append($0) }
-              wrong =
-                timer.wrong.map {
-                  "\(operation.rawValue) of \(probe.bytes) bytes over \(ranks) rank(s) is wrong on "
-                    + "rank \(world.rank): \($0)"
-                } ?? ""
+              if let measured = try Self.measure(operation, probe, timer, settings, ranks: ranks) {
+                results.append(measured.result)
+                clockBound = max(clockBound, measured.clockBound)
+              }
+              wrong = timer.wrong.map {
+                "\(operation.rawValue) of \(probe.bytes) bytes over \(ranks) rank(s) is wrong on rank "
+                  + "\(world.rank): \($0)"
+              }
             }
           }
-          guard try meetAsleep(wrong.isEmpty ? 0 : 1, over: world) == 0 else {
-            let found = try world.allGather(wrong).first { !$0.isEmpty }
-            throw WrongResult(description: found ?? "")
+          guard try meetAsleep(wrong == nil ? 0 : 1, over: world) == 0 else {
+            let found = try world.allGather(wrong ?? "").first { !$0.isEmpty }
+            throw CollectivesFailure(description: found ?? "")
           }
         }
         progress("\(operation.rawValue) over \(ranks) rank(s)")
@@ -89,24 +84,59 @@ public struct CollectivesBenchmark: Codable, Sendable {
     self.results = results
   }
 
-  /// The network that the all-reduces saw, as a file that a prediction starts from.
+  /// One operation on one size; nil if a result was wrong on any rank, which ends the measurement at
+  /// once, before sums in place carry what is wrong to other ranks.
+  private static func measure(
+    _ operation: CollectiveOperation, _ probe: CollectiveProbe, _ timer: CollectiveTimer,
+    _ settings: Settings, ranks: Int
+  ) throws -> (result: CollectiveResult, clockBound: Double)? {
+    try timer.warmUp(settings.warmup)
+    if operation == .barrier { try timer.checkBarrier() }
+    guard try !timer.isWrongAnywhere() else { return nil }
+    let windows = try timer.windows(settings.repetitions)
+    guard try !timer.isWrongAnywhere() else { return nil }
+    let tight = try timer.tightLoop(batches: max(settings.repetitions / 5, 1))
+    let result = CollectiveResult(
+      operation, ranks: ranks, probe: probe, windows: windows, tight: tight)
+    return result.map { ($0, windows.clockBound) }
+  }
+
+  /// The network that the all-reduces saw, as a file that a prediction starts from, on rank 0; nil on
+  /// the others.
   ///
-  /// - Throws: ``ConfigurationError`` on `option` where the all-reduces do not say it.
-  public func fabric(name: String, source: String, option: String) throws(ConfigurationError)
-    -> Fabric
+  /// Collective.
+  ///
+  /// - Throws: ``CollectivesFailure`` on all ranks, where the all-reduces do not say it.
+  public func fabric(name: String, source: String, over world: any Communicator) throws -> Fabric? {
+    var fabric: Fabric?
+    var problem = ""
+    if world.rank == 0 {
+      do {
+        fabric = try Self.fabric(name: name, source: source, of: self)
+      } catch {
+        problem = error.description
+      }
+    }
+    problem = try world.broadcast(problem, from: 0)
+    guard problem.isEmpty else { throw CollectivesFailure(description: problem) }
+    return fabric
+  }
+
+  private static func fabric(name: String, source: String, of benchmark: Self)
+    throws(CollectivesFailure) -> Fabric
   {
     var points: [Fabric.Point] = []
-    for result in results where result.ranks > 1 {
+    for result in benchmark.results where result.ranks > 1 {
       guard result.operation == CollectiveOperation.allReduce.rawValue else { continue }
-      let begun = results.first {
+      let begun = benchmark.results.first {
         $0.operation == CollectiveOperation.begunAllReduce.rawValue && $0.ranks == result.ranks
           && $0.bytes == result.bytes
       }
       guard let between = result.between_us, let begun = begun?.between_us else {
-        throw ConfigurationError(
-          option,
-          "no window of \(result.bytes) bytes over \(result.ranks) ranks was begun in time by all; "
-            + "give every rank a core of its own")
+        throw CollectivesFailure(
+          description:
+            "no fabric: no window of \(result.bytes) bytes over \(result.ranks) ranks was "
+            + "begun in time by all; give every rank a core of its own")
       }
       points.append(
         Fabric.Point(
@@ -114,19 +144,20 @@ public struct CollectivesBenchmark: Codable, Sendable {
           tight_us: result.tight_us.median, nonblocking_us: begun.median))
     }
     let fabric = Fabric(
-      name: name, source: source, ranks: ranks, points: points,
-      reduction_gb_per_s: reduction_gb_per_s)
+      name: name, source: source, ranks: benchmark.ranks, points: points,
+      reduction_gb_per_s: benchmark.reduction_gb_per_s)
     guard let fabric else {
-      throw ConfigurationError(
-        option,
-        "the times do not grow with the sizes; measure larger --sizes, or more --repetitions")
+      throw CollectivesFailure(
+        description: "no fabric: the times do not grow with the sizes; measure larger --sizes, or "
+          + "more --repetitions")
     }
     return fabric
   }
 }
 
-/// A collective whose result is not what it has to be.
-public struct WrongResult: Error, CustomStringConvertible, Hashable, Sendable {
-  /// Names the operation, the size, the rank and the element.
+/// A collective whose result is not what it has to be, or a measurement that says nothing.
+public struct CollectivesFailure: Error, CustomStringConvertible, Hashable, Sendable {
+  /// Of a wrong result the operation, the size, the rank and the element; else what is missing, and what
+  /// to do.
   public let description: String
 }

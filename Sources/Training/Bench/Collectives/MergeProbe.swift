@@ -1,0 +1,44 @@
+import Collectives
+import Norms
+import Tensors
+
+extension CollectiveProbe {
+  /// The moments of one row a rank, so that the merge and what it sends are nearly all there is; a
+  /// channel for every 16 bytes, which is what the default merge sends of one.
+  static func moments(
+    by merge: StatisticsMerge, bytes: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
+    let channels = max(1, bytes / 16)
+    let (size, rank) = (communicator.size, communicator.rank)
+    let x = Tensor((0..<channels).map { Float($0 % 7 + rank) }, shape: [1, channels])
+    let shift = Tensor.zeros([channels])
+    // Rank r holds c mod 7 + r: the moments of 0 to p − 1, moved.
+    let middle = Double(size - 1) / 2
+    let variance = Double(size * size - 1) / 12
+    let tolerance = merge == .float32Moments ? 1e-4 : 1e-9
+    var moments: BatchNorm.Moments?
+    return CollectiveProbe(
+      bytes: merge.bytes(channels: channels), channels: channels,
+      prepare: { moments = nil },
+      run: { () throws(CommunicationError) in
+        moments = try BatchNorm.moments(x, shift: shift, merge: merge, over: communicator)
+      },
+      firstWrong: { _ in
+        guard let moments else { return "there are no moments" }
+        guard moments.count == Double(size) else {
+          return "the count is \(moments.count), expected \(size)"
+        }
+        for c in 0..<channels {
+          let figures = [
+            ("mean", moments.means[c], Double(c % 7) + middle),
+            ("variance", moments.variances[c], variance),
+          ]
+          for (name, found, right) in figures
+          where !(abs(found - right) <= tolerance * max(1, right)) {
+            return "the \(name) of channel \(c) is \(found), expected \(right)"
+          }
+        }
+        return nil
+      })
+  }
+}
