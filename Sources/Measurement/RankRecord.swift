@@ -22,6 +22,9 @@ public struct RankRecord: Sendable {
     public let waitBegin: Double
     /// When it was over.
     public let end: Double
+
+    /// Whether the call that issued it ended it.
+    public var isBlocking: Bool { returned >= end }
   }
 
   /// Which collective: the communicator, the first rank of its group, and the number on it.
