@@ -23,7 +23,8 @@ public final class RunFiles {
     self.context = context
     directory = try agreeing(over: context.control) {
       context.rank == 0
-        ? try RunDirectory(creating: path, configuration, vocabulary: vocabulary) : nil
+        ? try RunDirectory(
+          creating: path, configuration, ranks: context.size, vocabulary: vocabulary) : nil
     }
     guard let log = context.log else {
       (clocks, recorder) = (nil, nil)
