@@ -22,7 +22,7 @@ struct Lockstep: ParsableCommand {
     version: "lockstep 0.1.0",
     subcommands: [
       Train.self, Sample.self, Compare.self, ClaimsCommand.self, Parity.self, Bench.self,
-      TraceCommand.self, Doctor.self,
+      ReportCommand.self, TraceCommand.self, Doctor.self,
     ])
 
   /// Parses, runs, and turns every error into one message and the exit status of its kind.
