@@ -95,7 +95,7 @@ targets += [
   house("Optimizers", ["Autograd", "Kernels", "KernelLoops", "Tensors"]),
   house("Datasets", ["Tensors", "CZlib"], resources: [.copy("Resources")]),
   house("DataParallel", ["Autograd", "Collectives", "Tensors", "Kernels"]),
-  house("Measurement", ["Collectives"]),
+  house("Measurement", ["Collectives", "Tensors"]),
   house(
     "Training",
     [
@@ -139,7 +139,7 @@ targets += [
   tests("Optimizers", ["Optimizers", "Autograd", "Tensors"]),
   tests("Datasets", ["Datasets", "Tensors"]),
   tests("DataParallel", ["DataParallel", "Autograd", "Collectives", "Tensors"]),
-  tests("Measurement", ["Measurement"]),
+  tests("Measurement", ["Measurement", "Collectives", "Tensors"]),
   tests(
     "Training",
     [
@@ -150,7 +150,7 @@ targets += [
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
-  tests("Command", ["Spawning", "lockstep"]),
+  tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),
   tests("House", ["Spawning"]),
 ]
 

@@ -76,11 +76,28 @@ public final class Tape {
   /// is in the caches already.
   public typealias InputPullback = (_ dy: Tensor, _ overwriting: Bool) throws -> Void
 
+  /// Lets collectives in flight make progress: the library makes none while this rank computes.
+  public typealias Progress = () throws -> Void
+
+  /// Takes dy and contributes to the parameters' gradients, for which nothing upstream waits.
+  ///
+  /// Where there is a `progress`, the pullback was put off to run while a collective is in flight, and
+  /// calls it between parts of its work that take some hundred microseconds.
+  public typealias WeightPullback = (_ dy: Tensor, _ progress: Progress?) throws -> Void
+
   private struct Entry {
     let gradient: Gradient
     let uses: [Parameter]
     let inputPullback: InputPullback
-    let weightPullback: ((Tensor) throws -> Void)?
+    let weightPullback: WeightPullback?
+    let waitsForRanks: Bool
+  }
+
+  /// A weight pullback that waits for a collective to hide.
+  private struct Deferred {
+    let dy: Tensor
+    let uses: [Parameter]
+    let pullback: WeightPullback
   }
 
   /// Whether this is training or evaluation.
@@ -90,11 +107,19 @@ public final class Tape {
   /// Which positions of padded sequences count, as rows of `[N, T, …]` in order; nil for all.
   public let validRows: [Int]?
   private var entries: [Entry] = []
+  /// How many of the entries wait for other ranks in their pullback.
+  private var waiting = 0
+  private var deferred: [Deferred] = []
+  /// A parameter of the layer whose input pullback runs.
+  private var current: Parameter?
 
   /// Called when a layer has run forward or back, with one of its parameters, if it has any.
   public var onLayer: ((_ parameter: Parameter?, _ isBackward: Bool) -> Void)?
   /// Called once per parameter as soon as its gradient is final.
   public var onGradientReady: (Parameter) throws -> Void = { _ in }
+  /// Lets the collectives of others make progress, while weight gradients that were put off are
+  /// computed.
+  public var onProgress: Progress = {}
 
   /// An empty tape.
   public init(
@@ -118,13 +143,15 @@ public final class Tape {
   ///   - uses: The parameters whose gradients the pullbacks contribute to.
   ///   - inputPullback: Runs at once. The pullback of a layer whose input and parameter gradients
   ///     come from one pass does both.
-  ///   - weightPullback: Takes dy and contributes to the parameters' gradients, for which
-  ///     nothing upstream waits.
+  ///   - weightPullback: May be put off, to run while the collective of a layer before it is in flight.
+  ///   - waitsForRanks: Whether the input pullback waits for a collective, and calls
+  ///     ``computeDeferred(_:)`` meanwhile.
   ///   - again: Computes y again from what the pullbacks hold anyway; nil where y is to be kept.
   /// - Returns: the output as a variable.
   public func record(
     _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping InputPullback,
-    weightPullback: ((Tensor) throws -> Void)? = nil, again: (() -> Tensor)? = nil
+    weightPullback: WeightPullback? = nil, waitsForRanks: Bool = false,
+    again: (() -> Tensor)? = nil
   ) -> Variable {
     onLayer?(uses.first, false)
     guard mode == .training else { return Variable(y, wantsGradient: false) }
@@ -134,7 +161,8 @@ public final class Tape {
     entries.append(
       Entry(
         gradient: gradient, uses: uses, inputPullback: inputPullback,
-        weightPullback: weightPullback))
+        weightPullback: weightPullback, waitsForRanks: waitsForRanks))
+    if waitsForRanks { waiting += 1 }
     return output
   }
 
@@ -146,13 +174,50 @@ public final class Tape {
     guard let gradient else { return }
     gradient.sum = consume seed
     while let entry = entries.popLast() {
+      if entry.waitsForRanks { waiting -= 1 }
       let overwriting = entry.weightPullback == nil && entry.gradient.isOwned
+      var isDeferred = false
       if let dy = entry.gradient.sum.take() {
+        current = entry.uses.first
         try entry.inputPullback(dy, overwriting)
-        try entry.weightPullback?(dy)
+        if let pullback = entry.weightPullback {
+          // Put off only as long as a layer is to come that waits for other ranks.
+          isDeferred = waiting > 0
+          if isDeferred {
+            deferred.append(Deferred(dy: dy, uses: entry.uses, pullback: pullback))
+          } else {
+            try pullback(dy, nil)
+          }
+        }
       }
       onLayer?(entry.uses.first, true)
-      for parameter in entry.uses where parameter.close() { try onGradientReady(parameter) }
+      if !isDeferred { try close(entry.uses) }
     }
+    // Where the last layer that waits had no gradient to wait with.
+    try computeDeferred {}
+  }
+
+  /// Runs the weight pullbacks that were put off, in the order in which they were, with `progress`
+  /// called in between; for a layer that waits for a collective.
+  public func computeDeferred(_ progress: Progress) throws {
+    guard !deferred.isEmpty else { return }
+    onLayer?(current, true)
+    try withoutActuallyEscaping(progress) { progress in
+      let all = {
+        try progress()
+        try self.onProgress()
+      }
+      for work in deferred {
+        try work.pullback(work.dy, all)
+        onLayer?(work.uses.first, true)
+        try close(work.uses)
+        try all()
+      }
+    }
+    deferred = []
+  }
+
+  private func close(_ uses: [Parameter]) throws {
+    for parameter in uses where parameter.close() { try onGradientReady(parameter) }
   }
 }

@@ -74,15 +74,18 @@ public struct Event: BitwiseCopyable, Sendable {
   public let issue: UInt64
   /// When the issuing call came back: the end, if it blocked.
   public let returned: UInt64
-  /// When this rank began to wait: the end, if the issuing call blocked, or if the collective was
-  /// found to be over before.
+  /// When this rank began to wait: the end, if the issuing call blocked; later than the end, if the
+  /// collective was found to be over before.
   public let waitBegin: UInt64
   /// When it was over.
   public let end: UInt64
+  /// How long this rank was in tests that let it make progress, between `returned` and `waitBegin`.
+  public let tested: Int64
 
   init(
     _ kind: Kind, _ purpose: Purpose, communicator: Int = 0, number: Int = 0, elements: Int = 0,
-    bytes: Int = 0, issue: UInt64, returned: UInt64, waitBegin: UInt64, end: UInt64
+    bytes: Int = 0, issue: UInt64, returned: UInt64, waitBegin: UInt64, end: UInt64,
+    tested: Int = 0
   ) {
     self.kind = kind
     switch purpose {
@@ -95,6 +98,7 @@ public struct Event: BitwiseCopyable, Sendable {
     self.elements = Int64(elements)
     self.bytes = Int64(bytes)
     (self.issue, self.returned, self.waitBegin, self.end) = (issue, returned, waitBegin, end)
+    self.tested = Int64(tested)
   }
 
   /// What a collective was for; of a segment, the layer and the pass as if for its statistics.
@@ -111,11 +115,11 @@ public struct Event: BitwiseCopyable, Sendable {
     [
       Int64(kind.rawValue), Int64(purposeKind), Int64(pass.rawValue), Int64(name),
       Int64(communicator), Int64(number), elements, bytes,
-    ] + [issue, returned, waitBegin, end].map { Int64(bitPattern: $0) }
+    ] + [issue, returned, waitBegin, end].map { Int64(bitPattern: $0) } + [tested]
   }
 
   /// How many ``fields`` an event has.
-  public static let fieldCount = 12
+  public static let fieldCount = 13
 
   /// The size of an event in memory and in files.
   public static let byteCount = MemoryLayout<Event>.stride
@@ -136,7 +140,7 @@ public struct Event: BitwiseCopyable, Sendable {
     }
     let kinds = (next(UInt8.self), next(UInt8.self), next(UInt8.self))
     let numbers = (next(Int32.self), next(Int32.self), next(Int32.self))
-    let words = (0..<6).map { _ in next(Int64.self) }
+    let words = (0..<7).map { _ in next(Int64.self) }
     let isNamed = kinds.1 == 1
     guard Kind(rawValue: UInt8(kinds.0)) != nil, kinds.1 <= 2,
       Pass(rawValue: UInt8(kinds.2)) != nil,
@@ -150,12 +154,13 @@ public struct Event: BitwiseCopyable, Sendable {
   public init(_ fields: ArraySlice<Int64>, texts: [String]) {
     let f = Array(fields)
     precondition(f.count == Self.fieldCount)
-    let times = f[8...].map { UInt64(bitPattern: $0) }
+    let times = f[8..<12].map { UInt64(bitPattern: $0) }
     kind = Kind(rawValue: UInt8(f[0])) ?? .segment
     purposeKind = UInt8(f[1])
     pass = Pass(rawValue: UInt8(f[2])) ?? .forward
     name = f[1] == 1 ? EventName(texts[Int(f[3])]).number : Int32(f[3])
     (communicator, number, elements, bytes) = (Int32(f[4]), Int32(f[5]), f[6], f[7])
     (issue, returned, waitBegin, end) = (times[0], times[1], times[2], times[3])
+    tested = f[12]
   }
 }

@@ -6,6 +6,8 @@ public struct Traffic: Hashable, Sendable {
   public var bytes = 0
   /// How long this rank was inside them, or waited for them, in nanoseconds.
   public var blockedNanoseconds = 0
+  /// The part of it that was for statistics of the backward pass.
+  public var blockedBackwardNanoseconds = 0
 
   /// No traffic.
   public init() {}
@@ -16,6 +18,7 @@ public struct Traffic: Hashable, Sendable {
     difference.collectives -= earlier.collectives
     difference.bytes -= earlier.bytes
     difference.blockedNanoseconds -= earlier.blockedNanoseconds
+    difference.blockedBackwardNanoseconds -= earlier.blockedBackwardNanoseconds
     return difference
   }
 
@@ -25,6 +28,7 @@ public struct Traffic: Hashable, Sendable {
     sum.collectives += b.collectives
     sum.bytes += b.bytes
     sum.blockedNanoseconds += b.blockedNanoseconds
+    sum.blockedBackwardNanoseconds += b.blockedBackwardNanoseconds
     return sum
   }
 }
@@ -39,11 +43,8 @@ public struct OpenCollective: Sendable {
   fileprivate var returned: UInt64
   /// When this rank first knew that it was over, if that was before it waited.
   fileprivate var completed: UInt64?
-
-  /// Notes that the collective was found to be over while this rank computed.
-  public mutating func noteCompletion() {
-    if completed == nil { completed = monotonicNanoseconds() }
-  }
+  /// How long this rank was in tests that let it make progress, in nanoseconds.
+  fileprivate var tested = 0
 }
 
 /// Counts a communicator's traffic, and records it where there is a log; the backends call it around
@@ -84,23 +85,37 @@ public final class TrafficMeter {
   /// Notes that a blocking collective is over.
   public func leave(_ open: OpenCollective) {
     let now = monotonicNanoseconds()
-    traffic.blockedNanoseconds += Int(now - open.issue)
+    block(open, from: open.issue, to: now)
     record(open, returned: now, waitBegin: now, end: now)
   }
 
   /// Notes that the call which issued a collective came back, while the collective goes on.
   public func issued(_ open: inout OpenCollective) {
     open.returned = monotonicNanoseconds()
-    traffic.blockedNanoseconds += Int(open.returned - open.issue)
+    block(open, from: open.issue, to: open.returned)
+  }
+
+  /// Notes that this rank asked, from `start` to now, whether a collective is over.
+  public func tested(_ open: inout OpenCollective, since start: UInt64, isOver: Bool) {
+    let now = monotonicNanoseconds()
+    block(open, from: start, to: now)
+    open.tested += Int(now - start)
+    if isOver && open.completed == nil { open.completed = now }
+  }
+
+  private func block(_ open: OpenCollective, from start: UInt64, to end: UInt64) {
+    traffic.blockedNanoseconds += Int(end - start)
+    if case .statistics(_, .backward) = open.purpose {
+      traffic.blockedBackwardNanoseconds += Int(end - start)
+    }
   }
 
   /// Notes that a collective is over, for which this rank has waited since `waitBegin`.
   public func complete(_ open: OpenCollective, waitedSince waitBegin: UInt64) {
     let now = monotonicNanoseconds()
-    traffic.blockedNanoseconds += Int(now - waitBegin)
+    block(open, from: waitBegin, to: now)
     record(
-      open, returned: open.returned, waitBegin: open.completed ?? waitBegin,
-      end: open.completed ?? now)
+      open, returned: open.returned, waitBegin: waitBegin, end: open.completed ?? now)
   }
 
   private func record(
@@ -110,6 +125,6 @@ public final class TrafficMeter {
       Event(
         .collective, open.purpose, communicator: communicator, number: open.number,
         elements: open.elements, bytes: open.bytes, issue: open.issue, returned: returned,
-        waitBegin: waitBegin, end: end))
+        waitBegin: waitBegin, end: end, tested: open.tested))
   }
 }

@@ -60,9 +60,13 @@ public final class GradientSynchronizer {
     guard let bucket = bucketOf[ObjectIdentifier(parameter)] else { return }
     missing[bucket] -= 1
     guard overlaps else { return }
-    // MPI makes no progress by itself while this rank computes.
-    for sum in inFlight { try sum.test() }
+    try progress()
     while inFlight.count < buckets.count, missing[inFlight.count] == 0 { try sendNext() }
+  }
+
+  /// Lets the buckets in flight make progress: MPI makes none by itself while this rank computes.
+  public func progress() throws(CommunicationError) {
+    for sum in inFlight { try sum.test() }
   }
 
   private func sendNext() throws(CommunicationError) {

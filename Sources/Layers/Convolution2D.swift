@@ -63,9 +63,14 @@ public final class Convolution2D: Layer {
         gradient?.add(
           convolution.inputGradient(dy, weights: weight.value, version: version))
       },
-      weightPullback: { dy in
-        weight.contribute { gradient, accumulating in
-          convolution.weightGradient(input, dy, into: gradient, accumulating: accumulating)
+      weightPullback: { [self] dy, progress in
+        for part in weightGradientParts(samples: input.shape[0], progress) {
+          let (x, dy) = (input.samples(part), dy.samples(part))
+          let convolution = self.convolution(for: x.shape)
+          weight.contribute { gradient, accumulating in
+            convolution.weightGradient(x, dy, into: gradient, accumulating: accumulating)
+          }
+          try progress?()
         }
       })
   }

@@ -21,7 +21,7 @@ public struct Embedding: Layer {
     let table = try table.use(on: tape)
     return tape.record(
       Kernel.embedding(tokens, table.value), uses: table.parameters, inputPullback: { _, _ in },
-      weightPullback: { dy in
+      weightPullback: { dy, _ in
         table.contribute { gradient, accumulating in
           if !accumulating { gradient.fill(with: 0) }
           Kernel.addEmbeddingGradient(tokens, dy, to: gradient)
@@ -49,7 +49,7 @@ public struct PositionEmbedding: Layer {
     tape.record(
       Kernel.addPositions(x.value, table.value), uses: parameters,
       inputPullback: { [gradient = x.gradient] dy, _ in gradient?.add(dy) },
-      weightPullback: { [table] dy in
+      weightPullback: { [table] dy, _ in
         table.contribute { gradient, accumulating in
           if !accumulating { gradient.fill(with: 0) }
           Kernel.addPositionsGradient(dy, to: gradient)

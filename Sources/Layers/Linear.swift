@@ -46,11 +46,15 @@ public struct Linear: Layer {
         Kernel.matrixProduct(Operand(dy), Operand(weight.value), into: dx)
         gradient.add(dx)
       },
-      weightPullback: { [bias, again = x.again] dy in
+      weightPullback: { [bias, again = x.again] dy, progress in
         let input = again()
-        weight.contribute { gradient, accumulating in
-          Kernel.matrixProduct(
-            .transpose(dy), Operand(input), into: gradient, accumulating: accumulating)
+        for part in weightGradientParts(samples: shape[0], progress) {
+          weight.contribute { gradient, accumulating in
+            Kernel.matrixProduct(
+              .transpose(dy.samples(part)), Operand(input.samples(part)), into: gradient,
+              accumulating: accumulating)
+          }
+          try progress?()
         }
         bias?.contribute(Kernel.columnSums(dy)[...])
       })

@@ -29,7 +29,7 @@ public struct Temperature: Layer {
         Kernel.scale(dx, by: inverse)
         gradient?.add(dx)
       },
-      weightPullback: { [temperature] dy in
+      weightPullback: { [temperature] dy, _ in
         let sum = Kernel.columnSums(Kernel.product(dy, input)).reduce(0, +)
         temperature.contribute([-sum * Double(inverse * inverse)][...])
       })

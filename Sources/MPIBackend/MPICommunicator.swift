@@ -31,6 +31,8 @@ public final class MPICommunicator: Communicator {
   }
 
   /// Replaces `values` by their sums (`MPI_Allreduce`).
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>)
     throws(CommunicationError)
   {
@@ -44,6 +46,8 @@ public final class MPICommunicator: Communicator {
   }
 
   /// Starts a sum of `addends` (`MPI_Iallreduce` with separate buffers, the faster way).
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
     throws(CommunicationError) -> PendingSum<Element>
   {
@@ -71,6 +75,8 @@ public final class MPICommunicator: Communicator {
   }
 
   /// Every rank's values, as many on each (`MPI_Allgather`).
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   public func allGather<Element: Communicable>(
     _ values: Storage<Element>, into gathered: Storage<Element>
   ) throws(CommunicationError) {
@@ -84,6 +90,8 @@ public final class MPICommunicator: Communicator {
   }
 
   /// This rank's block of the sums (`MPI_Reduce_scatter_block`).
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   public func sumAndScatter<Element: Communicable>(
     _ addends: Storage<Element>, into block: Storage<Element>
   ) throws(CommunicationError) {
@@ -98,6 +106,8 @@ public final class MPICommunicator: Communicator {
   }
 
   /// Replaces `values` by those of `root` (`MPI_Bcast`).
+  @specialized(where Element == Float)
+  @specialized(where Element == Double)
   public func broadcast<Element: Communicable>(
     _ values: inout MutableSpan<Element>, from root: Int
   ) throws(CommunicationError) {

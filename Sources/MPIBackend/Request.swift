@@ -32,9 +32,11 @@ final class Request: PendingOperation {
   }
 
   func test() throws(CommunicationError) -> Bool {
+    guard unsafe cmpi_request_is_null(memory.pointer.pointee) == 0 else { return true }
+    let start = monotonicNanoseconds()
     var done: CInt = 0
     try check(unsafe cmpi_test(handle, &done), "MPI_Test")
-    if done != 0 { open.noteCompletion() }
+    meter.tested(&open, since: start, isOver: done != 0)
     return done != 0
   }
 

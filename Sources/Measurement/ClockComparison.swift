@@ -52,6 +52,12 @@ public struct ClockOffset: Hashable, Sendable {
   public func common(_ time: UInt64) -> Double {
     Double(time) - first.offset - drift / 1e9 * (Double(time) - first.time)
   }
+
+  /// The time of this rank's clock when rank 0's shows `common`: ``common(_:)`` the other way.
+  public func local(_ common: Double) -> UInt64 {
+    let slope = drift / 1e9
+    return UInt64((common + first.offset - slope * first.time) / (1 - slope))
+  }
 }
 
 /// Compares every rank's clock with rank 0's.

@@ -10,7 +10,7 @@ public struct CollectiveSplit: Hashable, Sendable {
   public let transfer: Double
   /// Blocked before the last arrival.
   public let exposedSkew: Double
-  /// Blocked after it.
+  /// Blocked after it, and in tests that let the collective make progress.
   public let exposedTransfer: Double
 
   /// Blocked.
@@ -27,6 +27,6 @@ public struct CollectiveSplit: Hashable, Sendable {
     transfer = entry.end - cut
     let blocked = [(entry.issue, entry.returned), (entry.waitBegin, entry.end)]
     exposedSkew = blocked.reduce(0) { $0 + max(0, min($1.1, cut) - $1.0) }
-    exposedTransfer = blocked.reduce(0) { $0 + max(0, $1.1 - max($1.0, cut)) }
+    exposedTransfer = blocked.reduce(entry.tested) { $0 + max(0, $1.1 - max($1.0, cut)) }
   }
 }

@@ -22,6 +22,8 @@ public struct RankRecord: Sendable {
     public let waitBegin: Double
     /// When it was over.
     public let end: Double
+    /// How long this rank was in tests that let it make progress.
+    public let tested: Double
 
     /// Whether the call that issued it ended it.
     public var isBlocking: Bool { returned >= end }
@@ -29,9 +31,12 @@ public struct RankRecord: Sendable {
 
   /// Which collective: the communicator, the first rank of its group, and the number on it.
   public struct Key: Hashable, Sendable {
-    let communicator: Int
-    let group: Int
-    let number: Int
+    /// Which of the rank's communicators, in the order of their making.
+    public let communicator: Int
+    /// The first rank of the communicator's group.
+    public let group: Int
+    /// The collective's number on its communicator, from 1.
+    public let number: Int
   }
 
   /// The events, in the order in which they were recorded.
@@ -51,7 +56,8 @@ public struct RankRecord: Sendable {
           group: communicator < groups.count ? groups[communicator] : 0,
           number: Int(event.number)), elements: Int(event.elements), bytes: Int(event.bytes),
         issue: clock.common(event.issue), returned: clock.common(event.returned),
-        waitBegin: clock.common(event.waitBegin), end: clock.common(event.end))
+        waitBegin: clock.common(event.waitBegin), end: clock.common(event.end),
+        tested: Double(event.tested))
     }
     clockBound = clock.bound
   }

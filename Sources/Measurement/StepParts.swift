@@ -79,6 +79,9 @@ public struct StepParts: Codable, Hashable, Sendable {
         case .other: compute_ms += computing * weight
         }
       case .collective:
+        // Tests that let it make progress lie within segments.
+        compute_ms -= entry.tested * weight
+        rest += entry.tested
         let split = CollectiveSplit(entry, lastArrival: recorded.lastArrival(entry).time)
         switch entry.purpose {
         case .statistics:

@@ -57,6 +57,8 @@ public struct StepSplit: Codable, Sendable {
     public let hidden_ms: MedianInterval
     /// Blocked, the mean over ranks.
     public let exposed_ms: MedianInterval
+    /// Blocked, the rank that was blocked longest in each step.
+    public let exposed_maximum_ms: MedianInterval
     /// The skew of each rank.
     public let skew_by_rank_ms: [MedianInterval]
     /// The share of collectives in which each rank was the last to arrive.
@@ -133,6 +135,8 @@ extension StepSplit {
           computing[entry.purpose, default: [Double](repeating: 0, count: count)][step] +=
             computed / Double(records.count)
         case .collective:
+          // Its tests lie within segments.
+          sums[rank][step].computing -= entry.tested
           let arrival = arrivals[entry.key] ?? (entry.issue, rank)
           let split = CollectiveSplit(entry, lastArrival: arrival.last)
           sums[rank][step].skew[Self.sort(entry.purpose), default: 0] += split.exposedSkew
@@ -216,6 +220,10 @@ extension StepSplit {
         bytes: Double(bytes) / Double(ranks * steps), skew_ms: figure(\.skew),
         transfer_ms: figure(\.transfer), hidden_ms: figure(\.hidden),
         exposed_ms: figure(\.exposed),
+        exposed_maximum_ms: MedianInterval(
+          (0..<steps).map { step in
+            (0..<ranks).map { sum($0, step, \.exposed) }.max() ?? 0
+          }),
         skew_by_rank_ms: (0..<ranks).map { rank in
           MedianInterval((0..<steps).map { sum(rank, $0, \.skew) })
         }, last: last.map { Double($0) / all })

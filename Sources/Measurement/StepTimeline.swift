@@ -26,7 +26,7 @@ public struct StepTimeline: Codable, Sendable {
     public let begin_us: Double
     /// When the issuing call came back.
     public let returned_us: Double
-    /// When this rank began to wait.
+    /// When this rank began to wait; later than the end, if it was found to be over before.
     public let wait_us: Double
     /// When it was over.
     public let end_us: Double

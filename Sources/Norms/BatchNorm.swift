@@ -13,7 +13,8 @@ public import Tensors
 /// different numbers of rows, and none.
 ///
 /// - Shapes: x and y `[…, C]`, γ, β and the running statistics `[C]`.
-/// - Communication: one all-reduce of 2·C + 1 float64 forward, one of 2·C backward; none in
+/// - Communication: one all-reduce of 2·C + 1 float64 forward, or what another ``StatisticsMerge``
+///   says; one of 2·C backward, with weight gradients computed while it is in flight; none in
 ///   evaluation.
 /// - Source: Ioffe & Szegedy, 2015, algorithm 1, <https://arxiv.org/abs/1502.03167>.
 public enum BatchNorm {
@@ -36,27 +37,16 @@ public enum BatchNorm {
     let count: Double?
   }
 
-  /// The moments of x over all ranks: sums shifted by K, which has to be the same on all ranks,
-  /// merged by one all-reduce of `[Σ (x − K), Σ (x − K)², n]`.
-  public static func moments(_ x: Tensor, shift: Tensor, over communicator: any Communicator)
-    throws(CommunicationError) -> Moments
-  {
-    let channels = x.shape.channels
-    let sums = Storage<Double>(count: 2 * channels + 1, filledWith: 0)
-    Kernel.addColumnMoments(x, shift: shift, to: sums)
-    sums[2 * channels] = Double(x.shape.rows)
-    try sums.withMutableSpan(0..<sums.count) { span throws(CommunicationError) in
-      try communicator.sum(&span)
-    }
-    let count = sums[2 * channels]
-    let n = max(count, 1)
-    let offsets = (0..<channels).map { sums[$0] / n }
+  /// The moments of x over all ranks, which agree by `merge`; the shift K has to be the same on all.
+  public static func moments(
+    _ x: Tensor, shift: Tensor, merge: StatisticsMerge = .shiftedMoments,
+    over communicator: any Communicator
+  ) throws(CommunicationError) -> Moments {
+    let (count, offsets, variances) = try merge.moments(x, shift: shift, over: communicator)
     return Moments(
       count: count,
       means: offsets.indices.map { Double(shift.storage[shift.offset + $0]) + offsets[$0] },
-      variances: offsets.indices.map {
-        max(0, sums[channels + $0] / n - offsets[$0] * offsets[$0])
-      })
+      variances: variances)
   }
 
   /// y of x by given moments: the batch's, or running ones whose `count` is nil.
@@ -86,9 +76,9 @@ public enum BatchNorm {
   /// y of x by the moments of all ranks' batches.
   public static func forward(
     _ x: Tensor, shift: Tensor, gain: Tensor, bias: Tensor, epsilon: Double,
-    over communicator: any Communicator
+    merge: StatisticsMerge = .shiftedMoments, over communicator: any Communicator
   ) throws(CommunicationError) -> (y: Tensor, saved: Saved, moments: Moments) {
-    let moments = try moments(x, shift: shift, over: communicator)
+    let moments = try moments(x, shift: shift, merge: merge, over: communicator)
     let (y, saved) = normalize(
       x, means: moments.means, variances: moments.variances, count: moments.count, gain: gain,
       bias: bias, epsilon: epsilon)
@@ -112,14 +102,16 @@ public enum BatchNorm {
   ///     dx = γ · r · (dy − dβ / n − t · r · dγ / n)
   ///
   /// By running statistics only the first term of dx is left, and nothing is sent.
+  ///
+  /// `exchange` says how the two sums travel, and what is computed meanwhile.
   public static func backward(
     _ dy: Tensor, gain: Tensor, saved: Saved, over communicator: any Communicator,
-    overwriting: Bool = false
-  ) throws(CommunicationError) -> Gradients {
+    exchange: StatisticsExchange = StatisticsExchange(), overwriting: Bool = false
+  ) throws -> Gradients {
     let channels = dy.shape.channels
     let own = Storage<Double>(count: 2 * channels, filledWith: 0)
     Kernel.addColumnGradientSums(saved.x, dy, saved.center, to: own)
-    let summed = saved.count == nil ? own : try communicator.beginSum(own).wait()
+    let summed = saved.count == nil ? own : try exchange.sum(own, over: communicator)
     let gains = gain.elements
     let n = saved.count.map { max($0, 1) }
     var (scale, shift, slope) = (gains, gains, gains)

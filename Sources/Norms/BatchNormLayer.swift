@@ -17,6 +17,9 @@ public struct StatisticsScope {
 
   /// Per-rank statistics.
   public static var thisRank: StatisticsScope { StatisticsScope(Solo(), coversAllRanks: false) }
+
+  /// Whether statistics over these ranks are communicated, if only with this rank itself.
+  var communicates: Bool { !(communicator is Solo) }
 }
 
 extension BatchNorm {
@@ -59,37 +62,47 @@ extension BatchNorm {
       running.update(moments, momentum: settings.momentum)
       return tape.record(
         y, uses: parameters,
-        inputPullback: { [affine, scope, site, gradient = x.gradient] dy, overwriting in
+        inputPullback: {
+          // The tape owns this closure, and runs it.
+          [affine, scope, site, settings, gradient = x.gradient, unowned tape] dy, overwriting in
           scope.communicator.meter.purpose = .statistics(site, .backward)
-          let gradients = try backward(dy, overwriting)
+          let exchange = StatisticsExchange(
+            settings.merge, overlaps: settings.overlap,
+            meanwhile: { [unowned tape] in try tape.computeDeferred($0) })
+          let gradients = try backward(dy, exchange, overwriting)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain[...])
           affine.bias?.contribute(own.bias[...])
-        })
+        }, waitsForRanks: scope.communicates)
     }
 
-    private typealias Backward = (_ dy: Tensor, _ overwriting: Bool) throws -> Gradients
+    private typealias Backward = (
+      _ dy: Tensor, _ exchange: StatisticsExchange, _ overwriting: Bool
+    ) throws -> Gradients
 
     private func normalize(_ x: Tensor) throws -> (y: Tensor, moments: Moments, Backward) {
       let (gain, bias, communicator) = (affine.gainValue, affine.biasValue, scope.communicator)
       if let limits {
         let (y, saved, moments) = try BatchRenorm.forward(
           x, running, gain: gain, bias: bias, epsilon: settings.epsilon, limits: limits,
-          over: communicator)
+          merge: settings.merge, over: communicator)
         return (
           y, moments,
-          { try BatchRenorm.backward($0, saved: saved, over: communicator, overwriting: $1) }
+          {
+            try BatchRenorm.backward(
+              $0, saved: saved, over: communicator, exchange: $1, overwriting: $2)
+          }
         )
       }
       let (y, saved, moments) = try BatchNorm.forward(
         x, shift: running.mean.value, gain: gain, bias: bias, epsilon: settings.epsilon,
-        over: communicator)
+        merge: settings.merge, over: communicator)
       return (
         y, moments,
         {
           try BatchNorm.backward(
-            $0, gain: gain, saved: saved, over: communicator, overwriting: $1)
+            $0, gain: gain, saved: saved, over: communicator, exchange: $1, overwriting: $2)
         }
       )
     }

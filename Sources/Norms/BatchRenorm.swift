@@ -44,10 +44,11 @@ public enum BatchRenorm {
   /// update.
   public static func forward(
     _ x: Tensor, _ running: RunningStatistics, gain: Tensor, bias: Tensor, epsilon: Double,
-    limits: Limits, over communicator: any Communicator
+    limits: Limits, merge: StatisticsMerge = .shiftedMoments, over communicator: any Communicator
   ) throws(CommunicationError) -> (y: Tensor, saved: Saved, moments: BatchNorm.Moments) {
     let runningMean = running.mean.value
-    let moments = try BatchNorm.moments(x, shift: runningMean, over: communicator)
+    let moments = try BatchNorm.moments(
+      x, shift: runningMean, merge: merge, over: communicator)
     let deviations = running.variance.value.elements.map { (Double($0) + epsilon).squareRoot() }
     let scales = zip(moments.variances, deviations).map {
       min(max(($0 + epsilon).squareRoot() / $1, 1 / limits.scale), limits.scale)
@@ -75,10 +76,12 @@ public enum BatchRenorm {
   ///
   ///     dγ = r · Σ dy · (x − μ) / √(v + ε) + d · Σ dy
   public static func backward(
-    _ dy: Tensor, saved: Saved, over communicator: any Communicator, overwriting: Bool = false
-  ) throws(CommunicationError) -> BatchNorm.Gradients {
+    _ dy: Tensor, saved: Saved, over communicator: any Communicator,
+    exchange: StatisticsExchange = StatisticsExchange(), overwriting: Bool = false
+  ) throws -> BatchNorm.Gradients {
     let gradients = try BatchNorm.backward(
-      dy, gain: saved.gain, saved: saved.batch, over: communicator, overwriting: overwriting)
+      dy, gain: saved.gain, saved: saved.batch, over: communicator, exchange: exchange,
+      overwriting: overwriting)
     func corrected(_ sums: (gain: [Double], bias: [Double])) -> (gain: [Double], bias: [Double]) {
       let gain = sums.gain.indices.map {
         saved.scales[$0] * sums.gain[$0] + saved.shifts[$0] * sums.bias[$0]

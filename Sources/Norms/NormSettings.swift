@@ -62,6 +62,10 @@ public struct NormSettings: Hashable, Sendable {
   public var groups = 8
   /// The ranks that share statistics.
   public var statisticsGroup = StatisticsGroup.all
+  /// How ranks that share statistics agree on them.
+  public var merge = StatisticsMerge.shiftedMoments
+  /// Whether weight gradients are computed while the statistics of the backward pass are in flight.
+  public var overlap = true
   /// Where ε stands, for layer and RMS norm.
   public var epsilonPlacement = EpsilonPlacement.inside
   /// Whether layer norm divides the variance by one less than the number of channels.

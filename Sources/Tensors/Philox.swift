@@ -40,6 +40,8 @@ public enum RandomSite: UInt32, Sendable {
   case dropout = 5
   /// Tokens drawn from a model; `step` is the position.
   case sampling = 6
+  /// Recorded steps drawn for a prediction.
+  case simulation = 7
 }
 
 /// A stream of random numbers keyed by seed, site, step and slot, so that what is drawn for a

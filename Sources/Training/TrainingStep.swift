@@ -94,6 +94,7 @@ final class TrainingStep {
       if index == accumulate - 1 {
         pending = try control.beginSum(Storage(sums))
         tape.onGradientReady = { [synchronizer] in try synchronizer.gradientReady($0) }
+        tape.onProgress = { [synchronizer] in try synchronizer.progress() }
       }
       try loss.backward(weight: weight, on: tape)
     }

@@ -7,7 +7,10 @@ import Training
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure, with medians and 95% intervals.",
-    subcommands: [BenchStep.self, BenchNorms.self, BenchSplit.self])
+    subcommands: [
+      BenchStep.self, BenchNorms.self, BenchSplit.self, BenchCost.self, BenchCollectives.self,
+      BenchPrediction.self,
+    ])
 }
 
 /// `lockstep bench step`.

@@ -15,11 +15,11 @@ enum ExitStatus {
   /// Whether every rank throws `error`, so that each may end by itself.
   static func isSharedByAllRanks(_ error: any Error) -> Bool {
     error is ConfigurationError || error is AgreedError || error is TrainingFailure
-      || error is ReplicaError || error is StateError
+      || error is ReplicaError || error is StateError || error is WrongResult
   }
 
   /// The status of an error that all ranks throw.
   static func of(_ error: any Error) -> Int32 {
-    error is TrainingFailure || error is ReplicaError ? failed : badInput
+    error is TrainingFailure || error is ReplicaError || error is WrongResult ? failed : badInput
   }
 }

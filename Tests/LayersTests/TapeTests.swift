@@ -96,10 +96,57 @@ import Testing
     var seen: [Float] = []
     let y = tape.record(
       random([2, 3]), inputPullback: { _, overwriting in told.append(overwriting) },
-      weightPullback: { seen = $0.elements })
+      weightPullback: { dy, _ in seen = dy.elements })
     let seed = random([2, 3], seed: 2)
     try tape.backward(from: y.gradient, seed: seed.copy())
     #expect(told == [false] && seen == seed.elements)
+  }
+
+  @Test func weightGradientsArePutOffUntilALayerWaitsForRanks() throws {
+    let tape = Tape(.training)
+    var order: [String] = []
+    let x = tape.record(
+      random([2, 3]), inputPullback: { _, _ in order.append("input 1") },
+      weightPullback: { _, progress in order.append(progress == nil ? "weight 1" : "late 1") })
+    let y = tape.record(
+      random([2, 3]),
+      inputPullback: { dy, _ in
+        order.append("begin")
+        try tape.computeDeferred { order.append("progress") }
+        order.append("wait")
+        x.gradient?.add(dy)
+      }, waitsForRanks: true)
+    let z = tape.record(
+      random([2, 3]),
+      inputPullback: { dy, _ in
+        order.append("input 2")
+        y.gradient?.add(dy)
+      },
+      weightPullback: { _, progress in
+        order.append("weight 2, first half")
+        try progress?()
+        order.append("second half")
+      })
+    tape.onProgress = { order.append("others") }
+    try tape.backward(from: z.gradient, seed: random([2, 3], seed: 2))
+    #expect(
+      order == [
+        "input 2", "begin", "weight 2, first half", "progress", "others", "second half",
+        "progress", "others", "wait", "input 1", "weight 1",
+      ])
+  }
+
+  @Test func whatWasPutOffIsComputedEvenIfNoGradientReachesTheLayerThatWaits() throws {
+    let tape = Tape(.training)
+    var computed = false
+    _ = tape.record(
+      random([2, 3]), inputPullback: { _, _ in Issue.record("no gradient reaches it") },
+      waitsForRanks: true)
+    let y = tape.record(
+      random([2, 3]), inputPullback: { _, _ in },
+      weightPullback: { _, _ in computed = true })
+    try tape.backward(from: y.gradient, seed: random([2, 3], seed: 2))
+    #expect(computed)
   }
 
   @Test func aUseThatNoGradientReachesStillMakesItsParameterReady() throws {

@@ -19,7 +19,7 @@ enum HandMade {
         Event(
           [
             Int64(kind.rawValue), purpose, 0, name, 2, number, 5, 40, at(begin), at(end), at(end),
-            at(end),
+            at(end), 0,
           ][...], texts: EventName.texts)
       }
       let arrival = rank == 0 ? 4 : 4 + late

@@ -57,7 +57,7 @@ import Testing
     last: Double, skew: Double, transfer: Double, exposedSkew: Double, exposedTransfer: Double
   ) {
     let times: [Int64] = [0, 1, 6, 8].map { 1_000_000 * ($0 + 5) }
-    let event = Event([0, 2, 1, 0, 1, 1, 5, 20][...] + times[...], texts: [])
+    let event = Event(([0, 2, 1, 0, 1, 1, 5, 20] + times + [0])[...], texts: [])
     let entry = RankRecord([event], clock: .none, groups: [0, 0]).entries[0]
     let split = CollectiveSplit(entry, lastArrival: (last + 5) * 1e6)
     expectNear(split.skew / 1e6, skew)
@@ -65,6 +65,18 @@ import Testing
     expectNear(split.exposedSkew / 1e6, exposedSkew)
     expectNear(split.exposedTransfer / 1e6, exposedTransfer)
     expectNear(split.hidden / 1e6, 5)
+  }
+
+  @Test func testsThatLetACollectiveProgressAreExposedAndWhatIsOverBeforeItsWaitIsNot() {
+    let times: [Int64] = [0, 1, 6, 4].map { 1_000_000 * ($0 + 5) }
+    let event = Event(([0, 2, 1, 0, 1, 1, 5, 20] + times + [500_000])[...], texts: [])
+    let entry = RankRecord([event], clock: .none, groups: [0, 0]).entries[0]
+    let split = CollectiveSplit(entry, lastArrival: 7e6)
+    expectNear(split.skew / 1e6, 2)
+    expectNear(split.transfer / 1e6, 2)
+    expectNear(split.exposedSkew / 1e6, 1)
+    expectNear(split.exposedTransfer / 1e6, 0.5)
+    expectNear(split.hidden / 1e6, 2.5)
   }
 
   @Test func aDriftingClockIsFollowed() {

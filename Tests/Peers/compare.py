@@ -1,13 +1,14 @@
-"""Lockstep against PyTorch in one session, the two in turn, so that a slow minute meets both.
+"""Lockstep against others in one session, the two in turn, so that a slow minute meets both.
 
 usage: compare.py norms [--turns N]        every norm's forward + backward on one thread
        compare.py steps [--turns N]        training steps of ResNet-20 at 1 and 2 ranks
+       compare.py collectives [--turns N]  all-reduces on 2 ranks against a loop in C
 
-Needs PyTorch for the Python that runs it, and `swift build -c release --product lockstep`.
-`steps` runs ../shared/peers/torch_ddp.py, as it is and with channels-last tensors, and takes
-whichever is the faster. A ratio is the median over turns of PyTorch's time over Lockstep's.
+Needs `swift build -c release --product lockstep`; norms and steps need PyTorch for the Python that
+runs this, collectives needs mpicc. `steps` runs ../shared/peers/torch_ddp.py, as it is and with channels-last tensors, and takes
+whichever is the faster. A ratio is the median over turns of the other's time over Lockstep's.
 """
-import argparse, json, os, pathlib, statistics, subprocess, sys, tempfile
+import argparse, csv, json, os, pathlib, statistics, subprocess, sys, tempfile
 
 root = pathlib.Path(__file__).resolve().parents[2]
 lockstep = str(root / '.build/release/lockstep')
@@ -80,8 +81,30 @@ def steps(turns):
     os.unlink(last.name)
 
 
+def collectives(turns):
+    sizes = [8, 64, 1024, 16384, 262144, 1 << 20]
+    ours, theirs = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        peer = folder + '/collectives'
+        run(['mpicc', '-O2', '-o', peer, str(root / 'Tests/Peers/collectives.c')])
+        on_two = mpirun + ['-n', '2']
+        bench = [lockstep, 'bench', 'collectives', '--operations', 'all-reduce', '--csv', '--sizes',
+                 ','.join(map(str, sizes))]
+        for _ in range(turns):
+            # 20 batches each, which is one for every five of the benchmark's repetitions.
+            for table, command in ((ours, bench + ['--repetitions', '100']),
+                                   (theirs, [peer, '20'] + list(map(str, sizes)))):
+                for row in csv.DictReader(run(on_two + command).splitlines()):
+                    table.setdefault(int(row['bytes']), []).append(float(row['tight_median_us']))
+    print('| bytes | Lockstep µs | C µs | ratio |\n| ---: | ---: | ---: | ---: |')
+    for size in sizes:
+        ratio = statistics.median(t / o for t, o in zip(theirs[size], ours[size]))
+        print(f'| {size} | {statistics.median(ours[size]):.2f} '
+              f'| {statistics.median(theirs[size]):.2f} | {ratio:.2f} |')
+
+
 parser = argparse.ArgumentParser()
-parser.add_argument('what', choices=['norms', 'steps'])
+parser.add_argument('what', choices=['norms', 'steps', 'collectives'])
 parser.add_argument('--turns', type=int, default=5)
 arguments = parser.parse_args()
-{'norms': norms, 'steps': steps}[arguments.what](arguments.turns)
+{'norms': norms, 'steps': steps, 'collectives': collectives}[arguments.what](arguments.turns)

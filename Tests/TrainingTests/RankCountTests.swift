@@ -24,6 +24,32 @@ import Training
     }
   }
 
+  @Test(arguments: StatisticsMerge.allCases)
+  func lossesDoNotDependOnTheNumberOfRanksHoweverStatisticsAreMerged(merge: StatisticsMerge) throws
+  {
+    let run = try smallRun(.syncBatch, extra: ["model.norm.merge=\(merge.rawValue)"])
+    let alone = try trained(run, ranks: 1)[0].losses
+    for ranks in 2...3 {
+      let others = try trained(run, ranks: ranks)
+      #expect(difference(others[0].losses, alone) < 1e-4, "\(ranks) ranks")
+      #expect(others.allSatisfy { $0.digests == others[0].digests }, "the same bits on all")
+    }
+  }
+
+  @Test(arguments: [NormKind.syncBatch, .batchRenorm], [1, 3])
+  func overlapChangesNoBit(norm: NormKind, ranks: Int) throws {
+    let runs = try [true, false].map {
+      try trained(
+        smallRun(norm, steps: 8, extra: [Self.synchronized, "model.norm.overlap=\($0)"]),
+        ranks: ranks)[0]
+    }
+    #expect(runs[0].digests == runs[1].digests && runs[0].losses == runs[1].losses)
+    for (a, b) in zip(runs[0].steps, runs[1].steps) {
+      #expect(a.statistics.collectives == b.statistics.collectives)
+      #expect(a.statistics.bytes == b.statistics.bytes)
+    }
+  }
+
   @Test(arguments: [NormKind.batch, .batchRenorm])
   func perRankBatchStatisticsDoDependOnTheNumberOfRanks(norm: NormKind) throws {
     let run = try smallRun(norm)

@@ -73,6 +73,46 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
     let texts = try world.allGather("rank \(world.rank)")
     try expect(texts == (0..<n).map { "rank \($0)" }, "texts \(texts)")
   },
+  "blocks": { world in
+    let n = world.size
+    let gathered = Storage<Int64>(count: 3 * n)
+    try world.allGather(Storage((0..<3).map { Int64(10 * world.rank + $0) }), into: gathered)
+    let expected = (0..<n).flatMap { rank in (0..<3).map { Int64(10 * rank + $0) } }
+    try expect(gathered.copy(0..<3 * n) == expected, "all-gather of equal parts")
+    let block = Storage<Double>(count: 2)
+    try world.sumAndScatter(
+      Storage((0..<2 * n).map { Double($0 + world.rank) }), into: block)
+    let ranks = Double(n * (n - 1) / 2)
+    let sums = (0..<2).map { Double(n * (2 * world.rank + $0)) + ranks }
+    try expect(block.copy(0..<2) == sums, "reduce-scatter \(block.copy(0..<2))")
+    try expect(world.traffic.bytes == 24 + 16 * n, "\(world.traffic.bytes) bytes counted")
+  },
+  "merge": { world in
+    // Enough channels that MPI cuts the reduction into pieces.
+    let channels = 5000
+    let triples = Storage<Double>(count: MomentsTriple.width * channels)
+    for c in 0..<channels {
+      triples.write(
+        MomentsTriple(
+          count: Double(world.rank), mean: Double(c + world.rank), squares: Double(c)), at: c)
+    }
+    let all = Storage<Double>(count: world.size * triples.count)
+    try world.allGather(triples, into: all)
+    try world.mergeMoments(triples)
+    for c in 0..<channels {
+      let expected = (1..<world.size).reduce(all.triple(at: c)) {
+        $0.merged(with: all.triple(at: $1 * channels + c))
+      }
+      let found = triples.triple(at: c)
+      try expect(
+        found.count == expected.count && abs(found.mean - expected.mean) < 1e-9
+          && abs(found.squares - expected.squares) < 1e-8,
+        "channel \(c) is \(found), expected \(expected)")
+    }
+    let bits = triples.copy(0..<triples.count).map { Int64(bitPattern: $0.bitPattern) }
+    let others = try world.allGather(bits)
+    try expect(others.allSatisfy { $0 == others[0] }, "ranks hold different bits")
+  },
   "split": { world in
     let n = world.size
     let parity = try world.split(color: world.rank % 2, key: -world.rank)

@@ -52,7 +52,7 @@ struct TimelineChart {
   {
     let blocked = step.collectives.flatMap {
       [(begin: $0.begin_us, end: $0.returned_us), (begin: $0.wait_us, end: $0.end_us)]
-    }.sorted { $0.begin < $1.begin }
+    }.filter { $0.end > $0.begin }.sorted { $0.begin < $1.begin }
     return step.segments.flatMap { segment -> [SVGElement] in
       var begin = segment.begin_us
       var pieces: [(Double, Double)] = []

@@ -136,8 +136,9 @@ extension NormSettings {
     let section = try ConfigurationSection(
       node, path: path,
       keys: [
-        "kind", "epsilon", "momentum", "affine", "groups", "statisticsGroup", "epsilonPlacement",
-        "unbiased", "detached", "synchronized", "masked", "maximumScale", "maximumShift",
+        "kind", "epsilon", "momentum", "affine", "groups", "statisticsGroup", "merge", "overlap",
+        "epsilonPlacement", "unbiased", "detached", "synchronized", "masked", "maximumScale",
+        "maximumShift",
       ])
     let name = try section.choice("kind", of: NormKind.allCases.map(\.rawValue))
     self.init(NormKind(rawValue: name) ?? .none)
@@ -147,6 +148,8 @@ extension NormSettings {
       ? nil : try section.double("momentum", default: momentum ?? 0.1, in: 0...1)
     affine = try section.bool("affine", default: affine)
     groups = try section.int("groups", default: groups, in: 1...Int.max)
+    merge = try section.choice("merge", default: merge)
+    overlap = try section.bool("overlap", default: overlap)
     epsilonPlacement = try section.choice("epsilonPlacement", default: epsilonPlacement)
     unbiased = try section.bool("unbiased", default: unbiased)
     detached = try section.bool("detached", default: detached)

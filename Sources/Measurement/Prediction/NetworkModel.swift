@@ -1,0 +1,100 @@
+import Foundation
+
+/// What all-reduces cost on a cluster: between nodes by a fabric, within them by another.
+public struct NetworkModel: Sendable {
+  /// The fabric between nodes.
+  public let fabric: Fabric
+  /// The library, which chooses the algorithms.
+  public let library: MPILibrary
+  /// The ranks of a node, and the fabric within it: the node's ranks then reduce to one of them, which
+  /// meets the other nodes' and gives the result back (two levels).
+  public let node: (ranks: Int, fabric: Fabric)?
+
+  /// A network of one rank a node, or of `node`.
+  public init(_ fabric: Fabric, library: MPILibrary, node: (ranks: Int, fabric: Fabric)? = nil) {
+    (self.fabric, self.library, self.node) = (fabric, library, node)
+  }
+
+  /// The cost of one all-reduce.
+  public struct Cost: Sendable {
+    /// From the last rank's arrival to the end, in microseconds.
+    public var microseconds: Double
+    /// The part of it for which the link is taken: what more than the smallest message it takes.
+    public var occupied: Double
+    /// How it is done.
+    public var algorithm: String
+  }
+
+  private static let smallest = 8
+
+  /// The cost of an all-reduce of so many bytes a rank.
+  public func allReduce(bytes: Int, ranks: Int, blocking: Bool) -> Cost {
+    guard ranks > 1 else { return Cost(microseconds: 0, occupied: 0, algorithm: "none") }
+    guard let node, node.ranks > 1 else {
+      return cost(fabric, bytes: bytes, ranks: ranks, blocking: blocking)
+    }
+    let inside = min(ranks, node.ranks)
+    guard ranks > inside else {
+      return cost(node.fabric, bytes: bytes, ranks: ranks, blocking: blocking)
+    }
+    var result = cost(
+      fabric, bytes: bytes, ranks: (ranks + inside - 1) / inside, blocking: blocking)
+    result.microseconds += time(
+      node.fabric, .tree, bytes: bytes, ranks: inside, blocking: blocking)
+    result.algorithm = "two-level, \(result.algorithm) between nodes"
+    return result
+  }
+
+  private func cost(_ fabric: Fabric, bytes: Int, ranks: Int, blocking: Bool) -> Cost {
+    let algorithm = AllReduceAlgorithm.chosen(
+      by: library, bytes: bytes, ranks: ranks, blocking: blocking)
+    let all = time(fabric, algorithm, bytes: bytes, ranks: ranks, blocking: blocking)
+    let least = time(
+      fabric, .chosen(by: library, bytes: Self.smallest, ranks: ranks, blocking: blocking),
+      bytes: Self.smallest, ranks: ranks, blocking: blocking)
+    return Cost(
+      microseconds: all, occupied: max(0, all - least), algorithm: algorithm.rawValue)
+  }
+
+  /// The model's time, by what was measured for as many bytes over as few ranks.
+  private func time(
+    _ fabric: Fabric, _ algorithm: AllReduceAlgorithm, bytes: Int, ranks: Int, blocking: Bool
+  ) -> Double {
+    fabric.time(algorithm, bytes: bytes, ranks: ranks)
+      * correction(fabric, bytes: bytes, ranks: ranks, blocking: blocking)
+  }
+
+  /// The measured time over the model's of the nearest rank count not above `ranks`, between the sizes
+  /// that were measured; 1 where nothing was.
+  private func correction(_ fabric: Fabric, bytes: Int, ranks: Int, blocking: Bool) -> Double {
+    let points = fabric.points ?? []
+    guard
+      let nearest = points.map(\.ranks).filter({ $0 <= ranks }).max() ?? points.map(\.ranks).min()
+    else { return 1 }
+    let ratios = points.filter { $0.ranks == nearest }.map { point in
+      let algorithm = AllReduceAlgorithm.chosen(
+        by: library, bytes: point.bytes, ranks: nearest, blocking: blocking)
+      let measured = blocking ? point.between_us : point.nonblocking_us
+      return (
+        size: log(Double(point.bytes)),
+        ratio: measured / fabric.time(algorithm, bytes: point.bytes, ranks: nearest)
+      )
+    }
+    let size = log(Double(max(bytes, 1)))
+    guard let above = ratios.firstIndex(where: { $0.size >= size }), above > 0 else {
+      return size <= ratios[0].size ? ratios[0].ratio : ratios[ratios.count - 1].ratio
+    }
+    let (a, b) = (ratios[above - 1], ratios[above])
+    return a.ratio + (b.ratio - a.ratio) * (size - a.size) / (b.size - a.size)
+  }
+}
+
+extension Fabric {
+  /// T(n) of an algorithm, in microseconds, by α, β and γ alone.
+  func time(_ algorithm: AllReduceAlgorithm, bytes: Int, ranks: Int) -> Double {
+    // A Gbit/s is 125 bytes in a microsecond, a GB/s a thousand.
+    algorithm.cost(ranks: ranks).time(
+      bytes: Double(bytes), alpha: latency_us, beta: 1 / (125 * bandwidth_gbit),
+      gamma: reduction_gb_per_s.map { 1e-3 / $0 } ?? 0)
+  }
+}

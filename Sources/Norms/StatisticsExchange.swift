@@ -1,0 +1,46 @@
+public import Autograd
+import Collectives
+import Tensors
+
+/// How the sums of a batch norm's backward pass travel, and what is computed while they do.
+///
+/// With and without overlap the call is the same, and so are the order of all computing and the bits:
+/// without, the rank waits first.
+public struct StatisticsExchange {
+  /// Whether the sums travel in float32.
+  let isNarrow: Bool
+  /// Whether ``meanwhile`` runs while the sums are in flight, or after they have come.
+  let overlaps: Bool
+  /// What nothing upstream waits for; it is given what lets the sums make progress.
+  let meanwhile: (Tape.Progress) throws -> Void
+
+  /// An exchange in the numbers of `merge`.
+  public init(
+    _ merge: StatisticsMerge = .shiftedMoments, overlaps: Bool = true,
+    meanwhile: @escaping (Tape.Progress) throws -> Void = { _ in }
+  ) {
+    isNarrow = merge == .float32Moments
+    self.overlaps = overlaps
+    self.meanwhile = meanwhile
+  }
+
+  func sum(_ own: Storage<Double>, over communicator: any Communicator) throws -> Storage<Double> {
+    guard isNarrow else { return try travel(own, over: communicator) }
+    let narrow = Storage((0..<own.count).map { Float(own[$0]) })
+    let sums = try travel(narrow, over: communicator)
+    return Storage((0..<own.count).map { Double(sums[$0]) })
+  }
+
+  private func travel<Element: Communicable>(
+    _ own: Storage<Element>, over communicator: any Communicator
+  ) throws -> Storage<Element> {
+    let pending = try communicator.beginSum(own)
+    if overlaps {
+      try meanwhile { _ = try pending.test() }
+      return try pending.wait()
+    }
+    let sums = try pending.wait()
+    try meanwhile {}
+    return sums
+  }
+}

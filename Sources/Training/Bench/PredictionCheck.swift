@@ -1,0 +1,127 @@
+import Collectives
+public import Datasets
+public import Measurement
+public import Norms
+
+/// What `bench prediction` prints: predicted and measured steps of the ranks there are, in turn.
+public struct PredictionCheck: Codable, Sendable {
+  /// One norm's steps.
+  public struct Result: Codable, Sendable {
+    /// The kind of norm.
+    public let norm: String
+    /// A step of each rank by itself, in milliseconds, of all ranks.
+    public let alone_ms: MedianInterval
+    /// The prediction from rank 0's steps by itself.
+    public let predicted: Prediction.Row
+    /// The step of all ranks together, measured on rank 0.
+    public let measured_ms: MedianInterval
+    /// Predicted over measured, less 1, of the medians.
+    public let error: Double
+  }
+
+  /// The configuration's name.
+  public let work: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// The fabric that was predicted for.
+  public let fabric: String
+  /// Measured steps of each norm, alone and together.
+  public let steps: Int
+  /// One a norm.
+  public let results: [Result]
+  /// Whether every error is within what predictions promise.
+  public let passed: Bool
+}
+
+extension PredictionCheck {
+  private static let turn = 5
+  private static let warmup = 3
+
+  /// Takes `steps` of each of `norms` with every rank by itself, and as many of all together, in turn,
+  /// and predicts these from rank 0's part of those.
+  ///
+  /// While rank 0 is by itself the other ranks are too, so that it has as much of its machine as it will
+  /// have together with them.
+  ///
+  /// Collective.
+  public init(
+    _ configuration: RunConfiguration, norms: [NormKind], steps: Int, on network: NetworkModel,
+    data: DataSplit, context: RankContext
+  ) throws {
+    guard context.size > 1 else {
+      throw ConfigurationError("bench prediction", "needs two ranks or more to check against")
+    }
+    guard case .perRank = configuration.batch else {
+      throw ConfigurationError(
+        "bench prediction",
+        "needs a configuration with batchPerRank: a rank by itself has to compute as many samples as "
+          + "one of several")
+    }
+    let turns = (steps + Self.turn - 1) / Self.turn
+    var settings = configuration
+    settings.length = .steps(Self.warmup + turns * Self.turn)
+    settings.data.dropLast = true
+    let alone = try RankContext(context.control.split(color: context.rank, key: 0))
+    alone.record(in: EventLog())
+    let pairs = try norms.map { norm in
+      let settings = settings.with(norm: norm)
+      return try Pair(
+        norm: norm, alone: TrainingRun(settings, data: data, context: alone),
+        together: TrainingRun(settings, data: data, context: context), log: alone.log)
+    }
+    for pair in pairs { try pair.takeTurn(Self.warmup, context: context, isRecorded: false) }
+    for _ in 0..<turns {
+      for pair in pairs { try pair.takeTurn(Self.turn, context: context, isRecorded: true) }
+    }
+    work = configuration.name
+    ranks = context.size
+    fabric = network.fabric.name
+    self.steps = turns * Self.turn
+    results = try pairs.map { pair in
+      let synchronizes = settings.with(norm: pair.norm).model.norm.synchronizes
+      let prediction = try Prediction(
+        [
+          Prediction.Source(
+            norm: pair.norm.rawValue, synchronizes: synchronizes,
+            records: [RankRecord(pair.events, clock: .none, groups: alone.recordedGroups)])
+        ], on: network, ranks: [context.size])
+      let times = try context.control.allGather(pair.aloneTimes).flatMap { $0 }
+      let measured = MedianInterval(pair.togetherTimes)
+      let row = prediction.rows[0]
+      return Result(
+        norm: pair.norm.rawValue, alone_ms: MedianInterval(times), predicted: row,
+        measured_ms: measured, error: row.step_ms.median / measured.median - 1)
+    }
+    passed = results.allSatisfy { abs($0.error) <= Prediction.tolerance }
+  }
+
+  /// One norm's run by itself, and the one of all ranks.
+  private final class Pair {
+    let norm: NormKind
+    private let alone: TrainingRun
+    private let together: TrainingRun
+    private let log: EventLog?
+    private(set) var events: [Event] = []
+    private(set) var aloneTimes: [Double] = []
+    private(set) var togetherTimes: [Double] = []
+
+    init(norm: NormKind, alone: TrainingRun, together: TrainingRun, log: EventLog?) {
+      (self.norm, self.alone, self.together, self.log) = (norm, alone, together, log)
+    }
+
+    func takeTurn(_ steps: Int, context: RankContext, isRecorded: Bool) throws {
+      let first = log?.count ?? 0
+      try context.control.barrier()
+      for _ in 0..<steps {
+        let result = try alone.step()
+        if isRecorded { aloneTimes.append(Double(result.nanoseconds) / 1e6) }
+      }
+      if isRecorded { events += log?.events(from: first) ?? [] }
+      try context.control.barrier()
+      for _ in 0..<steps {
+        let result = try together.step()
+        if isRecorded { togetherTimes.append(Double(result.nanoseconds) / 1e6) }
+      }
+    }
+  }
+}

@@ -1,0 +1,152 @@
+public import ArgumentParser
+import MPIBackend
+public import Measurement
+import Training
+
+/// `lockstep predict`.
+struct Predict: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Predict step times on a cluster that you do not have, from recorded runs.",
+    discussion: """
+      RUN is a run directory with events, one for each norm, of the same network; it may have been \
+      recorded on one rank. Each rank of the prediction computes as many samples as a recorded one.
+      """)
+
+  @Argument(help: ArgumentHelp("Run directories, one a norm.", valueName: "run"))
+  var runs: [String]
+
+  @Option(help: ArgumentHelp(FabricOption.help, valueName: "name|file"))
+  var fabric: FabricOption
+
+  @Option(
+    help: ArgumentHelp(
+      "Rank counts, separated by commas, up to \(Prediction.largest).", valueName: "a,b,…"),
+    transform: { try CountList($0, in: 2...Prediction.largest) })
+  var ranks: CountList = CountList([2, 8, 64, 512, 4096])
+
+  @Option(
+    help: ArgumentHelp(
+      "Statistics groups to predict beside all ranks, separated by commas.", valueName: "a,b,…"),
+    transform: { try CountList($0, in: 2...Prediction.largest) })
+  var groups: CountList = CountList([8])
+
+  @Option(help: "Ranks on each node: those of one node then reduce to one of them first.")
+  var ranksPerNode = 1
+
+  @Option(
+    help: ArgumentHelp(
+      "The fabric within a node, with --ranks-per-node.", valueName: "name|file"))
+  var nodeFabric: FabricOption?
+
+  @Option(help: "The MPI library whose choice of algorithms is assumed (default: the one in use).")
+  var library: MPILibrary?
+
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard !runs.isEmpty else { throw ValidationError("name a run directory to predict from.") }
+    guard ranksPerNode > 0 else {
+      throw ValidationError("--ranks-per-node is \(ranksPerNode), expected 1 or more.")
+    }
+    guard (ranksPerNode > 1) == (nodeFabric != nil) else {
+      throw ValidationError(
+        "--ranks-per-node above 1 and --node-fabric, the fabric within a node, go together.")
+    }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    let text = try session.agreeing {
+      guard session.isFirst else { return "" }
+      let network = NetworkModel(
+        try fabric.read(), library: library ?? MPILibrary(version: MPIRuntime.version),
+        node: try nodeFabric.map { (ranksPerNode, try $0.read()) })
+      let prediction = try Prediction(
+        PredictionSources.read(runs), on: network, ranks: ranks.counts, groups: groups.counts)
+      return output.json ? try jsonDocument(prediction) : Self.text(of: prediction)
+    }
+    session.print(text)
+    return ExitStatus.done
+  }
+
+  private static func text(of prediction: Prediction) -> String {
+    var table = Table([
+      "ranks", "norm", "statistics over", "step ms [95%]", "compute", "stat skew", "stat transfer",
+      "gradients", "control", "to the fastest",
+    ])
+    for row in prediction.rows {
+      let best =
+        prediction.rows.filter { $0.ranks == row.ranks }.map(\.step_ms.median).min() ?? 0
+      table.append([
+        "\(row.ranks)" + (row.assumes_tail ? "*" : ""), row.norm,
+        row.statistics_group.map { $0 == row.ranks ? "all" : "groups of \($0)" } ?? "–",
+        row.step_ms.text(2), fixed(row.compute_ms, 2), fixed(row.statistics_skew_ms, 3),
+        fixed(row.statistics_transfer_ms, 3), fixed(row.gradients_ms, 3),
+        fixed(row.control_ms, 3),
+        "+" + fixed(100 * (row.step_ms.median / best - 1), 1) + "%",
+      ])
+    }
+    var bases = Table(["norm", "recorded ranks", "steps", "tail µs"])
+    for basis in prediction.bases {
+      bases.append([
+        basis.norm, "\(basis.ranks)", "\(basis.samples)", fixed(basis.tail_us, 1),
+      ])
+    }
+    let choices = prediction.choices.map { choice in
+      let group = choice.statistics_group.map { " over \($0 == choice.ranks ? "all" : "\($0)")" }
+      return "\(choice.ranks) ranks: \(choice.norm)\(group ?? "")"
+        + (choice.is_sure ? "" : ", not for sure") + ": \(choice.reason)"
+    }
+    return """
+      on \(prediction.fabric): \(prediction.fabric_source)
+      algorithms as \(prediction.library.rawValue) chooses them
+
+      \(table.text)
+
+      \(choices.joined(separator: "\n"))
+
+      \(bases.text)
+
+      Each rank computes as many samples as a recorded one. * more ranks meet than there are \
+      recorded steps: beyond the latest, the last is assumed to come tail · ln(ranks / steps) later.
+      """
+  }
+}
+
+/// A fabric by name or as a file.
+struct FabricOption: ExpressibleByArgument {
+  private let text: String
+
+  init?(argument: String) { text = argument }
+
+  static let help =
+    "A fabric file of `bench collectives --fabric FILE`, or one of \(names)."
+  private static var names: String { Fabric.named.map(\.name).joined(separator: ", ") }
+
+  /// The fabric.
+  ///
+  /// - Throws: ``FabricError`` if it has no such name, and is no such file.
+  func read() throws(FabricError) -> Fabric {
+    if let named = Fabric.named.first(where: { $0.name == text }) { return named }
+    return try Fabric.read(text)
+  }
+}
+
+/// Positive numbers in a list with commas.
+struct CountList {
+  let counts: [Int]
+
+  init(_ counts: [Int]) { self.counts = counts }
+
+  /// Decodes the list; what is no number of `range` is an error.
+  init(_ text: String, in range: ClosedRange<Int>) throws {
+    counts = try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+      guard let count = Int(part), range.contains(count) else {
+        throw ValidationError(
+          "\"\(part)\" is not a number from \(range.lowerBound) to \(range.upperBound)")
+      }
+      return count
+    }
+  }
+}
+
+extension MPILibrary: ExpressibleByArgument {}
