@@ -2,9 +2,9 @@ import Measurement
 import Training
 
 extension RunReport {
-  /// The curves' colours, one a run; with more runs they begin again, dashed.
+  /// The colour and the dashes of a run's curves: solid for the first three, then dashed, then dotted.
   static func series(_ index: Int) -> String {
-    "series\(index % 6) dash\(index / 6 % 3)"
+    "series\(index % 6) dash\(index / 3 % 3)"
   }
 
   /// Where the time of a step went under each norm; nil where no run has events.
@@ -55,6 +55,36 @@ extension RunReport {
   var accuracyChart: Chart? {
     curveChart(
       id: "chart-accuracy", title: "Accuracy", scale: 100, unit: "%", \.accuracy)
+  }
+
+  /// Step times on more ranks, a chart a fabric.
+  var predictionCharts: [Chart] {
+    predictions.enumerated().map { index, prediction in
+      var norms: [String] = []
+      for row in prediction.rows where !norms.contains(row.norm) { norms.append(row.norm) }
+      let order = runs.map(\.norm)
+      let series = norms.map { norm in
+        PredictionChart.Series(
+          label: norm, style: Self.series(order.firstIndex(of: norm) ?? 0),
+          points: prediction.rows.filter { $0.norm == norm }.map {
+            .init(
+              ranks: $0.ranks, step_ms: $0.step_ms.median, low: $0.step_ms.low,
+              high: $0.step_ms.high)
+          })
+      }
+      let assumed = prediction.rows.filter(\.assumes_tail).map(\.ranks).min()
+      return PredictionChart(series: series).chart(
+        id: "chart-prediction-\(index)",
+        title: "Predicted step time by number of ranks, on \(prediction.fabric)",
+        caption:
+          "\(prediction.fabric_source.prefix(1).uppercased() + prediction.fabric_source.dropFirst()). "
+          + "Each rank computes as many samples as a recorded one. Bars hold 95% of medians of "
+          + "simulated steps; predictions were checked to \(Int(100 * Prediction.tolerance))%."
+          + (assumed.map {
+            " From \($0) ranks on more ranks meet than steps were recorded, and how late the last "
+              + "one comes is assumed."
+          } ?? ""))
+    }
   }
 
   private func curveChart(

@@ -48,7 +48,9 @@ public struct ReportPage {
     summary = Self.summary(report)
     (hasNotes, notes) = (!report.notes.isEmpty, report.notes)
     rows = report.runs.map { Row(cells: Self.cells($0)) }
-    charts = [report.stepTimeChart, report.lossChart, report.accuracyChart].compactMap(\.self)
+    charts =
+      [report.stepTimeChart, report.lossChart, report.accuracyChart].compactMap(\.self)
+      + report.predictionCharts
     runs = report.runs.enumerated().compactMap { RunSection($1, number: $0) }
     sources = report.runs.map { run in
       let started = run.started.map { "Started \($0)" } ?? "Not known when started"

@@ -1,5 +1,5 @@
 import Foundation
-import Measurement
+public import Measurement
 public import Training
 
 /// What `lockstep report` says of one run or several: figures alone, without their drawing.
@@ -16,11 +16,20 @@ public struct RunReport: Codable, Sendable {
   /// where no run has events.
   public let clock_bound_us: Double?
 
-  /// Reads the run directories at `paths`; a folder that is none stands for those in it.
+  /// What steps would take on more ranks, for each fabric, from the first run of each norm that has
+  /// events.
+  public let predictions: [Prediction]
+
+  /// The rank counts of predictions.
+  public static let predictedRanks = [2, 8, 64, 512, 4096]
+
+  /// Reads the run directories at `paths` and predicts steps on each of `networks`.
+  ///
+  /// A folder that is no run directory stands for those in it.
   ///
   /// - Throws: ``ConfigurationError`` if one is no run directory or is damaged, if no run has taken a
   ///   step, or if the runs were trained on different kinds of data.
-  public init(paths: [String]) throws {
+  public init(paths: [String], predictingOn networks: [NetworkModel]) throws {
     let directories = try Self.directories(paths)
     var read = try directories.map { try ReportedRun(path: $0) }
     var notes: [String] = []
@@ -45,7 +54,20 @@ public struct RunReport: Codable, Sendable {
     runs = read
     work = Set(read.map(\.name)).sorted().joined(separator: ", ")
     clock_bound_us = read.compactMap { $0.split?.clock_bound_us }.max()
-    self.notes = notes + Self.notes(read, differences)
+    notes += Self.notes(read, differences)
+    var norms: Set<String> = []
+    let sources = read.filter { $0.split != nil && norms.insert($0.norm).inserted }.map(\.path)
+    do {
+      let recorded = sources.isEmpty ? [] : try PredictionSources.read(sources)
+      predictions =
+        recorded.isEmpty
+        ? []
+        : try networks.map { try Prediction(recorded, on: $0, ranks: Self.predictedRanks) }
+    } catch {
+      notes.append("Nothing is predicted: \(error).")
+      predictions = []
+    }
+    self.notes = notes
   }
 
   /// Each of `paths` that is a run directory, and in the place of others the run directories in them.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MPIBackend
 import Measurement
 import Reports
 import Training
@@ -22,6 +23,12 @@ struct ReportCommand: ParsableCommand, RankedCommand {
     help: ArgumentHelp("The file (default: report.html in the first folder).", valueName: "file"))
   var output: String?
 
+  @Option(
+    help: ArgumentHelp(
+      FabricOption.help + " Step times on more ranks are predicted for it; may be repeated.",
+      valueName: "name|file"))
+  var fabric: [FabricOption] = ["10gbe", "ib-100"].compactMap(FabricOption.init)
+
   @Flag(
     help: """
       Print the figures as one JSON document on standard output and nothing else there; the page is \
@@ -37,7 +44,9 @@ struct ReportCommand: ParsableCommand, RankedCommand {
 
   /// Writes the page, and returns what is to be printed.
   private func write() throws -> String {
-    let report = try RunReport(paths: runs)
+    let library = MPILibrary(version: MPIRuntime.version)
+    let report = try RunReport(
+      paths: runs, predictingOn: fabric.map { NetworkModel(try $0.read(), library: library) })
     var lines = report.notes.map { "note: \($0)" }
     if output != nil || !json {
       let path = output ?? "\(runs[0])/report.html"

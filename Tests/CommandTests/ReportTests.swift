@@ -50,7 +50,8 @@ struct ReportTests {
 
       let expected: Set = [
         "chart-step-time", "chart-loss", "chart-accuracy", "chart-timeline-0",
-        "chart-computing-0", "chart-timeline-1", "chart-computing-1", "chart-statistics-1",
+        "chart-computing-0", "chart-prediction-0", "chart-prediction-1", "chart-timeline-1",
+        "chart-computing-1", "chart-statistics-1",
       ]
       var backgrounds: Set<String> = []
       for (width, isDark) in [(1280, false), (1280, true), (390, false)] {
@@ -72,9 +73,14 @@ struct ReportTests {
   @Test func theFiguresAreTheRuns() throws {
     try withTemporaryFolder { folder in
       try Self.compare("layer,sync-batch", in: folder + "/runs")
-      let report = try Self.figures([folder + "/runs/sync-batch", folder + "/runs/layer"])
+      let report = try Self.figures([
+        folder + "/runs/sync-batch", folder + "/runs/layer", "--fabric", "ib-400",
+      ])
       #expect(!exists(folder + "/runs/sync-batch/report.html"))
       #expect((report["notes"] as? [Any])?.isEmpty == true)
+      let predictions = try #require(report["predictions"] as? [[String: Any]])
+      #expect(predictions.map { $0["fabric"] as? String } == ["ib-400"])
+      #expect((predictions[0]["rows"] as? [Any])?.count == 2 * 5)
       let runs = try #require(report["runs"] as? [[String: Any]])
       #expect(runs.map { $0["label"] as? String } == ["sync-batch", "layer"])
       for (run, collectives) in zip(runs, [18.0, 0]) {
@@ -133,6 +139,7 @@ struct ReportTests {
         ([paths[0] + "/checkpoints"], "checkpoints: is no run directory"),
         ([paths[0], paths[0] + "/"], "is named twice"),
         ([paths[0], paths[2]], "trained on different data"),
+        ([paths[0], "--fabric", "nowhere.json"], "nowhere.json: no such file"),
         ([paths[0], "--output", folder + "/no/page.html"], "there is no folder"),
       ] {
         let refused = try Self.report(arguments)

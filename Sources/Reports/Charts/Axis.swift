@@ -14,7 +14,7 @@ struct Axis {
     let high = high > low ? high : low + 1
     let rough = (high - low) / Double(max(count, 1))
     let power = pow(10, floor(log10(rough)))
-    let step = power * ([1, 2, 5].first { $0 * power >= rough * 0.7 } ?? 10)
+    let step = power * ([1, 2, 5].first { $0 * power >= rough * 0.6 } ?? 10)
     let first = isTight ? (low / step).rounded(.up) : (low / step).rounded(.down)
     let last = isTight ? (high / step).rounded(.down) : (high / step).rounded(.up)
     ticks = stride(from: first, through: last, by: 1).map { $0 * step }
