@@ -124,6 +124,8 @@ targets += [
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),
     ], swiftSettings: strict),
+  // What Launch/local-cluster delays messages with.
+  .executableTarget(name: "delay-relay", swiftSettings: strict),
   .executableTarget(
     name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors"],
     path: "Tests/mpi-checks", swiftSettings: strict),
@@ -151,6 +153,7 @@ targets += [
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
   tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),
+  tests("Launch", ["Spawning", "delay-relay", "mpi-checks"]),
   tests("House", ["Spawning"]),
 ]
 

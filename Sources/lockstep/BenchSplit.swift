@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Measurement
 import Norms
 import Training
@@ -12,7 +13,8 @@ struct BenchSplit: ParsableCommand, RankedCommand {
       Every collective's time is split at the last rank's arrival: before it is skew, a slow rank's \
       doing; after it is transfer, the network's. With --check a delay is made on the last rank \
       before one layer's statistics, and has to show up as that layer's skew on the others; exit \
-      status 1 if it does not.
+      status 1 if it does not. With --against the network was made slower, which has to show up as \
+      transfer.
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -30,11 +32,20 @@ struct BenchSplit: ParsableCommand, RankedCommand {
   @Flag(help: "Check the split with a delay made on purpose.")
   var check = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Check that the transfer is longer than in this file, which --json wrote of the same run on a "
+        + "faster network, and the skew is not.", valueName: "file"))
+  var against: String?
+
   @Option(help: "The delay of --check, in milliseconds.")
   var delay = 2.0
 
   func validate() throws {
     guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    guard !check || against == nil else {
+      throw ValidationError("--check and --against are two checks: make one at a time.")
+    }
     guard warmup >= 0 else { throw ValidationError("--warmup is \(warmup), expected 0 or more.") }
     guard delay > 0, delay <= 1000 else {
       throw ValidationError("--delay is \(delay), expected more than 0 and at most 1000.")
@@ -46,10 +57,22 @@ struct BenchSplit: ParsableCommand, RankedCommand {
     if let norm { settings = settings.with(norm: norm) }
     session.noteRanks()
     guard check else {
+      let fast = try against.map { file in try session.agreeing { try Self.read(file) } }
       let result = try SplitBenchmark(
         settings, data: data, context: session.context, warmup: warmup, steps: steps)
-      session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
-      return ExitStatus.done
+      let comparison = try fast.map { fast in
+        try session.agreeing {
+          try SplitComparison(result, against: fast, file: against ?? "")
+        }
+      }
+      guard let comparison else {
+        session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
+        return ExitStatus.done
+      }
+      session.print(
+        output.json
+          ? try jsonDocument(comparison) : Self.text(of: result) + Self.text(of: comparison))
+      return comparison.passed ? ExitStatus.done : ExitStatus.mismatch
     }
     let result = try SplitCheck(
       settings, data: data, context: session.context, warmup: warmup, steps: steps,
@@ -90,8 +113,31 @@ struct BenchSplit: ParsableCommand, RankedCommand {
 
       skew: from a rank's arrival to the last one's; transfer: after it; both are means over ranks.
       hidden: in flight while ranks computed; exposed: blocked. last: who came last, how often.
-      Clocks agree to \(fixed(split.clock_bound_us, 1)) µs.
+      Clocks agree to \(fixed(split.clock_bound_us, 1)) µs. Recording: \
+      \(counted(result.log.events_per_step)) events a step, \(fixed(result.log.event_ns.median, 0)) \
+      ns each: \(fixed(100 * result.log.share, 3))% of a step.
       """
+  }
+
+  private static func read(_ file: String) throws -> SplitBenchmark {
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw ConfigurationError(file, "no such file; `bench split CONFIG --json > FILE` writes one")
+    }
+    guard let result = try? JSONDecoder().decode(SplitBenchmark.self, from: data) else {
+      throw ConfigurationError(file, "is not what `bench split CONFIG --json` prints")
+    }
+    return result
+  }
+
+  private static func text(of comparison: SplitComparison) -> String {
+    """
+
+
+    than on the faster network, a step's transfer is \(fixed(comparison.transfer_grew_ms, 3)) ms \
+    longer, its skew \(fixed(comparison.skew_grew_ms, 3)) ms
+    \(comparison.passed ? "passed" : "FAILED"): the transfer has to be longer by a tenth or more, the \
+    skew by at most a tenth of that
+    """
   }
 
   private static let sites = Table([

@@ -232,4 +232,41 @@ struct CommandTests {
     #expect(finished.status == 0)
     #expect(finished.output.contains("SUBCOMMANDS"))
   }
+
+  @Test func aPredictionIsMadeFromARunAndWrongInputSaysWhatIsWrong() throws {
+    try withTemporaryFolder { folder in
+      let run = "\(folder)/run"
+      let trained = try spawn([
+        executable("lockstep"), "train", "\(packageRoot)/Configs/bench/resnet20.yaml", "--set",
+        "model.norm.kind=sync-batch", "--set", "batchPerRank=4", "--set", "steps=8", "--set",
+        "data.samples=64", "--run-dir", run,
+      ])
+      #expect(trained.status == 0, "\(trained.errors)")
+      let finished = try mpirun(
+        2, "lockstep",
+        ["predict", run, "--fabric", "10gbe", "--ranks", "4,100000", "--groups", "2", "--json"])
+      #expect(finished.status == 0, "\(finished.errors)")
+      let rows = try #require(try object(finished.output)["rows"] as? [[String: Any]])
+      #expect(rows.compactMap { $0["ranks"] as? Int } == [4, 4, 100_000, 100_000])
+      let bad = [
+        ([run, "--fabric", "20gbe"], "20gbe"), (["\(folder)/none", "--fabric", "10gbe"], "none"),
+        ([run, "--fabric", "10gbe", "--ranks", "1"], "\"1\""),
+        ([run, "--fabric", "10gbe", "--ranks-per-node", "2"], "--node-fabric"),
+      ]
+      for (arguments, mention) in bad {
+        let refused = try mpirun(2, "lockstep", ["predict"] + arguments)
+        #expect(refused.status == 2 && refused.output.isEmpty, "\(arguments)")
+        #expect(refused.errors.contains(mention), "\(refused.errors)")
+      }
+      let without = "\(folder)/without"
+      _ = try spawn([
+        executable("lockstep"), "train", "\(packageRoot)/Configs/digits-mlp.yaml", "--set",
+        "epochs=1", "--no-events", "--run-dir", without,
+      ])
+      let refused = try spawn([
+        executable("lockstep"), "predict", without, "--fabric", "10gbe",
+      ])
+      #expect(refused.status == 2 && refused.errors.contains("holds no events"))
+    }
+  }
 }

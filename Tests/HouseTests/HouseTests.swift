@@ -47,13 +47,15 @@ import Testing
       ])
   }
 
-  @Test func rawPointersLiveInThreePlaces() throws {
+  @Test func rawPointersLiveInFewPlaces() throws {
     for file in try Self.files where file.text.contains("Unsafe") {
       let mayHold =
         file.path == "Tensors/Storage.swift" || file.module.hasPrefix("Kernel")
         || file.module == "MPIBackend"
-      // zlib's stream is filled by address, in the one file that reads files.
-      #expect(mayHold || file.path == "Datasets/FileContents.swift", "\(file.path)")
+      // zlib's stream is filled by address, in the one file that reads files; the relay's packets
+      // and addresses are the kernel's to read and write.
+      let mayToo = file.path == "Datasets/FileContents.swift" || file.module == "delay-relay"
+      #expect(mayHold || mayToo, "\(file.path)")
     }
   }
 

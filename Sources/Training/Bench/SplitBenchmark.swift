@@ -15,6 +15,8 @@ public struct SplitBenchmark: Codable, Sendable {
   public let ranks: Int
   /// Where the steps went.
   public let split: StepSplit
+  /// What recording it cost.
+  public let log: LogCost
 
   /// Takes `warmup` steps, then records `steps`.
   ///
@@ -29,6 +31,74 @@ public struct SplitBenchmark: Codable, Sendable {
     norm = configuration.model.normName
     ranks = context.size
     split = StepSplit(recording.records)
+    let events = recording.records[context.rank].entries.count
+    log = LogCost(
+      events: Double(events) / Double(max(split.steps, 1)),
+      step: split.ranks[context.rank].step_ms.median)
+  }
+}
+
+/// Whether a slower network shows as transfer, and not as ranks that wait for each other.
+public struct SplitComparison: Codable, Sendable {
+  /// By how much all collectives' transfer of a step grew, the mean over ranks, in milliseconds.
+  public let transfer_grew_ms: Double
+  /// By how much their skew grew.
+  public let skew_grew_ms: Double
+  /// The transfer grew by a tenth or more, and the skew by at most a tenth of that.
+  public let passed: Bool
+
+  /// Compares `slow` with `fast`, the same run on a faster network.
+  ///
+  /// - Throws: ``ConfigurationError`` if they are not of the same run.
+  public init(_ slow: SplitBenchmark, against fast: SplitBenchmark, file: String)
+    throws(ConfigurationError)
+  {
+    guard slow.work == fast.work, slow.norm == fast.norm, slow.ranks == fast.ranks else {
+      throw ConfigurationError(
+        file,
+        "is of \(fast.work) with \(fast.norm) norm on \(fast.ranks) ranks, this run of \(slow.work) "
+          + "with \(slow.norm) norm on \(slow.ranks); split the same run on both networks")
+    }
+    func sum(_ split: StepSplit, _ figure: (StepSplit.Site) -> MedianInterval) -> Double {
+      split.sites.reduce(0) { $0 + figure($1).median }
+    }
+    let before = sum(fast.split, \.transfer_ms)
+    transfer_grew_ms = sum(slow.split, \.transfer_ms) - before
+    skew_grew_ms = sum(slow.split, \.skew_ms) - sum(fast.split, \.skew_ms)
+    passed = transfer_grew_ms >= before / 10 && skew_grew_ms <= transfer_grew_ms / 10
+  }
+}
+
+/// What the event log costs a step.
+public struct LogCost: Codable, Sendable {
+  /// Events a step on this rank.
+  public let events_per_step: Double
+  /// Recording one, in nanoseconds: the median over loops of a thousand segments and collectives of
+  /// nothing.
+  public let event_ns: MedianInterval
+  /// All of a step's, as a share of the step.
+  public let share: Double
+
+  /// Measures what an event costs, where a step of `step` milliseconds has so many.
+  init(events: Double, step: Double) {
+    let log = EventLog()
+    let meter = TrafficMeter()
+    meter.record(in: log)
+    let name = EventName("log cost")
+    let count = 1000
+    // A collective costs more than a segment, and is one of two events here.
+    let times = (0..<51).map { _ in
+      let start = monotonicNanoseconds()
+      for _ in 0..<count / 2 {
+        log.mark(name, .forward)
+        meter.purpose = .statistics(name, .forward)
+        meter.leave(meter.enter(1, ofBytes: 8))
+      }
+      return Double(monotonicNanoseconds() - start) / Double(count)
+    }
+    events_per_step = events
+    event_ns = MedianInterval(times)
+    share = events * event_ns.median / 1e6 / step
   }
 }
 

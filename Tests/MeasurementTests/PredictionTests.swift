@@ -1,0 +1,189 @@
+import Collectives
+import Foundation
+import Measurement
+import Testing
+
+/// Predictions from events made by hand.
+@Suite struct PredictionTests {
+  private static let site = EventName("bn1")
+
+  /// `steps` steps of one rank: `computing` milliseconds before each of as many collectives of
+  /// statistics, which took no time, then 1 ms before a bucket of `bytes`.
+  private func record(
+    _ computing: [[Double]], bytes: Int64 = 4000, overlapped: Double? = nil
+  ) -> RankRecord {
+    var events: [Event] = []
+    var clock = 1.0
+    var number: Int64 = 0
+    func at(_ milliseconds: Double) -> Int64 { Int64(milliseconds * 1e6) }
+    func collective(
+      _ purpose: Int64, _ bytes: Int64, issue: Double, returned: Double, wait: Double, end: Double
+    ) {
+      number += 1
+      events.append(
+        Event(
+          [
+            0, purpose, 0, purpose == 1 ? Int64(Self.site.number) : 0, purpose, number, bytes / 4,
+            bytes, at(issue), at(returned), at(wait), at(end), 0,
+          ][...], texts: EventName.texts))
+    }
+    for (step, segments) in computing.enumerated() {
+      let begin = clock
+      for segment in segments {
+        clock += segment
+        if let overlapped {
+          collective(
+            1, 80, issue: clock, returned: clock, wait: clock + overlapped, end: clock + overlapped)
+          clock += overlapped
+        } else {
+          collective(1, 80, issue: clock, returned: clock, wait: clock, end: clock)
+        }
+      }
+      clock += 1
+      collective(2, bytes, issue: clock, returned: clock, wait: clock, end: clock)
+      events.append(
+        Event(
+          [2, 0, 0, 0, 0, Int64(step + 1), 0, 0, at(begin), at(clock), at(clock), at(clock), 0][
+            ...], texts: []))
+    }
+    return RankRecord(events, clock: .none, groups: [0, 0, 0])
+  }
+
+  private static let free = Fabric(
+    name: "free", source: "a test", ranks: 2, latency_us: 1e-9, bandwidth_gbit: 1e9)
+
+  private func rows(
+    _ records: [RankRecord], on fabric: Fabric = free, ranks: [Int], groups: [Int] = [],
+    synchronizes: Bool = true
+  ) throws -> [Prediction.Row] {
+    try Prediction(
+      [
+        Prediction.Source(
+          norm: "a norm", synchronizes: synchronizes, records: records)
+      ], on: NetworkModel(fabric, library: .openMPI), ranks: ranks, groups: groups
+    ).rows
+  }
+
+  private func expectNear(
+    _ a: Double, _ b: Double, _ tolerance: Double = 1e-6,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    #expect(abs(a - b) <= tolerance, "\(a), not \(b)", sourceLocation: sourceLocation)
+  }
+
+  @Test func withoutNoiseOrNetworkAStepTakesAsLongAsTheRecordedOne() throws {
+    let record = record(Array(repeating: [2, 3, 4], count: 8))
+    for row in try rows([record], ranks: [2, 64]) {
+      expectNear(row.step_ms.median, 10)
+      expectNear(row.compute_ms, 10)
+      expectNear(row.statistics_skew_ms, 0)
+    }
+  }
+
+  /// One rank is slow in the first half of a step, the other in the second.
+  @Test func ranksThatMeetAtEveryLayerPayTheSumOfTheSlowestAndOthersTheSlowestSum() throws {
+    let records = [
+      record(Array(repeating: [1, 5], count: 8)), record(Array(repeating: [5, 2], count: 8)),
+    ]
+    let together = try rows(records, ranks: [2])[0]
+    expectNear(together.step_ms.median, 5 + 5 + 1)
+    // Rank 0 waits 4 at the first layer, rank 1 waits 3 at the second.
+    expectNear(together.statistics_skew_ms, (4 + 3) / 2.0)
+    let apart = try rows(records, ranks: [2], synchronizes: false)[0]
+    expectNear(apart.step_ms.median, 7 + 1)
+    expectNear(apart.statistics_skew_ms, 0)
+    expectNear(apart.gradients_ms, 0.5)
+    // Consecutive ranks of a group are the two kinds, so that groups of two cost as much as all.
+    let groups = try rows(records, ranks: [8], groups: [2])
+    #expect(groups.map(\.statistics_group) == [2, 8])
+    for row in groups { expectNear(row.step_ms.median, 11) }
+  }
+
+  @Test func whatIsSlowAboutARankStaysAndNoiseIsDrawnAnew() throws {
+    // Steps of 1 or 3 ms in turn: of two ranks the slower one takes 3 in three of four steps.
+    let noisy = (0..<40).map { [$0 % 2 == 0 ? 1.0 : 3] }
+    let row = try rows([record(noisy)], ranks: [2])[0]
+    expectNear(row.compute_ms, 3, 0.2)
+    #expect(row.statistics_skew_ms > 0.3 && row.statistics_skew_ms < 0.7)
+    let steady = try rows(
+      [record(noisy.map { _ in [1] }), record(noisy.map { _ in [3] })], ranks: [2])[0]
+    expectNear(steady.step_ms.median, 4)
+    expectNear(steady.statistics_skew_ms, 1)
+  }
+
+  @Test func theTailIsAssumedOnlyPastTheSamplesAndGrowsWithTheLogarithmOfTheRanks() throws {
+    let noisy = (0..<20).map { [$0 % 10 == 0 ? 2.0 : 1] }
+    let rows = try rows([record(noisy)], ranks: [8, 1000, 8000])
+    #expect(rows.map(\.assumes_tail) == [false, true, true])
+    let growth = rows[2].step_ms.median - rows[1].step_ms.median
+    #expect(growth > 0.5 && growth < 2 * log(8) + 0.1, "\(growth)")
+  }
+
+  private static let slow = Fabric(
+    name: "slow", source: "a test", ranks: 2, latency_us: 100, bandwidth_gbit: 0.008)
+
+  @Test func theNetworkCostsWhatItsAlgorithmDoes() throws {
+    let record = record(Array(repeating: [2], count: 8))
+    // A byte takes a microsecond: 80 bytes by recursive doubling, 4000 too, as both block.
+    let row = try rows([record], on: Self.slow, ranks: [4])[0]
+    expectNear(row.statistics_transfer_ms, 2 * (0.1 + 0.08), 1e-3)
+    expectNear(row.gradients_ms, 2 * (0.1 + 4), 1e-3)
+    #expect(row.statistics_algorithm == "recursive doubling")
+    expectNear(row.step_ms.median, 3 + 2 * (0.1 + 0.08) + 2 * (0.1 + 4), 1e-3)
+    let large = try rows(
+      [self.record(Array(repeating: [2], count: 8), bytes: 80_000)], on: Self.slow, ranks: [4])[0]
+    #expect(large.gradients_algorithm == "recursive halving and doubling")
+    expectNear(large.gradients_ms, 4 * 0.1 + 1.5 * 80, 1e-2)
+  }
+
+  @Test func whatIsComputedWhileStatisticsAreInFlightHidesThem() throws {
+    // By a tree: there and back, each 100 µs and 80.
+    for (meanwhile, blocked) in [(0.1, 0.26), (1.0, 0)] {
+      let record = record(Array(repeating: [2], count: 8), overlapped: meanwhile)
+      let row = try rows([record], on: Self.slow, ranks: [2])[0]
+      #expect(row.statistics_algorithm == "reduce and broadcast")
+      expectNear(row.statistics_transfer_ms, blocked, 1e-3)
+    }
+  }
+
+  @Test func aMeasuredFabricCostsWhatWasMeasuredAtItsRanksAndScalesFromThere() throws {
+    let points = [8, 80, 8000].map {
+      Fabric.Point(
+        ranks: 2, bytes: $0, between_us: 7 + Double($0) / 100, tight_us: 1, nonblocking_us: 30)
+    }
+    let fabric = Fabric(
+      name: "measured", source: "a test", ranks: 2, latency_us: 5, bandwidth_gbit: 1,
+      points: points)
+    let network = NetworkModel(fabric, library: .openMPI)
+    expectNear(network.allReduce(bytes: 80, ranks: 2, blocking: true).microseconds, 7.8)
+    expectNear(network.allReduce(bytes: 80, ranks: 2, blocking: false).microseconds, 30)
+    let four = network.allReduce(bytes: 80, ranks: 4, blocking: true)
+    expectNear(four.microseconds, 2 * 7.8)
+    expectNear(network.allReduce(bytes: 80, ranks: 1, blocking: true).microseconds, 0)
+    let nodes = NetworkModel(fabric, library: .openMPI, node: (2, Self.free))
+    expectNear(nodes.allReduce(bytes: 80, ranks: 4, blocking: true).microseconds, 7.8, 1e-5)
+    expectNear(nodes.allReduce(bytes: 80, ranks: 2, blocking: true).microseconds, 0, 1e-5)
+  }
+
+  @Test func theChoiceIsTheFastestAndSaysWhenItIsNotSure() throws {
+    let network = NetworkModel(Self.slow, library: .openMPI)
+    func source(_ norm: String, _ computing: Double, _ synchronizes: Bool) -> Prediction.Source {
+      Prediction.Source(
+        norm: norm, synchronizes: synchronizes,
+        records: [record(Array(repeating: [computing], count: 8), bytes: 80)])
+    }
+    let near = try Prediction(
+      [source("sync-batch", 20, true), source("layer", 20.5, false)], on: network, ranks: [2, 4096])
+    #expect(near.choices.map(\.norm) == ["sync-batch", "layer"])
+    #expect(near.choices.allSatisfy { !$0.is_sure && $0.reason.contains("measure both") })
+    let far = try Prediction(
+      [source("sync-batch", 20, true), source("layer", 10, false)], on: network, ranks: [64])
+    #expect(far.choices[0].norm == "layer" && far.choices[0].is_sure)
+    #expect(far.choices[0].reason.contains("computes longer"))
+  }
+
+  @Test func aRecordWithoutStepsIsNoBasis() {
+    let empty = RankRecord([], clock: .none, groups: [])
+    #expect(throws: RecordingError.self) { try rows([empty], ranks: [2]) }
+  }
+}
