@@ -54,7 +54,7 @@ public struct ReportPage {
     runs = report.runs.enumerated().compactMap { RunSection($1, number: $0) }
     sources = report.runs.map { run in
       let started = run.started.map { "Started \($0)" } ?? "Not known when started"
-      let hosts = NSOrderedSet(array: run.hosts).array.compactMap { $0 as? String }
+      let hosts = Set(run.hosts).sorted()
       let place = hosts.isEmpty ? "" : ", on \(hosts.joined(separator: ", "))"
       return Source(
         label: run.label, command: run.command,
