@@ -120,6 +120,10 @@ targets += [
       .product(name: "Logging", package: "swift-log"),
     ]),
   house(
+    "Reports",
+    ["Training", "Measurement", .product(name: "Mustache", package: "swift-mustache")],
+    resources: [.copy("Resources")]),
+  house(
     "Claims",
     [
       "Training", "Datasets", "DataParallel", "Models", "Norms", "Layers", "Autograd", "Kernels",
@@ -128,8 +132,8 @@ targets += [
   .executableTarget(
     name: "lockstep",
     dependencies: [
-      "Claims", "Training", "MPIBackend", "Collectives", "Measurement", "Kernels", "KernelLoops",
-      "Tensors",
+      "Claims", "Reports", "Training", "MPIBackend", "Collectives", "Measurement", "Kernels",
+      "KernelLoops", "Tensors",
       "Norms",
       "Models", "Layers", "Autograd", "Datasets", "DataParallel", "Optimizers",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -176,7 +180,8 @@ let package = Package(
     .library(
       name: "Lockstep",
       targets: [
-        "Claims", "Training", "MPIBackend", "Models", "Norms", "Layers", "Optimizers", "Datasets",
+        "Claims", "Reports", "Training", "MPIBackend", "Models", "Norms", "Layers", "Optimizers",
+        "Datasets",
         "DataParallel", "Measurement", "Autograd", "Collectives", "Tensors",
       ]),
   ],
@@ -185,6 +190,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
   ],
   targets: targets,
   swiftLanguageModes: [.v6]

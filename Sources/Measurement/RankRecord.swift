@@ -24,6 +24,9 @@ public struct RankRecord: Sendable {
     public let end: Double
     /// How long this rank was in tests that let it make progress.
     public let tested: Double
+
+    /// Whether the call that issued it ended it.
+    public var isBlocking: Bool { returned >= end }
   }
 
   /// Which collective: the communicator, the first rank of its group, and the number on it.

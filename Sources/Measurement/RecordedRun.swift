@@ -70,7 +70,7 @@ public struct RecordedRun: Sendable {
         ? RecordingError(
           rank == 0 ? path : file,
           rank == 0
-            ? "holds no events; train without --no-events to record them"
+            ? reasonForNoEvents(path)
             : "the events of rank \(rank) are missing; each rank writes its own, so the run "
               + "directory has to be on a file system that all ranks share")
         : RecordingError(path, "no such run directory")
@@ -82,6 +82,17 @@ public struct RecordedRun: Sendable {
       throw RecordingError(file, "has format \(header.format); this Lockstep reads format 1")
     }
     return header
+  }
+
+  /// A comparison's folder is mistaken for one of its runs.
+  private static func reasonForNoEvents(_ path: String) -> String {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    let runs = names.filter {
+      FileManager.default.fileExists(atPath: EventFiles(run: "\(path)/\($0)", rank: 0).header)
+    }
+    return runs.isEmpty
+      ? "holds no events; train without --no-events to record them"
+      : "holds several runs; name one of them: \(runs.sorted().joined(separator: ", "))"
   }
 
   /// The events of both halves, oldest first, from the first whole step on.

@@ -39,6 +39,8 @@ public struct StepSplit: Codable, Sendable {
 
   /// One kind of collective: a layer's statistics in one pass, or a bucket.
   public struct Site: Codable, Sendable {
+    /// "statistics" or "gradients".
+    public let purpose: String
     /// The layer, or the bucket.
     public let name: String
     /// "forward" or "backward".
@@ -76,12 +78,6 @@ public struct StepSplit: Codable, Sendable {
 }
 
 extension StepSplit {
-  /// A rank's part of a collective.
-  private struct Part {
-    let rank: Int
-    let entry: RankRecord.Entry
-  }
-
   /// The sums of one rank in one step, in nanoseconds.
   private struct Sums {
     var step = 0.0
@@ -125,7 +121,7 @@ extension StepSplit {
     var layerOrder: [Purpose] = []
     for (rank, record) in records.enumerated() {
       var step = 0
-      var blocked = BlockedTime(record)
+      var blocked = BlockedTime(record.entries)
       for entry in record.entries where count > 0 {
         while step < count, entry.issue >= steps[rank][step].end { step += 1 }
         guard step < count, entry.issue >= steps[rank][step].issue else { continue }
@@ -184,28 +180,6 @@ extension StepSplit {
       unaccounted: MedianInterval(steps.map { abs($0.step - $0.parts) / max($0.step, 1) }).median)
   }
 
-  /// When a rank was blocked; segments ask in the order of time.
-  private struct BlockedTime {
-    private let intervals: [(begin: Double, end: Double)]
-    private var next = 0
-
-    init(_ record: RankRecord) {
-      intervals = record.entries.filter { $0.kind == .collective }.flatMap {
-        [(begin: $0.issue, end: $0.returned), (begin: $0.waitBegin, end: $0.end)]
-      }.sorted { $0.begin < $1.begin }
-    }
-
-    /// How long the rank was blocked from `begin` to `end`, which no later call precedes.
-    mutating func within(_ begin: Double, _ end: Double) -> Double {
-      while next < intervals.count, intervals[next].end <= begin { next += 1 }
-      var sum = 0.0
-      for interval in intervals[next...].prefix(while: { $0.begin < end }) {
-        sum += max(0, min(interval.end, end) - max(interval.begin, begin))
-      }
-      return sum
-    }
-  }
-
   /// The sums of one kind of collective, by rank and step.
   private struct SiteSums {
     private var splits: [[[CollectiveSplit]]]
@@ -238,16 +212,11 @@ extension StepSplit {
             (0..<ranks).reduce(0) { $0 + sum($1, step, value) } / Double(ranks)
           })
       }
-      let (name, pass): (String, Pass) =
-        switch purpose {
-        case .statistics(let layer, let pass): (layer.text, pass)
-        case .gradients(let bucket): ("bucket \(bucket)", .backward)
-        case .control: ("control", .forward)
-        }
       let collectives = Double(splits.joined().joined().count) / Double(ranks * steps)
       let all = Double(max(last.reduce(0, +), 1))
       return Site(
-        name: name, pass: "\(pass)", collectives: collectives,
+        purpose: purpose.kind, name: purpose.site, pass: "\(purpose.pass)",
+        collectives: collectives,
         bytes: Double(bytes) / Double(ranks * steps), skew_ms: figure(\.skew),
         transfer_ms: figure(\.transfer), hidden_ms: figure(\.hidden),
         exposed_ms: figure(\.exposed),

@@ -9,11 +9,13 @@ public final class RunDirectory {
   public let path: String
   private let metrics: FileHandle
 
-  /// Creates the directory with the resolved configuration in it, and the vocabulary of its text.
+  /// Creates the directory with the resolved configuration in it, how the run was started on `ranks`
+  /// ranks, and the vocabulary of its text.
   ///
   /// - Throws: ``ConfigurationError`` if there is something at `path`, or it cannot be made.
   public init(
-    creating path: String, _ configuration: RunConfiguration, vocabulary: Vocabulary? = nil
+    creating path: String, _ configuration: RunConfiguration, ranks: Int,
+    vocabulary: Vocabulary? = nil
   ) throws {
     try Self.check(path)
     let yaml = try configuration.resolvedYAML
@@ -22,6 +24,8 @@ public final class RunDirectory {
       try files.createDirectory(atPath: "\(path)/checkpoints", withIntermediateDirectories: true)
       try Data(yaml.utf8).write(to: URL(fileURLWithPath: "\(path)/config.yaml"))
       try Data().write(to: URL(fileURLWithPath: "\(path)/metrics.jsonl"))
+      try Data((try jsonDocument(LaunchRecord(ranks: ranks)) + "\n").utf8).write(
+        to: URL(fileURLWithPath: "\(path)/launch.json"))
       if let vocabulary {
         try Data((try jsonDocument(vocabulary) + "\n").utf8).write(
           to: URL(fileURLWithPath: "\(path)/vocabulary.json"))
@@ -52,44 +56,12 @@ public final class RunDirectory {
     return "runs/\(name)-\(Date().formatted(format))"
   }
 
-  private struct StepRow: Encodable {
-    let step: Int
-    let epoch: Int
-    let loss: Double
-    let accuracy: Double
-    let learningRate: Double
-    let samples: Int
-    let step_ms: Double
-    let blocked_ms: Double
-    let statistics: TrafficSummary
-    let gradients: TrafficSummary
-  }
-
-  private struct EvaluationRow: Encodable {
-    let step: Int
-    let split: String
-    let loss: Double
-    let accuracy: Double
-    let exactMatch: Double?
-  }
-
   /// Adds a step's row to the metrics.
-  public func append(_ result: StepResult) throws {
-    try append(
-      StepRow(
-        step: result.step, epoch: result.epoch, loss: result.loss, accuracy: result.accuracy,
-        learningRate: result.learningRate, samples: result.samples,
-        step_ms: Double(result.nanoseconds) / 1e6, blocked_ms: result.blockedMilliseconds,
-        statistics: TrafficSummary(result.statistics),
-        gradients: TrafficSummary(result.gradients)))
-  }
+  public func append(_ result: StepResult) throws { try append(StepMetrics(result)) }
 
   /// Adds an evaluation's row to the metrics.
   public func append(_ evaluation: Evaluation, step: Int) throws {
-    try append(
-      EvaluationRow(
-        step: step, split: "test", loss: evaluation.loss, accuracy: evaluation.accuracy,
-        exactMatch: evaluation.exactMatch))
+    try append(EvaluationMetrics(evaluation, step: step))
   }
 
   private func append(_ row: some Encodable) throws {

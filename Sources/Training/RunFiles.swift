@@ -29,7 +29,8 @@ public final class RunFiles {
     if tensorBoard { try agreeing(over: context.control) { try Self.checkTensorBoard() } }
     directory = try agreeing(over: context.control) {
       context.rank == 0
-        ? try RunDirectory(creating: path, configuration, vocabulary: vocabulary) : nil
+        ? try RunDirectory(
+          creating: path, configuration, ranks: context.size, vocabulary: vocabulary) : nil
     }
     scalars = try agreeing(over: context.control) {
       tensorBoard && context.rank == 0

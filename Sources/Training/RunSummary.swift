@@ -1,4 +1,5 @@
 import Collectives
+import Foundation
 public import Measurement
 
 /// The traffic of one step.
@@ -26,12 +27,11 @@ public struct TrafficPerStep: Codable, Hashable, Sendable {
   /// How long this rank was blocked in a step, in milliseconds.
   public let blocked_ms: MedianInterval
 
-  init(_ steps: [Traffic]) {
+  init(_ steps: [TrafficSummary]) {
     let n = Double(max(steps.count, 1))
     collectives_per_step = Double(steps.reduce(0) { $0 + $1.collectives }) / n
     bytes_per_step = Double(steps.reduce(0) { $0 + $1.bytes }) / n
-    blocked_ms = MedianInterval(
-      steps.isEmpty ? [0] : steps.map { Double($0.blockedNanoseconds) / 1e6 })
+    blocked_ms = MedianInterval(steps.isEmpty ? [0] : steps.map(\.blocked_ms))
   }
 }
 
@@ -70,16 +70,37 @@ public struct StepTimes: Codable, Hashable, Sendable {
   public let gradients: TrafficPerStep
 
   /// Summarizes the steps of one run or several.
-  public init(_ runs: [[StepResult]]) {
+  public init(_ runs: [[StepResult]]) { self.init(runs.map { $0.map(StepMetrics.init) }) }
+
+  /// Summarizes the rows of one run or several.
+  public init(_ runs: [[StepMetrics]]) {
     let steady = runs.flatMap { steps in
       let largest = steps.map(\.samples).max() ?? 0
       let whole = steps.filter { $0.samples == largest }
       return whole.count > 3 ? Array(whole.dropFirst(3)) : whole
     }
     step_ms = MedianInterval(
-      steady.isEmpty ? [0] : steady.map { Double($0.nanoseconds) / 1e6 })
+      steady.isEmpty ? [0] : steady.map(\.step_ms))
     statistics = TrafficPerStep(steady.map(\.statistics))
     gradients = TrafficPerStep(steady.map(\.gradients))
+  }
+}
+
+extension RunSummary {
+  /// Reads `summary.json` of the run directory at `path`, which a run that did not end has not.
+  ///
+  /// - Throws: ``ConfigurationError`` if it is damaged.
+  public static func read(run path: String) throws(ConfigurationError) -> RunSummary? {
+    let file = "\(path)/summary.json"
+    guard let data = FileManager.default.contents(atPath: file) else { return nil }
+    let decoder = JSONDecoder()
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    do {
+      return try decoder.decode(RunSummary.self, from: data)
+    } catch {
+      throw ConfigurationError(file, "is damaged: no summary of a run")
+    }
   }
 }
 

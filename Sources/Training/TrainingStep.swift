@@ -25,12 +25,11 @@ final class TrainingStep {
   private let log: EventLog?
   private let layers: [ObjectIdentifier: EventName]
 
-  private static let data = EventName("data")
-  private static let loss = EventName("loss")
-  private static let buckets = EventName("gradient buckets")
-  private static let optimizer = EventName("optimizer")
-  /// Activations, sums, pooling.
-  private static let withoutParameters = EventName("layers without parameters")
+  private static let data = EventName(StepPart.data)
+  private static let loss = EventName(StepPart.loss)
+  private static let buckets = EventName(StepPart.buckets)
+  private static let optimizer = EventName(StepPart.optimizer)
+  private static let withoutParameters = EventName(StepPart.withoutParameters)
 
   init(
     _ model: Model, optimizer: OptimizerSettings, context: RankContext,

@@ -1,4 +1,5 @@
 import Foundation
+import Measurement
 import Training
 
 /// What `lockstep bench collectives` prints.

@@ -21,9 +21,8 @@ struct Lockstep: ParsableCommand {
       """,
     version: "lockstep 0.1.0",
     subcommands: [
-      Train.self, Sample.self, Compare.self, Predict.self, ClaimsCommand.self, Parity.self,
-      Bench.self,
-      Doctor.self,
+      Train.self, Sample.self, Compare.self, ReportCommand.self, TraceCommand.self, Predict.self,
+      ClaimsCommand.self, Parity.self, Bench.self, Doctor.self,
     ])
 
   /// Parses, runs, and turns every error into one message and the exit status of its kind.

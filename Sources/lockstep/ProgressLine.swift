@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Measurement
 import Training
 
 /// The one line that says how far training is: rewritten on a terminal, a line every two seconds

@@ -2,6 +2,7 @@ import ArgumentParser
 import Collectives
 import Datasets
 import Logging
+import Measurement
 import Norms
 import Training
 

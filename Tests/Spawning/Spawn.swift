@@ -70,14 +70,20 @@ public func spawn(
 /// Whether mpirun is installed.
 public let hasMPIRun = exists("/usr/bin/mpirun")
 
-/// Runs one of this package's executables on `ranks` ranks, more than there are cores if need be.
+/// The command that runs one of this package's executables on `ranks` ranks, more than there are
+/// cores if need be.
+public func mpirunCommand(_ ranks: Int, _ name: String, _ arguments: [String]) -> [String] {
+  [
+    "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "--mca",
+    "mpi_yield_when_idle", "1", "-n", "\(ranks)", executable(name),
+  ] + arguments
+}
+
+/// Runs one of this package's executables on `ranks` ranks.
 public func mpirun(
   _ ranks: Int, _ name: String, _ arguments: [String], environment: [String: String] = [:],
   seconds: Double = 120
 ) throws -> Finished {
   try spawn(
-    [
-      "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "--mca",
-      "mpi_yield_when_idle", "1", "-n", "\(ranks)", executable(name),
-    ] + arguments, environment: environment, seconds: seconds)
+    mpirunCommand(ranks, name, arguments), environment: environment, seconds: seconds)
 }

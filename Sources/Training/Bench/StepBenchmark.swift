@@ -55,8 +55,8 @@ public struct StepBenchmark: Codable, Sendable {
       faults.append(Double(ResourceUsage.current().pageFaults - before))
     }
     let times = MedianInterval(results.map { Double($0.nanoseconds) / 1e6 })
-    let statistics = TrafficPerStep(results.map(\.statistics))
-    let gradients = TrafficPerStep(results.map(\.gradients))
+    let statistics = TrafficPerStep(results.map { TrafficSummary($0.statistics) })
+    let gradients = TrafficPerStep(results.map { TrafficSummary($0.gradients) })
     work = configuration.name
     norm = configuration.model.normName
     ranks = context.size

@@ -1,0 +1,31 @@
+import Foundation
+
+/// `value` with a fixed number of digits after the point.
+public func fixed(_ value: Double, _ digits: Int) -> String {
+  value.formatted(
+    .number.precision(.fractionLength(digits)).grouping(.never).locale(
+      Locale(identifier: "en_US_POSIX")))
+}
+
+/// A count with thousands apart, and digits after the point only where it is not whole.
+public func counted(_ value: Double) -> String {
+  value.formatted(
+    .number.precision(.fractionLength(value == value.rounded() ? 0 : 1)).locale(
+      Locale(identifier: "en_US")))
+}
+
+/// `value` with four significant digits.
+public func significant(_ value: Double) -> String {
+  guard value.isFinite else { return "\(value)" }
+  return value.formatted(
+    .number.precision(.significantDigits(1...4)).grouping(.never).notation(
+      abs(value) < 1e-3 && value != 0 || abs(value) >= 1e6 ? .scientific : .automatic
+    ).locale(Locale(identifier: "en_US_POSIX")))
+}
+
+extension MedianInterval {
+  /// "median [low, high]", with so many digits after the point.
+  public func text(_ digits: Int) -> String {
+    "\(fixed(median, digits)) [\(fixed(low, digits)), \(fixed(high, digits))]"
+  }
+}

@@ -1,0 +1,39 @@
+public import Collectives
+
+extension Purpose {
+  /// "statistics", "gradients" or "control".
+  public var kind: String {
+    switch self {
+    case .statistics: "statistics"
+    case .gradients: "gradients"
+    case .control: "control"
+    }
+  }
+
+  /// The layer, the bucket, or "control".
+  public var site: String {
+    switch self {
+    case .statistics(let layer, _): layer.text
+    case .gradients(let bucket): "bucket \(bucket)"
+    case .control: "control"
+    }
+  }
+
+  /// The pass; of control traffic the forward one.
+  public var pass: Pass {
+    switch self {
+    case .statistics(_, let pass): pass
+    case .gradients: .backward
+    case .control: .forward
+    }
+  }
+
+  /// What it is for in a few words.
+  public var label: String {
+    switch self {
+    case .statistics(let layer, let pass): "statistics \(layer.text) \(pass)"
+    case .gradients(let bucket): "gradients bucket \(bucket)"
+    case .control: "control"
+    }
+  }
+}

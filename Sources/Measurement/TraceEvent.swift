@@ -1,0 +1,86 @@
+/// One event of Chrome's trace-event format, times in microseconds.
+///
+/// Source: <https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>.
+struct TraceEvent: Encodable {
+  /// What kind of event it is.
+  enum Phase: String, Encodable {
+    /// Something with a beginning and a duration.
+    case complete = "X"
+    /// The tail of an arrow.
+    case flowStart = "s"
+    /// The head of an arrow.
+    case flowEnd = "f"
+    /// A name, or a place in the order.
+    case metadata = "M"
+  }
+
+  /// What viewers show beside an event; the keys are theirs to show as they are.
+  struct Arguments: Encodable {
+    var name: String?
+    var sort_index: Int?
+    var step: Int?
+    var layer: String?
+    var pass: String?
+    var purpose: String?
+    var bytes: Int?
+    var elements: Int?
+    var skew_us: Double?
+    var transfer_us: Double?
+    var hidden_us: Double?
+    var blocked_us: Double?
+    var last_rank: Int?
+  }
+
+  /// The rows of one rank, as many of them for collectives in flight as overlap.
+  enum Row {
+    case steps, computing, collectives
+    case inFlight(Int)
+
+    var name: String {
+      switch self {
+      case .steps: "steps"
+      case .computing: "computing"
+      case .collectives: "blocked in collectives"
+      case .inFlight(let lane): lane == 0 ? "in flight" : "in flight (\(lane + 1))"
+      }
+    }
+
+    var place: Int {
+      switch self {
+      case .steps: 0
+      case .computing: 1
+      case .collectives: 2
+      case .inFlight(let lane): 3 + lane
+      }
+    }
+  }
+
+  let name: String
+  let cat: String
+  let ph: Phase
+  let ts: Double
+  var dur: Double?
+  let pid: Int
+  let tid: Int
+  var id: Int?
+  /// "e" binds the head of an arrow to what encloses it.
+  var bp: String?
+  var args: Arguments?
+
+  /// An event of `rank`, its time in nanoseconds.
+  init(
+    _ phase: Phase, _ name: String, _ category: String, rank: Int, _ row: Row, at time: Double,
+    for duration: Double? = nil, id: Int? = nil, _ args: Arguments? = nil
+  ) {
+    (self.name, cat, ph) = (name, category, phase)
+    // Whole nanoseconds, begin and end alike, so that what is nested stays so.
+    ts = time.rounded() / 1e3
+    dur = duration.map { ((time + $0).rounded() - time.rounded()) / 1e3 }
+    // From 1, since viewers take process 0 for the system's; threads' numbers differ over processes,
+    // since some viewers know a thread by its number alone.
+    pid = rank + 1
+    tid = pid * 1000 + row.place
+    (self.id, self.args) = (id, args)
+    bp = phase == .flowEnd ? "e" : nil
+  }
+}

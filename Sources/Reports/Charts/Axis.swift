@@ -1,0 +1,50 @@
+import Foundation
+import Measurement
+
+/// Round numbers along an axis, and where values lie between its ends.
+struct Axis {
+  /// The round numbers, rising.
+  let ticks: [Double]
+  let low: Double
+  let high: Double
+
+  /// An axis of about `count` round numbers that reaches from `low` to `high` at least; where
+  /// `isTight`, exactly, with the round numbers between.
+  init(from low: Double, to high: Double, count: Int, isTight: Bool = false) {
+    let high = high > low ? high : low + 1
+    let rough = (high - low) / Double(max(count, 1))
+    let power = pow(10, floor(log10(rough)))
+    let step = power * ([1, 2, 5].first { $0 * power >= rough * 0.6 } ?? 10)
+    let first = isTight ? (low / step).rounded(.up) : (low / step).rounded(.down)
+    let last = isTight ? (high / step).rounded(.down) : (high / step).rounded(.up)
+    ticks = stride(from: first, through: last, by: 1).map { $0 * step }
+    self.low = isTight ? low : first * step
+    self.high = isTight ? high : last * step
+    digits = max(0, Int((-log10(step) - 1e-9).rounded(.up)))
+  }
+
+  /// How many digits after the point tell the round numbers apart.
+  private let digits: Int
+
+  /// Where `value` lies, from 0 to 1.
+  func position(_ value: Double) -> Double { (value - low) / (high - low) }
+
+  /// A round number as text.
+  func text(_ tick: Double) -> String { fixed(tick, digits) }
+
+  /// Lines and numbers of a horizontal axis; the numbers' baseline is 15 pixels below `bottom`.
+  func drawnAcross(from top: Double, to bottom: Double, unit: String) -> [SVGElement] {
+    ticks.enumerated().flatMap { index, tick in
+      let x = position(tick)
+      let isLast = index == ticks.count - 1
+      // With its unit the last number is wide.
+      let anchor = x < 0.03 ? "start" : x > (isLast ? 0.9 : 0.97) ? "end" : "middle"
+      return [
+        SVGElement.gridline(x: x, from: top, to: bottom),
+        .label(
+          text(tick) + (isLast ? " \(unit)" : ""), x: x, y: bottom + 15, anchor: anchor,
+          style: "tick"),
+      ]
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import Measurement
+
+/// Curves over the number of steps.
+struct LineChart {
+  /// One curve, with single points beside it.
+  struct Series {
+    /// What it stands for.
+    let label: String
+    /// The class that colours it.
+    let style: String
+    let line: [(step: Int, value: Double)]
+    let points: [(step: Int, value: Double)]
+  }
+
+  let series: [Series]
+  /// A factor on values for the axis: 100 for shares in percent.
+  var scale = 1.0
+  var unit = ""
+
+  /// The chart, or nil where there is nothing to draw; values that are not finite are left out.
+  func chart(id: String, title: String, caption: String) -> Chart? {
+    let all = series.flatMap { $0.line + $0.points }.filter(\.value.isFinite)
+    guard let last = all.map(\.step).max(), let first = all.map(\.step).min() else { return nil }
+    let values = all.map { $0.value * scale }
+    let height = 240.0
+    let vertical = Axis(from: values.min() ?? 0, to: values.max() ?? 1, count: 5)
+    let across = Axis(
+      from: Double(first), to: Double(max(last, first + 1)), count: 5, isTight: true)
+    func y(_ value: Double) -> Double { 20 + height * (1 - vertical.position(value * scale)) }
+
+    var elements = vertical.ticks.flatMap { tick in
+      [
+        SVGElement.gridline(y: y(tick / scale)),
+        .label(vertical.text(tick) + unit, y: y(tick / scale) - 3, style: "tick"),
+      ]
+    }
+    elements += across.drawnAcross(from: 20 + height, to: 24 + height, unit: "steps")
+    var marks = 0
+    for one in series {
+      // Curves are drawn a thousand wide and stretched over the width that there is.
+      let runs = one.line.split { !$0.value.isFinite }
+      for run in runs where run.count > 1 {
+        let points = run.map {
+          SVGElement.number(1000 * across.position(Double($0.step))) + ","
+            + SVGElement.number(y($0.value))
+        }
+        elements.append(
+          SVGElement(
+            "svg",
+            [
+              "x": "0", "y": "0", "width": "100%", "height": SVGElement.number(height + 44),
+              "viewBox": "0 0 1000 \(SVGElement.number(height + 44))",
+              "preserveAspectRatio": "none",
+            ],
+            [
+              SVGElement(
+                "polyline",
+                [
+                  "class": "mark curve \(one.style)", "points": points.joined(separator: " "),
+                  "vector-effect": "non-scaling-stroke",
+                ]
+              ).titled(one.label)
+            ]))
+        marks += 1
+      }
+      let dots = one.points + runs.filter { $0.count == 1 }.flatMap { $0 }
+      for point in dots where point.value.isFinite {
+        elements.append(
+          SVGElement(
+            "circle",
+            [
+              "class": "mark dot \(one.style)",
+              "cx": SVGElement.percent(across.position(Double(point.step))),
+              "cy": SVGElement.number(y(point.value)), "r": "4",
+            ]
+          ).titled(
+            "\(one.label), step \(point.step): \(significant(point.value * scale))\(unit)"))
+        marks += 1
+      }
+    }
+    return Chart(
+      id: id, title: title, caption: caption,
+      legend: series.map { .init(line: $0.style, $0.label) }, height: height + 44, marks: marks,
+      elements)
+  }
+}

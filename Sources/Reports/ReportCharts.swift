@@ -1,0 +1,189 @@
+import Measurement
+import Training
+
+extension RunReport {
+  /// The colour and the dashes of a run's curves: solid for the first three, then dashed, then dotted.
+  static func series(_ index: Int) -> String {
+    "series\(index % 6) dash\(index / 3 % 3)"
+  }
+
+  /// Where the time of a step went under each norm; nil where no run has events.
+  var stepTimeChart: Chart? {
+    let rows = runs.compactMap { run in
+      run.parts.map { parts in
+        StackedBars.Row(
+          label: run.label,
+          value: "\(fixed(parts.step_ms, 2)) ms",
+          parts: [
+            .init(style: "compute", label: "computing", milliseconds: parts.compute_ms),
+            .init(style: "norm", label: "computing of norms", milliseconds: parts.norm_ms),
+            .init(
+              style: "skew", label: "statistics, waiting for the last rank",
+              milliseconds: parts.statistics_skew_ms),
+            .init(
+              style: "transfer", label: "statistics, transfer",
+              milliseconds: parts.statistics_transfer_ms),
+            .init(
+              style: "gradients", label: "gradients, blocked", milliseconds: parts.gradients_ms),
+            .init(style: "optimizer", label: "optimizer", milliseconds: parts.optimizer_ms),
+            .init(style: "other", label: "other", milliseconds: parts.other_ms),
+          ])
+      }
+    }
+    guard !rows.isEmpty else { return nil }
+    return StackedBars(rows: rows, thickness: 22).chart(
+      id: "chart-step-time", title: "Where a step goes, by norm",
+      caption:
+        "Means over the ranks and over the middle half of the recorded steps by duration, so that "
+        + "the parts add up. Skew is waiting for the last rank, transfer what came after its "
+        + "arrival. Other is the loss's sum over ranks and what was not recorded.",
+      legend: [
+        .init(fill: "compute", "computing"), .init(fill: "norm", "computing of norms"),
+        .init(fill: "skew", "statistics: skew"), .init(fill: "transfer", "statistics: transfer"),
+        .init(fill: "gradients", "gradients, blocked"), .init(fill: "optimizer", "optimizer"),
+        .init(fill: "other", "other"),
+      ])
+  }
+
+  /// Loss over the steps.
+  var lossChart: Chart? {
+    curveChart(
+      id: "chart-loss", title: "Loss", scale: 1, unit: "", \.loss)
+  }
+
+  /// Accuracy over the steps.
+  var accuracyChart: Chart? {
+    curveChart(
+      id: "chart-accuracy", title: "Accuracy", scale: 100, unit: "%", \.accuracy)
+  }
+
+  /// Step times on more ranks, a chart a fabric.
+  var predictionCharts: [Chart] {
+    predictions.enumerated().map { index, prediction in
+      var norms: [String] = []
+      for row in prediction.rows where !norms.contains(row.norm) { norms.append(row.norm) }
+      let order = runs.map(\.norm)
+      let series = norms.map { norm in
+        PredictionChart.Series(
+          label: norm, style: Self.series(order.firstIndex(of: norm) ?? 0),
+          points: prediction.rows.filter { $0.norm == norm }.map {
+            .init(
+              ranks: $0.ranks, step_ms: $0.step_ms.median, low: $0.step_ms.low,
+              high: $0.step_ms.high)
+          })
+      }
+      let assumed = prediction.rows.filter(\.assumes_tail).map(\.ranks).min()
+      return PredictionChart(series: series).chart(
+        id: "chart-prediction-\(index)",
+        title: "Predicted step time by number of ranks, on \(prediction.fabric)",
+        caption:
+          "\(prediction.fabric_source.prefix(1).uppercased() + prediction.fabric_source.dropFirst()). "
+          + "Each rank computes as many samples as a recorded one. Bars hold 95% of medians of "
+          + "simulated steps; predictions were checked to \(Int(100 * Prediction.tolerance))%."
+          + (assumed.map {
+            " From \($0) ranks on more ranks meet than steps were recorded, and how late the last "
+              + "one comes is assumed."
+          } ?? ""))
+    }
+  }
+
+  private func curveChart(
+    id: String, title: String, scale: Double, unit: String,
+    _ value: (RunCurves.Point) -> Double
+  ) -> Chart? {
+    let series = runs.enumerated().map { index, run in
+      LineChart.Series(
+        label: run.label, style: Self.series(index),
+        line: run.curves.training.map { ($0.step, value($0)) },
+        points: run.curves.test.map { ($0.step, value($0)) })
+    }
+    let size = runs.map(\.curves.steps_per_point).max() ?? 1
+    return LineChart(series: series, scale: scale, unit: unit).chart(
+      id: id, title: title,
+      caption: "Lines: training batches"
+        + (size > 1 ? ", means of \(size) steps" : "") + ". Dots: the test set.")
+  }
+}
+
+extension ReportedRun {
+  /// More rows than these are for the table below.
+  private static let mostRows = 60
+
+  /// What each layer computes.
+  func computingChart(id: String) -> Chart? {
+    guard let split, !split.layers.isEmpty else { return nil }
+    var order: [String] = []
+    for layer in split.layers where !order.contains(layer.name) { order.append(layer.name) }
+    let byName = Dictionary(grouping: split.layers, by: \.name)
+    func cost(_ name: String) -> Double {
+      byName[name, default: []].reduce(0) { $0 + $1.compute_ms.median }
+    }
+    let shown = Set(order.sorted { cost($0) > cost($1) }.prefix(Self.mostRows))
+    let rows = order.filter(shown.contains).map { name in
+      StackedBars.Row(
+        label: name + (norm_layers.contains(name) ? " (norm)" : ""),
+        value: "\(fixed(cost(name), 3)) ms",
+        parts: byName[name, default: []].map {
+          .init(
+            style: norm_layers.contains(name) ? "norm-\($0.pass)" : "compute-\($0.pass)",
+            label: $0.pass, milliseconds: $0.compute_ms.median)
+        })
+    }
+    let left = order.count - rows.count
+    return StackedBars(rows: rows, thickness: 9).chart(
+      id: id, title: "\(label): computing by layer",
+      caption:
+        "Medians over \(split.steps) steps of the mean over ranks, without what blocked them."
+        + (left > 0 ? " The \(left) cheapest layers are in the table alone." : ""),
+      legend: [
+        .init(fill: "compute-forward", "forward"), .init(fill: "compute-backward", "backward"),
+        .init(fill: "norm-forward", "norm, forward"),
+        .init(fill: "norm-backward", "norm, backward"),
+      ])
+  }
+
+  /// What each norm's statistics cost; nil where there are none.
+  func statisticsChart(id: String) -> Chart? {
+    let sites = split?.sites.filter { !$0.isBucket } ?? []
+    guard let split, !sites.isEmpty else { return nil }
+    func cost(_ site: StepSplit.Site) -> Double { site.skew_ms.median + site.transfer_ms.median }
+    let least = sites.map(cost).sorted(by: >).prefix(Self.mostRows).last ?? 0
+    let rows = sites.filter { cost($0) >= least }.map { site in
+      StackedBars.Row(
+        label: "\(site.name) \(site.pass)", value: "\(fixed(cost(site), 4)) ms",
+        parts: [
+          .init(style: "skew", label: "skew", milliseconds: site.skew_ms.median),
+          .init(style: "transfer", label: "transfer", milliseconds: site.transfer_ms.median),
+        ],
+        under: .init(
+          style: "flight", label: "hidden", milliseconds: site.hidden_ms.median))
+    }
+    let left = sites.count - rows.count
+    return StackedBars(rows: rows, thickness: 9).chart(
+      id: id, title: "\(label): statistics by layer",
+      caption: "Medians over \(split.steps) steps of the mean over ranks. The thin bar is the part "
+        + "that was hidden behind computing."
+        + (left > 0 ? " The \(left) cheapest are in the table alone." : ""),
+      legend: [
+        .init(fill: "skew", "skew: waiting for the last rank"), .init(fill: "transfer", "transfer"),
+        .init(fill: "flight", "hidden"),
+      ])
+  }
+
+  /// The median step on all ranks.
+  func timelineChart(id: String) -> Chart? {
+    guard let median_step else { return nil }
+    let left = median_step.ranks.count - TimelineChart.mostRanks
+    return TimelineChart(timeline: median_step, norms: Set(norm_layers)).chart(
+      id: id, title: "\(label): step \(median_step.step), the median one",
+      caption:
+        "Of each rank, from above: what it computed, what blocked it, and what was in flight "
+        + "meanwhile. Rest the pointer on a block for its name and duration."
+        + (left > 0 ? " \(left) more ranks are in the trace alone (lockstep trace)." : ""))
+  }
+}
+
+extension StepSplit.Site {
+  /// Whether this is a bucket of gradients, not a norm's statistics.
+  var isBucket: Bool { purpose == "gradients" }
+}

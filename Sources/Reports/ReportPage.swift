@@ -1,0 +1,93 @@
+import Foundation
+import Measurement
+import Mustache
+import Training
+
+/// The report as one page of HTML that refers to nothing outside of itself.
+///
+/// The properties are what the template asks for by name.
+public struct ReportPage {
+  private let work: String
+  private let summary: String
+  private let style: String
+  private let hasNotes: Bool
+  private let notes: [String]
+  private let rows: [Row]
+  private let charts: [Chart]
+  private let runs: [RunSection]
+  private let sources: [Source]
+  private let clock: String
+
+  private struct Row { let cells: [String] }
+
+  private struct Source {
+    let label: String
+    let command: String?
+    let about: String
+  }
+
+  private let library: MustacheLibrary
+
+  /// The page of a report.
+  ///
+  /// - Throws: if the package's templates are missing.
+  public init(_ report: RunReport) throws {
+    func text(_ name: String, _ kind: String) throws -> String {
+      guard
+        let url = Bundle.module.url(
+          forResource: name, withExtension: kind, subdirectory: "Resources")
+      else { throw ConfigurationError("Resources/\(name).\(kind)", "is missing from the package") }
+      return try String(contentsOf: url, encoding: .utf8)
+    }
+    library = MustacheLibrary(templates: [
+      "report": try MustacheTemplate(string: text("report", "mustache")),
+      "chart": try MustacheTemplate(string: text("chart", "mustache")),
+    ])
+    style = try text("report", "css")
+    work = report.work
+    summary = Self.summary(report)
+    (hasNotes, notes) = (!report.notes.isEmpty, report.notes)
+    rows = report.runs.map { Row(cells: Self.cells($0)) }
+    charts =
+      [report.stepTimeChart, report.lossChart, report.accuracyChart].compactMap(\.self)
+      + report.predictionCharts
+    runs = report.runs.enumerated().compactMap { RunSection($1, number: $0) }
+    sources = report.runs.map { run in
+      let started = run.started.map { "Started \($0)" } ?? "Not known when started"
+      let hosts = Set(run.hosts).sorted()
+      let place = hosts.isEmpty ? "" : ", on \(hosts.joined(separator: ", "))"
+      return Source(
+        label: run.label, command: run.command,
+        about:
+          "\(started)\(place). Run directory: \(run.path). \(counted(Double(run.steps))) steps.")
+    }
+    clock =
+      report.clock_bound_us.map {
+        "The ranks' clocks agree to \(fixed($0, 1)) µs"
+          + ($0 == 0 ? ": all ranks shared one machine's." : ".")
+      } ?? "No run has events, so that nothing was compared between ranks."
+  }
+
+  /// The page's text.
+  public var html: String { library.render(self, withTemplate: "report") ?? "" }
+
+  private static func summary(_ report: RunReport) -> String {
+    let ranks = Set(report.runs.compactMap(\.ranks)).sorted().map(String.init)
+    let counts = ranks.isEmpty ? "an unknown number of" : ranks.joined(separator: " and ")
+    let norms = report.runs.map(\.label).joined(separator: ", ")
+    return "\(norms) on \(counts) rank(s)."
+  }
+
+  private static func cells(_ run: ReportedRun) -> [String] {
+    let (statistics, gradients) = (run.times.statistics, run.times.gradients)
+    return [
+      run.label, run.ranks.map(String.init) ?? "–", run.times.step_ms.text(2),
+      counted(statistics.collectives_per_step), counted(statistics.bytes_per_step),
+      fixed(statistics.blocked_ms.median, 3), run.statistics_hidden_ms.map { fixed($0, 3) } ?? "–",
+      counted(gradients.collectives_per_step), fixed(gradients.blocked_ms.median, 3),
+      run.gradients_hidden_ms.map { fixed($0, 3) } ?? "–",
+      run.final.map { fixed($0.loss, 4) } ?? "–",
+      run.final.map { fixed(100 * $0.accuracy, 2) + "%" } ?? "–",
+    ]
+  }
+}

@@ -1,0 +1,101 @@
+import Foundation
+public import Measurement
+public import Training
+
+/// What a report says of one run.
+public struct ReportedRun: Codable, Sendable {
+  /// The run directory.
+  public let path: String
+  /// A short name that tells the report's runs apart.
+  public internal(set) var label = ""
+  /// The configuration's name.
+  public let name: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks, if it is known.
+  public let ranks: Int?
+  /// The machine of each rank, where there are events.
+  public let hosts: [String]
+  /// The command that made the run, if it is known.
+  public let command: String?
+  /// When it was started, in UTC, if it is known.
+  public let started: String?
+  /// Steps taken.
+  public let steps: Int
+  /// Times and traffic of steady steps on rank 0.
+  public let times: StepTimes
+  /// Statistics in flight while ranks computed, in milliseconds a step, the mean over ranks; nil
+  /// without events.
+  public let statistics_hidden_ms: Double?
+  /// Gradients in flight while ranks computed, likewise.
+  public let gradients_hidden_ms: Double?
+  /// Where the run ended; nil if it did not.
+  public let final: FinalFigures?
+  /// Loss and accuracy over the steps.
+  public let curves: RunCurves
+  /// Where the time of a usual step went; nil without events.
+  public let parts: StepParts?
+  /// The recorded steps by layer and collective; nil without events.
+  public let split: StepSplit?
+  /// The median step; nil without events.
+  public let median_step: StepTimeline?
+  /// The names under which norms were recorded.
+  public let norm_layers: [String]
+  /// What is missing.
+  public let notes: [String]
+
+  /// Reads the run directory at `path`.
+  ///
+  /// - Throws: ``ConfigurationError`` if its configuration, metrics or summary are missing or damaged.
+  init(path: String) throws(ConfigurationError) {
+    let configuration = try RunConfiguration(path: "\(path)/config.yaml")
+    let metrics = try RunMetrics(run: path)
+    let summary = try RunSummary.read(run: path)
+    let launch = LaunchRecord(run: path)
+    var notes: [String] = []
+    if summary == nil {
+      notes.append("the run did not end; its figures are those of \(metrics.steps.count) steps.")
+    }
+    var recorded: RecordedRun?
+    do {
+      recorded = try RecordedRun(path: path)
+    } catch {
+      notes.append("nothing is known of its layers, collectives and ranks: \(error).")
+    }
+    if let recorded, !recorded.isComplete {
+      notes.append("its clocks were compared at the start only, so that their drift is not known.")
+    }
+    let norms = configuration.recordedNorms
+    let hasNorm = configuration.model.normName != "none"
+    if recorded != nil, hasNorm, norms.isEmpty {
+      notes.append(
+        "its norms have no parameters, so that what they compute is counted with other computing.")
+    }
+    let steps = recorded.map { RecordedSteps($0.records) }
+    let split = recorded.map { StepSplit($0.records) }
+    func hidden(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {
+      split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.hidden_ms.median } }
+    }
+    self.path = path
+    name = configuration.name
+    norm = configuration.model.normName
+    ranks = summary?.ranks ?? recorded?.headers.count ?? launch?.ranks
+    hosts = recorded?.headers.map(\.host) ?? []
+    (command, started) = (launch?.command, launch?.started)
+    self.steps = metrics.steps.count
+    times = StepTimes([metrics.steps])
+    statistics_hidden_ms = hidden { !$0.isBucket }
+    gradients_hidden_ms = hidden(\.isBucket)
+    final = summary?.final
+    curves = RunCurves(metrics)
+    parts = steps.flatMap { steps in
+      StepParts(steps) {
+        norms.contains($0) ? .norm : $0 == StepPart.optimizer ? .optimizer : .other
+      }
+    }
+    self.split = split
+    median_step = steps.flatMap { StepTimeline(median: $0) }
+    norm_layers = norms.sorted()
+    self.notes = notes
+  }
+}

@@ -1,0 +1,40 @@
+import Training
+
+/// Loss and accuracy of a run over its steps, thinned out so that any run can be drawn.
+public struct RunCurves: Codable, Hashable, Sendable {
+  /// A point of a curve.
+  public struct Point: Codable, Hashable, Sendable {
+    /// The step, the last one of those that the point is the mean of.
+    public let step: Int
+    /// The loss.
+    public let loss: Double
+    /// The accuracy, from 0 to 1.
+    public let accuracy: Double
+  }
+
+  /// How many steps a point of the training curve is the mean of.
+  public let steps_per_point: Int
+  /// The training batches.
+  public let training: [Point]
+  /// The test set.
+  public let test: [Point]
+
+  /// The most points of a training curve.
+  static let most = 400
+
+  init(_ metrics: RunMetrics) {
+    let steps = metrics.steps
+    let size = max(1, (steps.count + Self.most - 1) / Self.most)
+    steps_per_point = size
+    training = stride(from: 0, to: steps.count, by: size).map { first in
+      let part = steps[first..<min(first + size, steps.count)]
+      let count = Double(part.count)
+      return Point(
+        step: part.last?.step ?? 0, loss: part.reduce(0) { $0 + $1.loss } / count,
+        accuracy: part.reduce(0) { $0 + $1.accuracy } / count)
+    }
+    test = metrics.evaluations.map {
+      Point(step: $0.step, loss: $0.loss, accuracy: $0.accuracy)
+    }
+  }
+}

@@ -1,0 +1,131 @@
+import Foundation
+public import Measurement
+public import Training
+
+/// What `lockstep report` says of one run or several: figures alone, without their drawing.
+public struct RunReport: Codable, Sendable {
+  /// The name of the configuration, or of each, where they differ.
+  public let work: String
+  /// The runs, in the order given.
+  public let runs: [ReportedRun]
+  /// Settings besides the norm in which the runs differ, with each run's value.
+  public let differences: [ConfigurationDifference]
+  /// What is missing, and what makes figures hard to compare.
+  public let notes: [String]
+  /// The most that a time may be wrong by because the ranks' clocks are not one, in microseconds; nil
+  /// where no run has events.
+  public let clock_bound_us: Double?
+
+  /// What steps would take on more ranks, for each fabric, from the first run of each norm that has
+  /// events.
+  public let predictions: [Prediction]
+
+  /// The rank counts of predictions.
+  public static let predictedRanks = [2, 8, 64, 512, 4096]
+
+  /// Reads the run directories at `paths` and predicts steps on each of `networks`.
+  ///
+  /// A folder that is no run directory stands for those in it.
+  ///
+  /// - Throws: ``ConfigurationError`` if one is no run directory or is damaged, if no run has taken a
+  ///   step, or if the runs were trained on different kinds of data.
+  public init(paths: [String], predictingOn networks: [NetworkModel]) throws {
+    let directories = try Self.directories(paths)
+    var read = try directories.map { try ReportedRun(path: $0) }
+    var notes: [String] = []
+    notes += read.filter { $0.steps == 0 }.map { "\($0.path) is left out: it has taken no step." }
+    read.removeAll { $0.steps == 0 }
+    guard !read.isEmpty else {
+      throw ConfigurationError(
+        directories.joined(separator: ", "), "has taken no step yet; there is nothing to report")
+    }
+    let configurations = try read.map { try RunConfiguration(path: "\($0.path)/config.yaml") }
+    let all = try RunConfiguration.differences(configurations)
+    if let data = all.first(where: { $0.key == "data.kind" }) {
+      let kinds = zip(read, data.values).map { "\($0.path) on \($1 ?? "none")" }
+      throw ConfigurationError(
+        "data.kind",
+        "the runs were trained on different data, which makes nothing of them comparable ("
+          + kinds.joined(separator: ", ") + "); report them one at a time")
+    }
+    differences = all.filter { !$0.key.hasPrefix("model.norm.") && $0.key != "name" }
+    let names = Self.labels(read)
+    for index in read.indices { read[index].label = names[index] }
+    runs = read
+    work = Set(read.map(\.name)).sorted().joined(separator: ", ")
+    clock_bound_us = read.compactMap { $0.split?.clock_bound_us }.max()
+    notes += Self.notes(read, differences)
+    var norms: Set<String> = []
+    let sources = read.filter { $0.split != nil && norms.insert($0.norm).inserted }.map(\.path)
+    do {
+      let recorded = sources.isEmpty ? [] : try PredictionSources.read(sources)
+      predictions =
+        recorded.isEmpty
+        ? []
+        : try networks.map { try Prediction(recorded, on: $0, ranks: Self.predictedRanks) }
+    } catch {
+      notes.append("Nothing is predicted: \(error).")
+      predictions = []
+    }
+    self.notes = notes
+  }
+
+  /// Each of `paths` that is a run directory, and in the place of others the run directories in them.
+  private static func directories(_ paths: [String]) throws(ConfigurationError) -> [String] {
+    let files = FileManager.default
+    func isRun(_ path: String) -> Bool { files.fileExists(atPath: "\(path)/config.yaml") }
+    var found: [String] = []
+    for path in paths {
+      guard files.fileExists(atPath: path) else {
+        throw ConfigurationError(path, "no such run directory")
+      }
+      let below = ((try? files.contentsOfDirectory(atPath: path)) ?? []).sorted().map {
+        (path.hasSuffix("/") ? path : path + "/") + $0
+      }
+      let runs = isRun(path) ? [path] : below.filter(isRun)
+      guard !runs.isEmpty else {
+        throw ConfigurationError(
+          path, "is no run directory: neither it nor a folder in it has a config.yaml")
+      }
+      found += runs
+    }
+    let places = found.map { URL(fileURLWithPath: $0).standardizedFileURL.path }
+    if let index = places.indices.first(where: { places[..<$0].contains(places[$0]) }) {
+      throw ConfigurationError(found[index], "is named twice")
+    }
+    return found
+  }
+
+  /// A short name for each run: its norm, and what else it takes to tell them apart.
+  private static func labels(_ runs: [ReportedRun]) -> [String] {
+    func isUnique(_ labels: [String]) -> Bool { Set(labels).count == labels.count }
+    let norms = runs.map(\.norm)
+    if isUnique(norms) { return norms }
+    let ranks = runs.map { run in "\(run.norm), " + (run.ranks.map { "\($0) ranks" } ?? "? ranks") }
+    if isUnique(ranks) { return ranks }
+    let folders = runs.map { URL(fileURLWithPath: $0.path).lastPathComponent }
+    let named = zip(runs, folders).map { $1.hasPrefix($0.norm) ? $1 : "\($0.norm), \($1)" }
+    return isUnique(named) ? named : runs.map { "\($0.norm), \($0.path)" }
+  }
+
+  private static func notes(_ runs: [ReportedRun], _ differences: [ConfigurationDifference])
+    -> [String]
+  {
+    var notes = runs.flatMap { run in run.notes.map { "\(run.label): \($0)" } }
+    let others = differences.filter { $0.key != "seed" }
+    if !others.isEmpty {
+      notes.append(
+        "The runs differ in more than the norm: "
+          + others.map { difference in
+            let values = difference.values.map { $0 ?? "none" }
+            return "\(difference.key) is \(values.joined(separator: " / "))"
+          }.joined(separator: "; ") + ".")
+    }
+    if Set(runs.map(\.ranks)).count > 1 {
+      notes.append(
+        "The runs were on different numbers of ranks: their times are those of different shares of "
+          + "the batch.")
+    }
+    return notes
+  }
+}

@@ -1,0 +1,52 @@
+import Measurement
+
+/// What the page shows of one run by itself; there is nothing to show of a run without events.
+///
+/// The properties are what the template asks for by name.
+struct RunSection {
+  let label: String
+  let timeline: Chart?
+  let layers: [Chart]
+  let computing: [Layer]
+  let collectives: [Collective]
+
+  struct Layer {
+    let name: String
+    let pass: String
+    let time: String
+  }
+
+  struct Collective {
+    let name: String
+    let pass: String
+    let count: String
+    let bytes: String
+    let skew: String
+    let transfer: String
+    let hidden: String
+    let blocked: String
+    let last: String
+  }
+
+  init?(_ run: ReportedRun, number: Int) {
+    guard let split = run.split else { return nil }
+    label = run.label
+    timeline = run.timelineChart(id: "chart-timeline-\(number)")
+    layers = [
+      run.statisticsChart(id: "chart-statistics-\(number)"),
+      run.computingChart(id: "chart-computing-\(number)"),
+    ].compactMap(\.self)
+    computing = split.layers.map {
+      Layer(name: $0.name, pass: $0.pass, time: $0.compute_ms.text(3))
+    }
+    collectives = split.sites.map { site in
+      let last = site.last.indices.max { site.last[$0] < site.last[$1] } ?? 0
+      return Collective(
+        name: site.name, pass: site.pass, count: counted(site.collectives),
+        bytes: counted(site.bytes), skew: fixed(site.skew_ms.median, 4),
+        transfer: fixed(site.transfer_ms.median, 4), hidden: fixed(site.hidden_ms.median, 4),
+        blocked: site.exposed_ms.text(4),
+        last: "rank \(last), \(fixed(100 * site.last[last], 0))%")
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import Foundation
+
+/// How a run was started; `launch.json` of its directory.
+public struct LaunchRecord: Codable, Hashable, Sendable {
+  /// The command line, the launcher's where there is one, as a shell takes it.
+  public let command: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// When, in UTC.
+  public let started: String
+
+  /// Describes this process as one of `ranks`.
+  init(ranks: Int) {
+    command = Self.command.map(Self.quoted).joined(separator: " ")
+    self.ranks = ranks
+    started = Date().formatted(.iso8601)
+  }
+
+  /// Reads the record of the run directory at `path`, or nil where there is none.
+  public init?(run path: String) {
+    guard let data = FileManager.default.contents(atPath: "\(path)/launch.json"),
+      let record = try? JSONDecoder().decode(LaunchRecord.self, from: data)
+    else { return nil }
+    self = record
+  }
+
+  private static let launchers = ["mpirun", "mpiexec", "orterun", "prterun", "srun"]
+
+  /// The launcher's words if it is this process's parent, as it is on the machine that it was started
+  /// on; else this process's.
+  private static var command: [String] {
+    let own = CommandLine.arguments
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    guard
+      let parent = status.split(separator: "\n").first(where: { $0.hasPrefix("PPid:") })?
+        .split(whereSeparator: \.isWhitespace).last,
+      let line = FileManager.default.contents(atPath: "/proc/\(parent)/cmdline")
+    else { return own }
+    let words = line.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+    guard let first = words.first, launchers.contains(URL(fileURLWithPath: first).lastPathComponent)
+    else { return own }
+    return words
+  }
+
+  /// A word as a shell takes it.
+  static func quoted(_ word: String) -> String {
+    let isPlain =
+      !word.isEmpty
+      && word.unicodeScalars.allSatisfy {
+        CharacterSet.alphanumerics.contains($0) || "-_./=,:+@%".unicodeScalars.contains($0)
+      }
+    return isPlain ? word : "'" + word.replacingOccurrences(of: "'", with: "'\\''") + "'"
+  }
+}

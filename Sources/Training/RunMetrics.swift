@@ -1,0 +1,93 @@
+import Foundation
+
+/// A step's row of `metrics.jsonl`, on rank 0.
+public struct StepMetrics: Codable, Hashable, Sendable {
+  /// The step's number, from 1.
+  public let step: Int
+  /// The epoch's number, from 1.
+  public let epoch: Int
+  /// The mean loss over the global batch, before the update.
+  public let loss: Double
+  /// The share of the global batch that was classified right.
+  public let accuracy: Double
+  /// The learning rate.
+  public let learningRate: Double
+  /// The samples of the global batch.
+  public let samples: Int
+  /// The step's duration, in milliseconds.
+  public let step_ms: Double
+  /// How long the rank was blocked in collectives, in milliseconds.
+  public let blocked_ms: Double
+  /// The traffic of statistics.
+  public let statistics: TrafficSummary
+  /// The traffic of gradients.
+  public let gradients: TrafficSummary
+
+  init(_ result: StepResult) {
+    (step, epoch, samples) = (result.step, result.epoch, result.samples)
+    (loss, accuracy) = (result.loss, result.accuracy)
+    learningRate = result.learningRate
+    step_ms = Double(result.nanoseconds) / 1e6
+    blocked_ms = result.blockedMilliseconds
+    statistics = TrafficSummary(result.statistics)
+    gradients = TrafficSummary(result.gradients)
+  }
+}
+
+/// An evaluation's row of `metrics.jsonl`.
+public struct EvaluationMetrics: Codable, Hashable, Sendable {
+  /// The steps taken before.
+  public let step: Int
+  /// The part of the data: "test".
+  public let split: String
+  /// The mean loss.
+  public let loss: Double
+  /// The share that was classified right.
+  public let accuracy: Double
+  /// The share of problems whose whole answer was right; nil where labels are no answers.
+  public let exactMatch: Double?
+
+  init(_ evaluation: Evaluation, step: Int) {
+    (self.step, split) = (step, "test")
+    (loss, accuracy, exactMatch) = (
+      evaluation.loss, evaluation.accuracy, evaluation.exactMatch
+    )
+  }
+}
+
+/// What a run directory's `metrics.jsonl` holds.
+public struct RunMetrics: Hashable, Sendable {
+  /// The steps, in order.
+  public private(set) var steps: [StepMetrics] = []
+  /// The evaluations, in order.
+  public private(set) var evaluations: [EvaluationMetrics] = []
+
+  private struct Kind: Decodable { let split: String? }
+
+  /// Reads the metrics of the run directory at `path`; a last line that a killed run did not end is
+  /// left out.
+  ///
+  /// - Throws: ``ConfigurationError`` if there are none, or a line is damaged.
+  public init(run path: String) throws(ConfigurationError) {
+    let file = "\(path)/metrics.jsonl"
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw ConfigurationError(file, "no such file; a run directory has one")
+    }
+    let decoder = JSONDecoder()
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    // What follows the last line's end is nothing, or the beginning of a line.
+    for (number, line) in lines.dropLast().enumerated() {
+      do {
+        if try decoder.decode(Kind.self, from: line).split == nil {
+          steps.append(try decoder.decode(StepMetrics.self, from: line))
+        } else {
+          evaluations.append(try decoder.decode(EvaluationMetrics.self, from: line))
+        }
+      } catch {
+        throw ConfigurationError("\(file):\(number + 1)", "is damaged: no row of metrics")
+      }
+    }
+  }
+}

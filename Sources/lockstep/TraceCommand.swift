@@ -1,0 +1,71 @@
+import ArgumentParser
+import Logging
+import Measurement
+import Training
+
+/// `lockstep trace`.
+struct TraceCommand: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "trace",
+    abstract: "Write the last steps of a run as a trace for Perfetto and chrome://tracing.",
+    discussion: """
+      All ranks are on one clock, each with its steps, its computing by layer and pass, what \
+      blocked it, and its collectives in flight; arrows lead from the last rank to come to a \
+      collective to those that waited. Open the file at https://ui.perfetto.dev. The run may have \
+      been killed.
+      """)
+
+  @Argument(help: "The run directory.")
+  var run: String
+
+  @Option(
+    help: ArgumentHelp("The file (default: trace.json in the run directory).", valueName: "file"))
+  var output: String?
+
+  @Option(help: "How many steps, counted from the last.")
+  var steps = 20
+
+  @Option(help: "The largest file, in megabytes; later steps are left out where it is reached.")
+  var megabytes = 50
+
+  @OptionGroup var format: OutputOptions
+
+  func validate() throws {
+    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    guard (1...1000).contains(megabytes) else {
+      throw ValidationError("--megabytes is \(megabytes), expected 1 to 1000.")
+    }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    let summary = try session.agreeing { () -> TraceSummary? in
+      guard session.isFirst else { return nil }
+      var trace = Trace(try RecordedRun(path: run), last: steps)
+      return try trace.write(to: output ?? "\(run)/trace.json", limit: megabytes * 1_000_000)
+    }
+    guard let summary else { return ExitStatus.done }
+    if format.json {
+      session.print(try jsonDocument(summary))
+      return ExitStatus.done
+    }
+    if summary.steps_cut > 0 {
+      session.log.warning(
+        "the last \(summary.steps_cut) steps are left out: the file would be larger than \(megabytes) MB; ask for fewer --steps or more --megabytes"
+      )
+    }
+    if !summary.complete {
+      session.log.info(
+        "the run did not end by itself; its clocks were compared once, so that their drift is not known"
+      )
+    }
+    session.print(
+      """
+      \(summary.trace): steps \(summary.first_step) to \(summary.last_step) of \(summary.ranks) \
+      rank(s), \(counted(Double(summary.events))) events, \
+      \(fixed(Double(summary.bytes) / 1e6, 2)) MB; clocks agree to \
+      \(fixed(summary.clock_bound_us, 1)) µs
+      open it at https://ui.perfetto.dev or chrome://tracing
+      """)
+    return ExitStatus.done
+  }
+}
