@@ -79,10 +79,14 @@ public final class Tape {
   /// Lets collectives in flight make progress: the library makes none while this rank computes.
   public typealias Progress = () throws -> Void
 
+  /// Lets a collective make progress; whether it is still in flight, and so whether the library made
+  /// progress with everything else too.
+  public typealias Poll = () throws -> Bool
+
   /// Takes dy and contributes to the parameters' gradients, for which nothing upstream waits.
   ///
   /// Where there is a `progress`, the pullback was put off to run while a collective is in flight, and
-  /// calls it between parts of its work that take some hundred microseconds.
+  /// calls it between parts of its work, not after the last.
   public typealias WeightPullback = (_ dy: Tensor, _ progress: Progress?) throws -> Void
 
   private struct Entry {
@@ -117,8 +121,8 @@ public final class Tape {
   public var onLayer: ((_ parameter: Parameter?, _ isBackward: Bool) -> Void)?
   /// Called once per parameter as soon as its gradient is final.
   public var onGradientReady: (Parameter) throws -> Void = { _ in }
-  /// Lets the collectives of others make progress, while weight gradients that were put off are
-  /// computed.
+  /// Lets the collectives of others make progress, where nothing else does while weight gradients that
+  /// were put off are computed.
   public var onProgress: Progress = {}
 
   /// An empty tape.
@@ -194,19 +198,17 @@ public final class Tape {
       if !isDeferred { try close(entry.uses) }
     }
     // Where the last layer that waits had no gradient to wait with.
-    try computeDeferred {}
+    try computeDeferred { false }
   }
 
-  /// Runs the weight pullbacks that were put off, in the order in which they were, with `progress`
-  /// called in between; for a layer that waits for a collective.
-  public func computeDeferred(_ progress: Progress) throws {
+  /// Runs the weight pullbacks that were put off, in the order in which they were, with `poll` called in
+  /// between; for a layer that waits for a collective.
+  public func computeDeferred(_ poll: Poll) throws {
     guard !deferred.isEmpty else { return }
     onLayer?(current, true)
-    try withoutActuallyEscaping(progress) { progress in
-      let all = {
-        try progress()
-        try self.onProgress()
-      }
+    try withoutActuallyEscaping(poll) { poll in
+      // One test makes the library progress with everything, and costs some microseconds.
+      let all = { if try !poll() { try self.onProgress() } }
       for work in deferred {
         try work.pullback(work.dy, all)
         onLayer?(work.uses.first, true)

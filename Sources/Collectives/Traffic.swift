@@ -8,6 +8,9 @@ public struct Traffic: Hashable, Sendable {
   public var blockedNanoseconds = 0
   /// The part of it that was for statistics of the backward pass.
   public var blockedBackwardNanoseconds = 0
+  /// The part of ``blockedNanoseconds`` that went into tests which let a collective make progress while
+  /// this rank computed: no waiting, but work for the library.
+  public var testedNanoseconds = 0
 
   /// No traffic.
   public init() {}
@@ -19,6 +22,7 @@ public struct Traffic: Hashable, Sendable {
     difference.bytes -= earlier.bytes
     difference.blockedNanoseconds -= earlier.blockedNanoseconds
     difference.blockedBackwardNanoseconds -= earlier.blockedBackwardNanoseconds
+    difference.testedNanoseconds -= earlier.testedNanoseconds
     return difference
   }
 
@@ -29,6 +33,7 @@ public struct Traffic: Hashable, Sendable {
     sum.bytes += b.bytes
     sum.blockedNanoseconds += b.blockedNanoseconds
     sum.blockedBackwardNanoseconds += b.blockedBackwardNanoseconds
+    sum.testedNanoseconds += b.testedNanoseconds
     return sum
   }
 }
@@ -100,6 +105,7 @@ public final class TrafficMeter {
     let now = monotonicNanoseconds()
     block(open, from: start, to: now)
     open.tested += Int(now - start)
+    traffic.testedNanoseconds += Int(now - start)
     if isOver && open.completed == nil { open.completed = now }
   }
 

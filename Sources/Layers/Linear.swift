@@ -48,13 +48,13 @@ public struct Linear: Layer {
       },
       weightPullback: { [bias, again = x.again] dy, progress in
         let input = again()
-        for part in weightGradientParts(samples: shape[0], progress) {
+        for (place, part) in weightGradientParts(samples: shape[0], progress).enumerated() {
+          if place > 0 { try progress?() }
           weight.contribute { gradient, accumulating in
             Kernel.matrixProduct(
               .transpose(dy.samples(part)), Operand(input.samples(part)), into: gradient,
               accumulating: accumulating)
           }
-          try progress?()
         }
         bias?.contribute(Kernel.columnSums(dy)[...])
       })

@@ -8,6 +8,7 @@ public enum MPIRuntime {
   /// - Throws: ``LaunchError`` if another MPI's launcher started this process, so that every
   ///   process would think itself alone; ``CommunicationError`` if MPI fails.
   public static func start() throws -> MPICommunicator {
+    LaunchEnvironment.current.chooseAlgorithms()
     var provided: CInt = 0
     try check(
       unsafe cmpi_init_thread(cmpi_thread_funneled(), &provided), "MPI_Init_thread")

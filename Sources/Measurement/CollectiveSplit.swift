@@ -10,11 +10,13 @@ public struct CollectiveSplit: Hashable, Sendable {
   public let transfer: Double
   /// Blocked before the last arrival.
   public let exposedSkew: Double
-  /// Blocked after it, and in tests that let the collective make progress.
+  /// Blocked after it.
   public let exposedTransfer: Double
+  /// In tests that let the collective make progress while this rank computed.
+  public let tested: Double
 
-  /// Blocked.
-  public var exposed: Double { exposedSkew + exposedTransfer }
+  /// Blocked, tests included.
+  public var exposed: Double { exposedSkew + exposedTransfer + tested }
 
   /// In flight while this rank computed.
   public var hidden: Double { skew + transfer - exposed }
@@ -27,6 +29,7 @@ public struct CollectiveSplit: Hashable, Sendable {
     transfer = entry.end - cut
     let blocked = [(entry.issue, entry.returned), (entry.waitBegin, entry.end)]
     exposedSkew = blocked.reduce(0) { $0 + max(0, min($1.1, cut) - $1.0) }
-    exposedTransfer = blocked.reduce(entry.tested) { $0 + max(0, $1.1 - max($1.0, cut)) }
+    tested = entry.tested
+    exposedTransfer = blocked.reduce(0) { $0 + max(0, $1.1 - max($1.0, cut)) }
   }
 }

@@ -57,6 +57,12 @@ public struct StepSplit: Codable, Sendable {
     public let hidden_ms: MedianInterval
     /// Blocked, the mean over ranks.
     public let exposed_ms: MedianInterval
+    /// The part of it before the last arrival.
+    public let exposed_skew_ms: MedianInterval
+    /// The part of it after.
+    public let exposed_transfer_ms: MedianInterval
+    /// The part of it in tests that let the collective make progress while ranks computed.
+    public let tests_ms: MedianInterval
     /// Blocked, the rank that was blocked longest in each step.
     public let exposed_maximum_ms: MedianInterval
     /// The skew of each rank.
@@ -140,7 +146,8 @@ extension StepSplit {
           let arrival = arrivals[entry.key] ?? (entry.issue, rank)
           let split = CollectiveSplit(entry, lastArrival: arrival.last)
           sums[rank][step].skew[Self.sort(entry.purpose), default: 0] += split.exposedSkew
-          sums[rank][step].transfer[Self.sort(entry.purpose), default: 0] += split.exposedTransfer
+          sums[rank][step].transfer[Self.sort(entry.purpose), default: 0] +=
+            split.exposedTransfer + split.tested
           if sites[entry.purpose] == nil {
             sites[entry.purpose] = SiteSums(ranks: records.count, steps: count)
             order.append(entry.purpose)
@@ -220,6 +227,8 @@ extension StepSplit {
         bytes: Double(bytes) / Double(ranks * steps), skew_ms: figure(\.skew),
         transfer_ms: figure(\.transfer), hidden_ms: figure(\.hidden),
         exposed_ms: figure(\.exposed),
+        exposed_skew_ms: figure(\.exposedSkew), exposed_transfer_ms: figure(\.exposedTransfer),
+        tests_ms: figure(\.tested),
         exposed_maximum_ms: MedianInterval(
           (0..<steps).map { step in
             (0..<ranks).map { sum($0, step, \.exposed) }.max() ?? 0

@@ -11,13 +11,14 @@ public struct StatisticsExchange {
   let isNarrow: Bool
   /// Whether ``meanwhile`` runs while the sums are in flight, or after they have come.
   let overlaps: Bool
-  /// What nothing upstream waits for; it is given what lets the sums make progress.
-  let meanwhile: (Tape.Progress) throws -> Void
+  /// What nothing upstream waits for; it is given what lets the sums make progress, and tells whether
+  /// they are in flight.
+  let meanwhile: (Tape.Poll) throws -> Void
 
   /// An exchange in the numbers of `merge`.
   public init(
     _ merge: StatisticsMerge = .shiftedMoments, overlaps: Bool = true,
-    meanwhile: @escaping (Tape.Progress) throws -> Void = { _ in }
+    meanwhile: @escaping (Tape.Poll) throws -> Void = { _ in }
   ) {
     isNarrow = merge == .float32Moments
     self.overlaps = overlaps
@@ -36,11 +37,13 @@ public struct StatisticsExchange {
   ) throws -> Storage<Element> {
     let pending = try communicator.beginSum(own)
     if overlaps {
-      try meanwhile { _ = try pending.test() }
+      // Open MPI's call sends nothing where the first round of its algorithm is a copy.
+      _ = try pending.test()
+      try meanwhile { try !pending.test() }
       return try pending.wait()
     }
     let sums = try pending.wait()
-    try meanwhile {}
+    try meanwhile { false }
     return sums
   }
 }

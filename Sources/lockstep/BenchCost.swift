@@ -9,8 +9,9 @@ struct BenchCost: ParsableCommand, RankedCommand {
     commandName: "cost",
     abstract: "Measure what each norm costs a step: collectives, blocked, hidden, step time.",
     discussion: """
-      The norms take turns, a few steps each. Those that synchronize run with and without overlap: \
-      what is hidden is what ranks are blocked less for the statistics of the backward pass.
+      The norms take turns, a few steps each. Those that synchronize run with and without overlap: what \
+      is hidden is what ranks are blocked less for the transfer of the backward pass's statistics. \
+      Waiting for a slower rank is none of it: that is done somewhere in any case.
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -45,20 +46,23 @@ struct BenchCost: ParsableCommand, RankedCommand {
 
   private static func text(of benchmark: CostBenchmark) -> String {
     var table = Table([
-      "norm", "collectives", "bytes", "blocked ms", "forward", "backward", "without overlap",
-      "hidden ms [95%]", "hidden", "gradients", "step ms [95%]",
+      "norm", "collectives", "bytes", "forward: skew", "transfer", "backward: skew", "transfer",
+      "tests", "without overlap: skew", "transfer", "hidden", "gradients", "step ms [95%]",
+      "without overlap",
     ])
     let merges = Set(benchmark.results.compactMap(\.merge)).count > 1
     for row in benchmark.results {
       let merge = row.merge.map { merges ? " \($0)" : "" } ?? ""
       table.append([
         row.norm + merge, counted(row.statistics_collectives), counted(row.statistics_bytes),
-        fixed(row.forward_blocked_ms.median + row.backward_blocked_ms.median, 3),
-        fixed(row.forward_blocked_ms.median, 3), fixed(row.backward_blocked_ms.median, 3),
-        row.backward_blocked_without_overlap_ms.map { fixed($0.median, 3) } ?? "–",
-        row.hidden_ms.map { $0.text(3) } ?? "–",
+        fixed(row.forward.skew_ms, 2), fixed(row.forward.transfer_ms, 2),
+        fixed(row.backward.skew_ms, 2), fixed(row.backward.transfer_ms, 2),
+        fixed(row.backward.tests_ms, 2),
+        row.backward_without_overlap.map { fixed($0.skew_ms, 2) } ?? "–",
+        row.backward_without_overlap.map { fixed($0.transfer_ms, 2) } ?? "–",
         row.hidden_share.map { fixed(100 * $0, 0) + "%" } ?? "–",
-        fixed(row.gradients_blocked_ms.median, 3), row.step_ms.text(2),
+        fixed(row.gradients_blocked_ms.median, 2), row.step_ms.text(1),
+        row.step_without_overlap_ms.map { $0.text(1) } ?? "–",
       ])
     }
     return """
@@ -66,9 +70,11 @@ struct BenchCost: ParsableCommand, RankedCommand {
 
       \(table.text)
 
-      A step's collectives and bytes of statistics, and how long ranks are blocked for them: inside \
-      MPI, its tests included; means over ranks, medians over steps. without overlap: the backward \
-      part where nothing is computed while it is in flight; hidden: the difference.
+      A step's collectives and bytes of statistics, and how many ms ranks are blocked for them, before the \
+      last rank arrives (skew) and after (transfer): sums over layers, means over ranks, medians over \
+      steps. tests: inside MPI to make progress while weight gradients are computed. without overlap: the \
+      backward pass where nothing is computed meanwhile; hidden: the share of its transfer that overlap \
+      takes away. gradients: blocked for buckets.
       """
   }
 }

@@ -112,7 +112,10 @@ import Testing
       random([2, 3]),
       inputPullback: { dy, _ in
         order.append("begin")
-        try tape.computeDeferred { order.append("progress") }
+        try tape.computeDeferred {
+          order.append("poll")
+          return order.count < 7
+        }
         order.append("wait")
         x.gradient?.add(dy)
       }, waitsForRanks: true)
@@ -131,8 +134,8 @@ import Testing
     try tape.backward(from: z.gradient, seed: random([2, 3], seed: 2))
     #expect(
       order == [
-        "input 2", "begin", "weight 2, first half", "progress", "others", "second half",
-        "progress", "others", "wait", "input 1", "weight 1",
+        "input 2", "begin", "weight 2, first half", "poll", "second half", "poll", "others",
+        "wait", "input 1", "weight 1",
       ])
   }
 

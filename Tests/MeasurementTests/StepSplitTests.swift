@@ -75,7 +75,8 @@ import Testing
     expectNear(split.skew / 1e6, 2)
     expectNear(split.transfer / 1e6, 2)
     expectNear(split.exposedSkew / 1e6, 1)
-    expectNear(split.exposedTransfer / 1e6, 0.5)
+    expectNear(split.exposedTransfer / 1e6, 0)
+    expectNear(split.tested / 1e6, 0.5)
     expectNear(split.hidden / 1e6, 2.5)
   }
 

@@ -29,7 +29,8 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
   ///
   /// Open MPI 4.1 (`coll_tuned_decision_fixed.c`, `nbc_iallreduce.c`): blocking, recursive doubling below
   /// 8 KiB and Rabenseifner's above, of a table that changes it at some numbers of ranks; non-blocking,
-  /// a tree below 64 KiB or below 4 ranks and Rabenseifner's above. MPICH: recursive doubling up to 2 KiB
+  /// a tree below 64 KiB and Rabenseifner's above, but recursive doubling below 4 ranks, which Lockstep
+  /// asks for. MPICH: recursive doubling up to 2 KiB
   /// and Rabenseifner's above (Thakur, Rabenseifner & Gropp, 2005, section 4.5), blocking or not. Others
   /// are taken for MPICH.
   public static func chosen(by library: MPILibrary, bytes: Int, ranks: Int, blocking: Bool)
@@ -37,7 +38,8 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
   {
     switch library {
     case .openMPI where blocking: bytes < 8192 ? .recursiveDoubling : .recursiveHalving
-    case .openMPI: ranks < 4 || bytes < 65536 ? .tree : .recursiveHalving
+    case .openMPI where ranks < 4: .recursiveDoubling
+    case .openMPI: bytes < 65536 ? .tree : .recursiveHalving
     case .mpich: bytes <= 2048 ? .recursiveDoubling : .recursiveHalving
     }
   }

@@ -5,6 +5,29 @@ public import Norms
 
 /// What `bench cost` prints: what each norm costs a step, measured in turn.
 public struct CostBenchmark: Codable, Sendable {
+  /// Where ranks are blocked, in milliseconds: sums over layers of the medians over steps of the means over
+  /// ranks.
+  public struct Blocked: Codable, Sendable {
+    /// Before the last rank arrived: ranks that wait for a slower one.
+    public let skew_ms: Double
+    /// After it.
+    public let transfer_ms: Double
+    /// In tests that make the progress: no waiting, but work for the library.
+    public let tests_ms: Double
+
+    /// All of it.
+    public var all_ms: Double { skew_ms + transfer_ms + tests_ms }
+
+    init(_ split: StepSplit?, _ pass: Pass) {
+      let sites = (split?.sites ?? []).filter {
+        $0.purpose == "statistics" && $0.pass == "\(pass)"
+      }
+      skew_ms = sites.reduce(0) { $0 + $1.exposed_skew_ms.median }
+      transfer_ms = sites.reduce(0) { $0 + $1.exposed_transfer_ms.median }
+      tests_ms = sites.reduce(0) { $0 + $1.tests_ms.median }
+    }
+  }
+
   /// One norm, with one merge.
   public struct Result: Codable, Sendable {
     /// The kind of norm.
@@ -17,19 +40,18 @@ public struct CostBenchmark: Codable, Sendable {
     public let statistics_collectives: Double
     /// A rank's bytes of statistics a step.
     public let statistics_bytes: Double
-    /// Blocked for the statistics of the forward pass in a step, the mean over ranks, in milliseconds.
-    public let forward_blocked_ms: MedianInterval
-    /// Blocked for those of the backward pass.
-    public let backward_blocked_ms: MedianInterval
-    /// The same where nothing is computed meanwhile; nil where nothing is sent.
-    public let backward_blocked_without_overlap_ms: MedianInterval?
-    /// What overlap hides of it: the difference, from turn to turn.
-    public let hidden_ms: MedianInterval?
-    /// The share that is hidden, of the medians.
+    /// Blocked for statistics in a step: of the forward pass, and of the backward pass with overlap and,
+    /// where something is sent, without.
+    public let forward: Blocked
+    /// Of the backward pass, with weight gradients computed meanwhile.
+    public let backward: Blocked
+    /// Of the backward pass, where nothing is computed meanwhile; nil where nothing is sent.
+    public let backward_without_overlap: Blocked?
+    /// The share of the backward pass's transfer that overlap hides; nil where nothing is sent.
     public let hidden_share: Double?
     /// The duration of a step without overlap, in milliseconds.
     public let step_without_overlap_ms: MedianInterval?
-    /// Blocked for gradients in a step, the mean over ranks, in milliseconds.
+    /// Blocked for gradients in a step on rank 0, in milliseconds.
     public let gradients_blocked_ms: MedianInterval
   }
 
@@ -61,6 +83,8 @@ extension CostBenchmark {
     settings.length = .steps(Self.warmup + turns * Self.turn)
     settings.data.dropLast = true
     let variants = norms.flatMap { Variant.all(settings.with(norm: $0), merges: merges) }
+    if context.log == nil { context.record(in: EventLog()) }
+    let clocks = try ClockComparison(over: context.control)
     var measured: [Measured] = []
     for variant in variants {
       measured.append(
@@ -68,10 +92,12 @@ extension CostBenchmark {
           TrainingRun(variant.configuration, data: data, context: context), context: context))
     }
     for variant in measured { try variant.step(Self.warmup, record: false) }
+    let reading = try clocks.read()
     for _ in 0..<turns {
       for variant in measured { try variant.step(Self.turn, record: true) }
     }
-    for variant in measured { try variant.average() }
+    let clock = ClockOffset(reading, try clocks.read())
+    for variant in measured { try variant.gather(clock) }
     work = configuration.name
     ranks = context.size
     self.steps = turns * Self.turn
@@ -107,36 +133,31 @@ extension CostBenchmark {
     }
   }
 
-  /// The steps of one variant.
+  /// The steps of one variant, and what all ranks recorded of them.
   private final class Measured {
     private let run: TrainingRun
     private let context: RankContext
     private(set) var steps: [StepResult] = []
-    /// Blocked in each step, the mean over ranks, in milliseconds.
-    private(set) var forward: [Double] = []
-    private(set) var backward: [Double] = []
-    private(set) var gradients: [Double] = []
+    private var events: [Event] = []
+    /// Where the recorded steps went, once they are gathered.
+    private(set) var split: StepSplit?
 
     init(_ run: TrainingRun, context: RankContext) { (self.run, self.context) = (run, context) }
 
     func step(_ count: Int, record: Bool) throws {
+      let first = context.log?.count ?? 0
       for _ in 0..<count {
         let result = try run.step()
         if record { steps.append(result) }
       }
+      if record { events += context.log?.events(from: first) ?? [] }
     }
 
-    func average() throws {
-      var all = steps.flatMap { step in
-        let backward = step.statistics.blockedBackwardNanoseconds
-        return [
-          step.statistics.blockedNanoseconds - backward, backward,
-          step.gradients.blockedNanoseconds,
-        ].map { Double($0) / 1e6 / Double(context.size) }
-      }
-      try context.control.sum(&all)
-      func part(_ index: Int) -> [Double] { steps.indices.map { all[3 * $0 + index] } }
-      (forward, backward, gradients) = (part(0), part(1), part(2))
+    /// Collective.
+    func gather(_ clock: ClockOffset) throws {
+      split = StepSplit(
+        try RankRecord.gather(
+          events, clock: clock, groups: context.recordedGroups, over: context.control))
     }
   }
 
@@ -145,29 +166,23 @@ extension CostBenchmark {
     func times(_ steps: [StepResult]) -> MedianInterval {
       MedianInterval(steps.map { Double($0.nanoseconds) / 1e6 })
     }
-    func turns(_ values: [Double]) -> [Double] {
-      stride(from: 0, to: values.count, by: turn).map { start in
-        values[start..<min(start + turn, values.count)].reduce(0, +)
-          / Double(min(turn, values.count - start))
-      }
-    }
     let (norm, n) = (variant.configuration.model.norm, Double(measured.steps.count))
-    let backward = MedianInterval(measured.backward)
-    let without = without.map { (steps: $0.steps, backward: $0.backward) }
-    let blocked = without.map { MedianInterval($0.backward) }
+    let (forward, backward) = (
+      Blocked(measured.split, .forward), Blocked(measured.split, .backward)
+    )
+    let blocked = without.map { Blocked($0.split, .backward) }
     return Result(
       norm: variant.configuration.model.normName,
       merge: norm.synchronizes ? norm.merge.rawValue : nil, step_ms: times(measured.steps),
       statistics_collectives: Double(measured.steps.reduce(0) { $0 + $1.statistics.collectives })
         / n,
       statistics_bytes: Double(measured.steps.reduce(0) { $0 + $1.statistics.bytes }) / n,
-      forward_blocked_ms: MedianInterval(measured.forward), backward_blocked_ms: backward,
-      backward_blocked_without_overlap_ms: blocked,
-      hidden_ms: without.map {
-        MedianInterval(zip(turns($0.backward), turns(measured.backward)).map { $0 - $1 })
+      forward: forward, backward: backward, backward_without_overlap: blocked,
+      hidden_share: blocked.map {
+        $0.transfer_ms > 0 ? 1 - backward.transfer_ms / $0.transfer_ms : 0
       },
-      hidden_share: blocked.map { $0.median > 0 ? 1 - backward.median / $0.median : 0 },
       step_without_overlap_ms: without.map { times($0.steps) },
-      gradients_blocked_ms: MedianInterval(measured.gradients))
+      gradients_blocked_ms: MedianInterval(
+        measured.steps.map { Double($0.gradients.blockedNanoseconds) / 1e6 }))
   }
 }
