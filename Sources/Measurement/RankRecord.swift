@@ -63,6 +63,28 @@ public struct RankRecord: Sendable {
   }
 }
 
+extension [RankRecord] {
+  /// How much later than the others' mean a rank came to the collectives for `purpose` in each step, in
+  /// nanoseconds: the sum where a step has several.
+  public func lateness(of rank: Int, at purpose: Purpose) -> [Double] {
+    let steps = self[rank].entries.filter { $0.kind == .step }
+    let arrivals = map { record in
+      Dictionary(
+        record.entries.filter { $0.kind == .collective && $0.purpose == purpose }.map {
+          ($0.key, $0.issue)
+        }, uniquingKeysWith: { first, _ in first })
+    }
+    return steps.map { step in
+      arrivals[rank].reduce(0) { sum, arrival in
+        guard arrival.value >= step.issue, arrival.value < step.end else { return sum }
+        let others = indices.filter { $0 != rank }.compactMap { arrivals[$0][arrival.key] }
+        guard !others.isEmpty else { return sum }
+        return sum + arrival.value - others.reduce(0, +) / Double(others.count)
+      }
+    }
+  }
+}
+
 extension RankRecord {
   /// Every rank's record, on every rank.
   ///

@@ -136,7 +136,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
     than on the faster network, a step's transfer is \(fixed(comparison.transfer_grew_ms, 3)) ms \
     longer, its skew \(fixed(comparison.skew_grew_ms, 3)) ms
     \(comparison.passed ? "passed" : "FAILED"): the transfer has to be longer by a tenth or more, the \
-    skew by at most a tenth of that
+    skew by at most a quarter of that
     """
   }
 
@@ -169,7 +169,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
 
       \(sites.text)
 
-      skew of the other ranks grew by    \(fixed(check.skew_grew_ms, 3)) ms, expected \
+      skew of the other ranks grew by    \(check.skew_grew_ms.text(3)) ms, expected \
       \(fixed(check.delay_ms, 3)) ± 10%
       rank \(check.rank) came last                  \(fixed(100 * check.came_last, 1))%, expected \
       more often than others

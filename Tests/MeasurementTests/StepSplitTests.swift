@@ -28,6 +28,14 @@ import Testing
     expectNear(split.clock_bound_us, 3)
   }
 
+  @Test(arguments: [2.0, -1.5]) func latenessIsSignedAndOfEveryStep(late: Double) {
+    let purpose = Purpose.statistics(Self.layer, .forward)
+    let found = records(late: late, offset: 7).lateness(of: 1, at: purpose)
+    #expect(found.count == 1)
+    expectNear((found.first ?? 0) / 1e6, late)
+    #expect(records(late: late).lateness(of: 1, at: .gradients(bucket: 0)) == [0])
+  }
+
   @Test func thePartsOfAStepAddUpToIt() {
     let split = StepSplit(records(late: 2))
     for (rank, blocked) in zip(split.ranks, [2.5, 0.5]) {
