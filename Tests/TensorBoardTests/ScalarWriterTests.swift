@@ -6,11 +6,16 @@ import Testing
 @Suite(.enabled(if: ScalarWriter.isAvailable, "built without ISA-L")) struct ScalarWriterTests {
   /// CRC32C, a bit at a time.
   private func checksum(_ bytes: some Sequence<UInt8>) -> UInt32 {
-    ~bytes.reduce(~UInt32(0)) { sum, byte in
-      (0..<8).reduce(sum ^ UInt32(byte)) { sum, _ in
-        sum & 1 == 1 ? sum >> 1 ^ 0x82f6_3b78 : sum >> 1
+    var sum = ~UInt32(0)
+    for byte in bytes {
+      sum ^= UInt32(byte)
+      for _ in 0..<8 {
+        let carry = sum & 1
+        sum >>= 1
+        if carry == 1 { sum ^= 0x82f6_3b78 }
       }
     }
+    return ~sum
   }
 
   private func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {
@@ -30,7 +35,8 @@ import Testing
     var place = 0
     func masked(_ bytes: ArraySlice<UInt8>) -> UInt64 {
       let sum = checksum(bytes)
-      return UInt64((sum >> 15 | sum << 17) &+ 0xa282_ead8)
+      let turned = (sum >> 15) | (sum << 17)
+      return UInt64(turned &+ 0xa282_ead8)
     }
     while place < bytes.count {
       let length = Int(number(bytes[place..<place + 8]))
@@ -41,13 +47,18 @@ import Testing
       place = end + 4
     }
     // Field 1, wall_time, then field 3, file_version; field 2, step, and field 5, the summary.
-    let clock: [UInt8] =
-      [0x09] + (0..<8).map { UInt8(truncatingIfNeeded: 1000.0.bitPattern >> ($0 * 8)) }
+    var clock: [UInt8] = [0x09]
+    for shift in stride(from: 0, to: 64, by: 8) {
+      clock.append(UInt8(truncatingIfNeeded: 1000.0.bitPattern >> shift))
+    }
     #expect(records.count == 2)
-    #expect(records[0] == clock + [0x1a, 13] + Array("brain.Event:2".utf8))
+    let version: [UInt8] = [0x1a, 13] + Array("brain.Event:2".utf8)
+    #expect(records[0] == clock + version)
     let loss: [UInt8] = [0x0a, 4] + Array("loss".utf8) + [0x15, 0, 0, 0, 0x3f]
     let accuracy: [UInt8] = [0x0a, 8] + Array("accuracy".utf8) + [0x15, 0, 0, 0x80, 0x3e]
-    let values = [0x0a, UInt8(loss.count)] + loss + [0x0a, UInt8(accuracy.count)] + accuracy
-    #expect(records[1] == clock + [0x10, 7, 0x2a, UInt8(values.count)] + values)
+    var values: [UInt8] = [0x0a, UInt8(loss.count)] + loss
+    values += [0x0a, UInt8(accuracy.count)] + accuracy
+    let step: [UInt8] = [0x10, 7, 0x2a, UInt8(values.count)]
+    #expect(records[1] == clock + step + values)
   }
 }
