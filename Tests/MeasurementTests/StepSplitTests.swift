@@ -29,7 +29,7 @@ import Testing
   }
 
   @Test(arguments: [2.0, -1.5]) func latenessIsSignedAndOfEveryStep(late: Double) {
-    let purpose = Purpose.statistics(Self.layer, .forward)
+    let purpose = Purpose.statistics(EventName("layer1.bn1"), .forward)
     let found = records(late: late, offset: 7).lateness(of: 1, at: purpose)
     #expect(found.count == 1)
     expectNear((found.first ?? 0) / 1e6, late)
