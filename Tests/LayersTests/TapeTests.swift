@@ -114,7 +114,7 @@ import Testing
         order.append("begin")
         try tape.computeDeferred {
           order.append("poll")
-          return order.count < 7
+          return order.count < 5
         }
         order.append("wait")
         x.gradient?.add(dy)
