@@ -94,6 +94,7 @@ public final class Tape {
     let uses: [Parameter]
     let inputPullback: InputPullback
     let weightPullback: WeightPullback?
+    let mayDefer: Bool
     let waitsForRanks: Bool
   }
 
@@ -147,14 +148,16 @@ public final class Tape {
   ///   - uses: The parameters whose gradients the pullbacks contribute to.
   ///   - inputPullback: Runs at once. The pullback of a layer whose input and parameter gradients
   ///     come from one pass does both.
-  ///   - weightPullback: May be put off, to run while the collective of a layer before it is in flight.
+  ///   - weightPullback: Takes dy and contributes to the parameters' gradients.
+  ///   - mayDefer: Whether the weight pullback may be put off, to run while the collective of a layer
+  ///     before it is in flight: not where another entry of the tape waits for what it contributes.
   ///   - waitsForRanks: Whether the input pullback waits for a collective, and calls
   ///     ``computeDeferred(_:)`` meanwhile.
   ///   - again: Computes y again from what the pullbacks hold anyway; nil where y is to be kept.
   /// - Returns: the output as a variable.
   public func record(
     _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping InputPullback,
-    weightPullback: WeightPullback? = nil, waitsForRanks: Bool = false,
+    weightPullback: WeightPullback? = nil, mayDefer: Bool = true, waitsForRanks: Bool = false,
     again: (() -> Tensor)? = nil
   ) -> Variable {
     onLayer?(uses.first, false)
@@ -165,7 +168,7 @@ public final class Tape {
     entries.append(
       Entry(
         gradient: gradient, uses: uses, inputPullback: inputPullback,
-        weightPullback: weightPullback, waitsForRanks: waitsForRanks))
+        weightPullback: weightPullback, mayDefer: mayDefer, waitsForRanks: waitsForRanks))
     if waitsForRanks { waiting += 1 }
     return output
   }
@@ -186,7 +189,7 @@ public final class Tape {
         try entry.inputPullback(dy, overwriting)
         if let pullback = entry.weightPullback {
           // Put off only as long as a layer is to come that waits for other ranks.
-          isDeferred = waiting > 0
+          isDeferred = waiting > 0 && entry.mayDefer
           if isDeferred {
             deferred.append(Deferred(dy: dy, uses: entry.uses, pullback: pullback))
           } else {

@@ -49,6 +49,9 @@ public struct Weight {
       computed = variable.gradient
     }
 
+    /// Whether the gradient goes to parameters, and no entry of the tape waits for it.
+    public var isParameter: Bool { computed == nil }
+
     /// Lets `body` write the weight's gradient, or add to it where `accumulating`.
     public func contribute(_ body: (_ gradient: Tensor, _ accumulating: Bool) -> Void) {
       for parameter in parameters { parameter.contribute(body) }

@@ -72,6 +72,6 @@ public final class Convolution2D: Layer {
             convolution.weightGradient(x, dy, into: gradient, accumulating: accumulating)
           }
         }
-      })
+      }, mayDefer: weight.isParameter)
   }
 }

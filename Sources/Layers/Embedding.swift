@@ -26,7 +26,7 @@ public struct Embedding: Layer {
           if !accumulating { gradient.fill(with: 0) }
           Kernel.addEmbeddingGradient(tokens, dy, to: gradient)
         }
-      })
+      }, mayDefer: table.isParameter)
   }
 }
 

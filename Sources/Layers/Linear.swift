@@ -57,6 +57,6 @@ public struct Linear: Layer {
           }
         }
         bias?.contribute(Kernel.columnSums(dy)[...])
-      })
+      }, mayDefer: weight.isParameter)
   }
 }

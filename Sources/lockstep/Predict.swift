@@ -1,4 +1,5 @@
 public import ArgumentParser
+import Foundation
 import MPIBackend
 public import Measurement
 import Training
@@ -127,6 +128,13 @@ struct FabricOption: ExpressibleByArgument {
   /// - Throws: ``FabricError`` if it has no such name, and is no such file.
   func read() throws(FabricError) -> Fabric {
     if let named = Fabric.named.first(where: { $0.name == text }) { return named }
+    guard FileManager.default.fileExists(atPath: text) else {
+      throw FabricError(
+        file: text, problem: "is no fabric's name, and no such file",
+        remedy:
+          "name \(Self.names), or a file of `lockstep bench collectives --fabric FILE`, which measures "
+          + "one")
+    }
     return try Fabric.read(text)
   }
 }

@@ -36,6 +36,14 @@ import Training
     }
   }
 
+  /// Over one rank the two are one norm, but only the first puts weight gradients off.
+  @Test(arguments: [["model.weightNorm=true"], []])
+  func weightGradientsThatArePutOffAreTheSame(extra: [String]) throws {
+    let late = try trained(smallRun(.syncBatch, steps: 12, extra: extra), ranks: 1)[0]
+    let atOnce = try trained(smallRun(.batch, steps: 12, extra: extra), ranks: 1)[0]
+    #expect(difference(late.losses, atOnce.losses) < 1e-4)
+  }
+
   @Test(arguments: [NormKind.syncBatch, .batchRenorm], [1, 3])
   func overlapChangesNoBit(norm: NormKind, ranks: Int) throws {
     let runs = try [true, false].map {
