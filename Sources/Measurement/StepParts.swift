@@ -86,7 +86,7 @@ public struct StepParts: Codable, Hashable, Sendable {
         switch entry.purpose {
         case .statistics:
           statistics_skew_ms += split.exposedSkew * weight
-          statistics_transfer_ms += split.exposedTransfer * weight
+          statistics_transfer_ms += (split.exposedTransfer + split.tested) * weight
           rest -= split.exposed
         case .gradients:
           gradients_ms += split.exposed * weight

@@ -15,9 +15,10 @@ public enum PredictionSources {
       let ranks = run.headers.count
       let samples = configuration.globalBatch(ranks: ranks) / ranks
       if let first {
-        var model = configuration.model
-        model.norm = first.configuration.model.norm
-        guard model.kind == first.configuration.model.kind, samples == first.samples else {
+        let (model, other) = (configuration.model, first.configuration.model)
+        guard model.kind == other.kind, model.activation == other.activation,
+          model.weightNorm == other.weightNorm, samples == first.samples
+        else {
           throw RecordingError(
             path,
             "another network than \(first.path)'s, or another number of samples a rank (\(samples), "
@@ -26,9 +27,18 @@ public enum PredictionSources {
       } else {
         first = (path, configuration, samples)
       }
+      let norm = configuration.model.norm
+      guard !norm.synchronizes || norm.merge != .allGather else {
+        throw RecordingError(
+          path,
+          "was trained with norm.merge all-gather, whose cost on more ranks is not modelled; record it "
+            + "with another merge")
+      }
+      let metrics = try RunMetrics(run: path).steps
+      let whole = metrics.map(\.samples).max()
       return Prediction.Source(
-        norm: configuration.model.normName, synchronizes: configuration.model.norm.synchronizes,
-        records: run.records)
+        norm: configuration.model.normName, synchronizes: norm.synchronizes, records: run.records,
+        steps: Set(metrics.filter { $0.samples == whole }.map(\.step)))
     }
   }
 }

@@ -13,10 +13,13 @@ public struct Prediction: Codable, Sendable {
     public let synchronizes: Bool
     /// What its ranks recorded.
     public let records: [RankRecord]
+    /// The numbers of the steps to take, those of a whole batch; nil for all.
+    public let steps: Set<Int>?
 
     /// Puts a source together.
-    public init(norm: String, synchronizes: Bool, records: [RankRecord]) {
+    public init(norm: String, synchronizes: Bool, records: [RankRecord], steps: Set<Int>? = nil) {
       (self.norm, self.synchronizes, self.records) = (norm, synchronizes, records)
+      self.steps = steps
     }
   }
 
@@ -111,7 +114,7 @@ extension Prediction {
     library = network.library
     var (rows, bases): ([Row], [Basis]) = ([], [])
     for source in sources {
-      guard let samples = StepSamples(source.records) else {
+      guard let samples = StepSamples(source.records, steps: source.steps) else {
         throw RecordingError(source.norm, "no step was recorded; train for some steps first")
       }
       let all = StepSimulation(

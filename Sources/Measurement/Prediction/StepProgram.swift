@@ -82,12 +82,14 @@ struct StepSamples {
   /// A first step is not a steady one.
   private static let warmup = 3
 
-  /// The most frequent shape of the steps in `records`; nil if there is no step.
-  init?(_ records: [RankRecord]) {
+  /// The most frequent shape of the steps in `records`, of those whose numbers are in `steps`; nil if there
+  /// is no step.
+  init?(_ records: [RankRecord], steps wanted: Set<Int>? = nil) {
     let programs = records.map { record in
       let steps = record.entries.filter { $0.kind == .step }
       let steady = steps.count > 2 * Self.warmup ? Array(steps.dropFirst(Self.warmup)) : steps
-      return Self.programs(steady, record.entries)
+      return Self.programs(
+        steady.filter { wanted?.contains($0.key.number) ?? true }, record.entries)
     }
     let shapes = Dictionary(grouping: programs.joined(), by: \.shape)
     guard let (shape, _) = shapes.max(by: { $0.value.count < $1.value.count }) else { return nil }

@@ -83,11 +83,11 @@ struct StepSimulation {
     // Recorded ranks take turns, so that each stands for as many.
     let kinds = (0..<ranks).map { samples.ranks[$0 % samples.ranks.count] }
     var clocks = [Double](repeating: 0, count: ranks)
-    var free = [Double](repeating: 0, count: groups)
+    var links = [Link](repeating: Link(), count: groups)
     var begin = 0.0
     return (0..<count).map { _ in
       let draws = kinds.map { $0[random.below($0.count)] }
-      var step = self.step(draws, &clocks, &free)
+      var step = self.step(draws, &clocks, &links)
       let end = clocks.max() ?? 0
       step.step = end - begin
       begin = end
@@ -104,7 +104,22 @@ struct StepSimulation {
     return stride(from: 0, to: ranks, by: size).map { $0..<min($0 + size, ranks) }
   }
 
-  private func step(_ draws: [[Double]], _ clocks: inout [Double], _ free: inout [Double]) -> Step {
+  /// For how long a group's link is taken by what was sent last.
+  private struct Link {
+    var begin = 0.0
+    var end = 0.0
+
+    /// When something that comes at `arrival` can be sent.
+    func start(_ arrival: Double) -> Double { arrival >= begin ? max(arrival, end) : arrival }
+
+    mutating func take(_ start: Double, _ time: Double) {
+      guard time > 0 else { return }
+      if start > end { begin = start }
+      end = start + time
+    }
+  }
+
+  private func step(_ draws: [[Double]], _ clocks: inout [Double], _ links: inout [Link]) -> Step {
     var result = Step()
     let shape = samples.shape
     // When the last rank of each meeting has come, and when the collective is over.
@@ -119,11 +134,9 @@ struct StepSimulation {
         for (meeting, members) in meetings.enumerated() {
           var arrival = members.reduce(0) { max($0, clocks[$1]) }
           arrival += tails[index] * max(0, log(Double(members.count)) - known)
-          let links = meetings.count == 1 ? 0..<free.count : meeting..<meeting + 1
-          let start = max(arrival, links.reduce(0) { max($0, free[$1]) })
-          for link in links where times[index].time > 0 {
-            free[link] = start + times[index].occupied
-          }
+          let own = meetings.count == 1 ? links.indices : meeting..<meeting + 1
+          let start = own.reduce(arrival) { max($0, links[$1].start(arrival)) }
+          for link in own { links[link].take(start, times[index].occupied) }
           last[index].append(arrival)
           over[index].append(start + times[index].time)
         }

@@ -1,5 +1,6 @@
 import Collectives
 public import Datasets
+import Foundation
 public import Measurement
 public import Norms
 
@@ -57,6 +58,10 @@ extension PredictionCheck {
         "needs a configuration with batchPerRank: a rank by itself has to compute as many samples as "
           + "one of several")
     }
+    guard configuration.model.norm.statisticsGroup == .all else {
+      throw ConfigurationError(
+        "bench prediction", "checks statistics over all ranks; leave statisticsGroup out")
+    }
     let turns = (steps + Self.turn - 1) / Self.turn
     var settings = configuration
     settings.length = .steps(Self.warmup + turns * Self.turn)
@@ -77,7 +82,7 @@ extension PredictionCheck {
     ranks = context.size
     fabric = network.fabric.name
     self.steps = turns * Self.turn
-    results = try pairs.map { pair in
+    let mine: [Result] = try pairs.map { pair in
       let synchronizes = settings.with(norm: pair.norm).model.norm.synchronizes
       let prediction = try Prediction(
         [
@@ -92,6 +97,10 @@ extension PredictionCheck {
         norm: pair.norm.rawValue, alone_ms: MedianInterval(times), predicted: row,
         measured_ms: measured, error: row.step_ms.median / measured.median - 1)
     }
+    // Rank 0's, on all ranks.
+    let text = try context.control.broadcast(
+      String(decoding: try JSONEncoder().encode(mine), as: UTF8.self), from: 0)
+    results = try JSONDecoder().decode([Result].self, from: Data(text.utf8))
     passed = results.allSatisfy { abs($0.error) <= Prediction.tolerance }
   }
 

@@ -180,7 +180,8 @@ public struct SplitCheck: Codable, Sendable {
     norm = configuration.model.normName
     ranks = context.size
     (self.layer, rank) = (layer, last)
-    delay_ms = milliseconds * Double(configuration.accumulate)
+    // One delay a collective of a micro-batch.
+    delay_ms = milliseconds * Double(configuration.accumulate * settings.merge.collectives)
     (self.without, self.with) = (without, with)
     skew_grew_ms = MedianInterval(pairs)
     came_last = delayed.last[last]
@@ -188,8 +189,7 @@ public struct SplitCheck: Codable, Sendable {
     transfer_may_change_ms = max(
       quiet.transfer_ms.median / 10, with.clock_bound_us / 1e3 + 0.02)
     unaccounted = (without.ranks + with.ranks).map(\.unaccounted).max() ?? 1
-    // One delay a micro-batch.
-    let expected = milliseconds * Double(configuration.accumulate)
+    let expected = delay_ms
     passed =
       unaccounted <= 0.02 && abs(skew_grew_ms.median - expected) <= expected / 10
       && delayed.last[..<last].allSatisfy { $0 < delayed.last[last] }
