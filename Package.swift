@@ -116,6 +116,7 @@ targets += [
       "TensorBoard",
       "Tensors", "Kernels", "Collectives", "Autograd", "Layers", "Norms", "Models", "Optimizers",
       "Datasets", "DataParallel", "Measurement", "KernelLoops",
+      .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "Yams", package: "Yams"),
       .product(name: "Logging", package: "swift-log"),
     ]),
@@ -187,6 +188,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),

@@ -182,14 +182,18 @@ public final class Tape {
     gradient.sum = consume seed
     while let entry = entries.popLast() {
       if entry.waitsForRanks { waiting -= 1 }
+      // Put off only as long as a layer is to come that waits for other ranks.
+      let mayDefer = waiting > 0 && entry.mayDefer && entry.weightPullback != nil
+      if waiting == 0 && !entry.waitsForRanks || !mayDefer && isContributedToLater(entry.uses) {
+        try computeDeferred(allBut: 0) { false }
+      }
       let overwriting = entry.weightPullback == nil && entry.gradient.isOwned
       var isDeferred = false
       if let dy = entry.gradient.sum.take() {
         current = entry.uses.first
         try entry.inputPullback(dy, overwriting)
         if let pullback = entry.weightPullback {
-          // Put off only as long as a layer is to come that waits for other ranks.
-          isDeferred = waiting > 0 && entry.mayDefer
+          isDeferred = mayDefer
           if isDeferred {
             deferred.append(Deferred(dy: dy, uses: entry.uses, pullback: pullback))
           } else {
@@ -201,25 +205,56 @@ public final class Tape {
       if !isDeferred { try close(entry.uses) }
     }
     // Where the last layer that waits had no gradient to wait with.
-    try computeDeferred { false }
+    try computeDeferred(allBut: 0) { false }
   }
 
-  /// Runs the weight pullbacks that were put off, in the order in which they were, with `poll` called in
-  /// between; for a layer that waits for a collective.
+  /// How many weight pullbacks stay put off when the collective that they hide is over: enough work for
+  /// a rank that is ahead of the others to do while it waits for them, few enough that buckets of
+  /// gradients are not held up for long, nor much memory.
+  private static let reserve = 6
+
+  /// Runs weight pullbacks that were put off, in the order in which they were, with `poll` called before,
+  /// in between and after; for a layer that waits for a collective.
+  ///
+  /// The first call of `poll` follows the collective's begin: Open MPI's sends nothing before where the
+  /// first round of its algorithm is a copy. Once the collective is over, some pullbacks may stay for the
+  /// next layer that waits: what waits for this one is on the other ranks' way, and they are not.
   public func computeDeferred(_ poll: Poll) throws {
     guard !deferred.isEmpty else { return }
     onLayer?(current, true)
+    try computeDeferred(allBut: waiting > 0 ? Self.reserve : 0, poll)
+  }
+
+  /// Runs all weight pullbacks that were put off, with nothing in flight.
+  public func computeDeferred() throws {
+    guard !deferred.isEmpty else { return }
+    onLayer?(current, true)
+    try computeDeferred(allBut: 0) { false }
+  }
+
+  private func computeDeferred(allBut reserve: Int, _ poll: Poll) throws {
+    guard !deferred.isEmpty else { return }
     try withoutActuallyEscaping(poll) { poll in
       // One test makes the library progress with everything, and costs some microseconds.
-      let all = { if try !poll() { try self.onProgress() } }
-      for work in deferred {
+      var isInFlight = true
+      let all = {
+        isInFlight = try isInFlight && poll()
+        if !isInFlight { try self.onProgress() }
+      }
+      try all()
+      while let work = deferred.first, isInFlight || deferred.count > reserve {
+        deferred.removeFirst()
         try work.pullback(work.dy, all)
         onLayer?(work.uses.first, true)
         try close(work.uses)
         try all()
       }
     }
-    deferred = []
+  }
+
+  /// Whether a pullback that was put off contributes to any of `parameters`: sums are taken in one order.
+  private func isContributedToLater(_ parameters: [Parameter]) -> Bool {
+    deferred.contains { work in work.uses.contains { use in parameters.contains { $0 === use } } }
   }
 
   private func close(_ uses: [Parameter]) throws {

@@ -61,6 +61,9 @@ public final class TrafficMeter {
   public var purpose = Purpose.control
   /// A wait that is put before every collective of one purpose, to check what the log shows of it.
   public var injectedDelay: (purpose: Purpose, nanoseconds: UInt64)?
+  /// Whether nothing is counted, timed or recorded: for a benchmark that does so itself, and would
+  /// measure the meter's two readings of the clock with every collective.
+  public var isPaused = false
   private var log: EventLog?
   private var communicator = 0
 
@@ -75,6 +78,10 @@ public final class TrafficMeter {
 
   /// Notes that a collective begins with `elements` of this rank's, each of so many bytes.
   public func enter(_ elements: Int, ofBytes size: Int) -> OpenCollective {
+    if isPaused {
+      return OpenCollective(
+        purpose: .control, number: 0, elements: 0, bytes: 0, issue: 0, returned: 0)
+    }
     if let injectedDelay, injectedDelay.purpose == purpose {
       let start = monotonicNanoseconds()
       while monotonicNanoseconds() - start < injectedDelay.nanoseconds {}
@@ -89,6 +96,7 @@ public final class TrafficMeter {
 
   /// Notes that a blocking collective is over.
   public func leave(_ open: OpenCollective) {
+    if isPaused { return }
     let now = monotonicNanoseconds()
     block(open, from: open.issue, to: now)
     record(open, returned: now, waitBegin: now, end: now)
@@ -96,12 +104,14 @@ public final class TrafficMeter {
 
   /// Notes that the call which issued a collective came back, while the collective goes on.
   public func issued(_ open: inout OpenCollective) {
+    if isPaused { return }
     open.returned = monotonicNanoseconds()
     block(open, from: open.issue, to: open.returned)
   }
 
   /// Notes that this rank asked, from `start` to now, whether a collective is over.
   public func tested(_ open: inout OpenCollective, since start: UInt64, isOver: Bool) {
+    if isPaused { return }
     let now = monotonicNanoseconds()
     block(open, from: start, to: now)
     open.tested += Int(now - start)
@@ -118,6 +128,7 @@ public final class TrafficMeter {
 
   /// Notes that a collective is over, for which this rank has waited since `waitBegin`.
   public func complete(_ open: OpenCollective, waitedSince waitBegin: UInt64) {
+    if isPaused { return }
     let now = monotonicNanoseconds()
     block(open, from: waitBegin, to: now)
     record(

@@ -68,7 +68,8 @@ extension BatchNorm {
           scope.communicator.meter.purpose = .statistics(site, .backward)
           let exchange = StatisticsExchange(
             settings.merge, overlaps: settings.overlap,
-            meanwhile: { [unowned tape] in try tape.computeDeferred($0) })
+            meanwhile: { [unowned tape] in try tape.computeDeferred($0) },
+            afterwards: { [unowned tape] in try tape.computeDeferred() })
           let gradients = try backward(dy, exchange, overwriting)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own

@@ -4,25 +4,29 @@ import Tensors
 
 /// How the sums of a batch norm's backward pass travel, and what is computed while they do.
 ///
-/// With and without overlap the call is the same, and so are the order of all computing and the bits:
-/// without, the rank waits first.
+/// With and without overlap the call is the same, and so are the bits: without, the rank waits first,
+/// and then computes all that was put off.
 public struct StatisticsExchange {
   /// Whether the sums travel in float32.
   let isNarrow: Bool
-  /// Whether ``meanwhile`` runs while the sums are in flight, or after they have come.
+  /// Whether ``meanwhile`` runs while the sums are in flight, or ``afterwards`` when they have come.
   let overlaps: Bool
   /// What nothing upstream waits for; it is given what lets the sums make progress, and tells whether
   /// they are in flight.
   let meanwhile: (Tape.Poll) throws -> Void
+  /// The same, with nothing in flight.
+  let afterwards: () throws -> Void
 
   /// An exchange in the numbers of `merge`.
   public init(
     _ merge: StatisticsMerge = .shiftedMoments, overlaps: Bool = true,
-    meanwhile: @escaping (Tape.Poll) throws -> Void = { _ in }
+    meanwhile: @escaping (Tape.Poll) throws -> Void = { _ in },
+    afterwards: @escaping () throws -> Void = {}
   ) {
     isNarrow = merge == .float32Moments
     self.overlaps = overlaps
     self.meanwhile = meanwhile
+    self.afterwards = afterwards
   }
 
   func sum(_ own: Storage<Double>, over communicator: any Communicator) throws -> Storage<Double> {
@@ -37,13 +41,11 @@ public struct StatisticsExchange {
   ) throws -> Storage<Element> {
     let pending = try communicator.beginSum(own)
     if overlaps {
-      // Open MPI's call sends nothing where the first round of its algorithm is a copy.
-      _ = try pending.test()
       try meanwhile { try !pending.test() }
       return try pending.wait()
     }
     let sums = try pending.wait()
-    try meanwhile { false }
+    try afterwards()
     return sums
   }
 }

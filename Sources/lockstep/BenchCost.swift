@@ -10,8 +10,9 @@ struct BenchCost: ParsableCommand, RankedCommand {
     abstract: "Measure what each norm costs a step: collectives, blocked, hidden, step time.",
     discussion: """
       The norms take turns, a few steps each. Those that synchronize run with and without overlap: what \
-      is hidden is what ranks are blocked less for the transfer of the backward pass's statistics. \
-      Waiting for a slower rank is none of it: that is done somewhere in any case.
+      is hidden is how much less ranks wait for the statistics of the backward pass. The library's own \
+      work to send and receive is not hidden, and stands beside it as tests; and a rank that is slower \
+      in every layer is waited for somewhere in any case, at the latest for the gradients.
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -73,7 +74,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
       A step's collectives and bytes of statistics, and how many ms ranks are blocked for them, before the \
       last rank arrives (skew) and after (transfer): sums over layers, means over ranks, medians over \
       steps. tests: inside MPI to make progress while weight gradients are computed. without overlap: the \
-      backward pass where nothing is computed meanwhile; hidden: the share of its transfer that overlap \
+      backward pass where nothing is computed meanwhile; hidden: the share of its waiting that overlap \
       takes away. gradients: blocked for buckets.
       """
   }

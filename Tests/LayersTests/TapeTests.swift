@@ -134,9 +134,68 @@ import Testing
     try tape.backward(from: z.gradient, seed: random([2, 3], seed: 2))
     #expect(
       order == [
-        "input 2", "begin", "weight 2, first half", "poll", "second half", "poll", "others",
-        "wait", "input 1", "weight 1",
+        "input 2", "begin", "poll", "weight 2, first half", "poll", "others", "second half",
+        "others", "wait", "input 1", "weight 1",
       ])
+  }
+
+  /// A stack of layers with weights, each under one that waits; what happens in `backward`, given how
+  /// often each collective is found in flight.
+  private func backward(layers: Int, polls: Int?, shared: Parameter? = nil) throws -> [String] {
+    let tape = Tape(.training)
+    var order: [String] = []
+    var x = tape.input(random([2, 3]), wantsGradient: true)
+    for layer in 1...layers {
+      let (below, isEnd) = (x.gradient, layer == 1 || layer == layers)
+      let waits = tape.record(
+        random([2, 3]),
+        inputPullback: { dy, _ in
+          if var left = polls {
+            try tape.computeDeferred {
+              left -= 1
+              return left >= 0
+            }
+          } else {
+            try tape.computeDeferred()
+          }
+          order.append("norm \(layer)")
+          below?.add(dy)
+        }, waitsForRanks: true)
+      x = tape.record(
+        random([2, 3]), uses: isEnd ? [shared].compactMap(\.self) : [],
+        inputPullback: { dy, _ in waits.gradient?.add(dy) },
+        weightPullback: { _, _ in order.append("weight \(layer)") },
+        mayDefer: shared == nil || layer > 1)
+    }
+    try tape.backward(from: x.gradient, seed: random([2, 3], seed: 2))
+    return order
+  }
+
+  @Test func weightGradientsWaitForTheNextCollectiveOnceOneIsOver() throws {
+    #expect(
+      try backward(layers: 3, polls: 0)
+        == ["norm 3", "norm 2", "weight 3", "weight 2", "weight 1", "norm 1"])
+    #expect(
+      try backward(layers: 3, polls: 1)
+        == ["weight 3", "norm 3", "weight 2", "norm 2", "weight 1", "norm 1"])
+    #expect(
+      try backward(layers: 3, polls: nil)
+        == ["weight 3", "norm 3", "weight 2", "norm 2", "weight 1", "norm 1"])
+  }
+
+  @Test func noMoreThanAFewWeightGradientsAreHeldBack() throws {
+    let order = try backward(layers: 12, polls: 0)
+    #expect(order.firstIndex(of: "weight 12") == 6, "\(order)")
+    #expect(order.filter { $0.hasPrefix("weight") } == (1...12).reversed().map { "weight \($0)" })
+  }
+
+  @Test func aSharedWeightsGradientIsSummedInOneOrder() throws {
+    let shared = Parameter("shared", random([2]))
+    for polls in [0, 1, nil] {
+      let order = try backward(layers: 4, polls: polls, shared: shared)
+      #expect(
+        order.filter { $0 == "weight 4" || $0 == "weight 1" } == ["weight 4", "weight 1"])
+    }
   }
 
   @Test func whatWasPutOffIsComputedEvenIfNoGradientReachesTheLayerThatWaits() throws {

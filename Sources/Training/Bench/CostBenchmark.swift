@@ -15,8 +15,8 @@ public struct CostBenchmark: Codable, Sendable {
     /// In tests that make the progress: no waiting, but work for the library.
     public let tests_ms: Double
 
-    /// All of it.
-    public var all_ms: Double { skew_ms + transfer_ms + tests_ms }
+    /// All waiting; tests are none of it.
+    public var waiting_ms: Double { skew_ms + transfer_ms }
 
     init(_ split: StepSplit?, _ pass: Pass) {
       let sites = (split?.sites ?? []).filter {
@@ -47,7 +47,7 @@ public struct CostBenchmark: Codable, Sendable {
     public let backward: Blocked
     /// Of the backward pass, where nothing is computed meanwhile; nil where nothing is sent.
     public let backward_without_overlap: Blocked?
-    /// The share of the backward pass's transfer that overlap hides; nil where nothing is sent.
+    /// The share of the backward pass's waiting that overlap hides; nil where nothing is sent.
     public let hidden_share: Double?
     /// The duration of a step without overlap, in milliseconds.
     public let step_without_overlap_ms: MedianInterval?
@@ -179,7 +179,7 @@ extension CostBenchmark {
       statistics_bytes: Double(measured.steps.reduce(0) { $0 + $1.statistics.bytes }) / n,
       forward: forward, backward: backward, backward_without_overlap: blocked,
       hidden_share: blocked.map {
-        $0.transfer_ms > 0 ? 1 - backward.transfer_ms / $0.transfer_ms : 0
+        $0.waiting_ms > 0 ? 1 - backward.waiting_ms / $0.waiting_ms : 0
       },
       step_without_overlap_ms: without.map { times($0.steps) },
       gradients_blocked_ms: MedianInterval(

@@ -124,6 +124,8 @@ final class CollectiveTimer {
     let runs = min(
       probe.longestRow, min(max(wanted, Self.batch.runs.lowerBound), Self.batch.runs.upperBound))
     var times: [Double] = []
+    group.measured.meter.isPaused = true
+    defer { group.measured.meter.isPaused = false }
     // The first batch warms up.
     for _ in 0...batches {
       probe.prepare()
