@@ -76,18 +76,16 @@ public final class Tape {
   /// is in the caches already.
   public typealias InputPullback = (_ dy: Tensor, _ overwriting: Bool) throws -> Void
 
-  /// Lets collectives in flight make progress: the library makes none while this rank computes.
-  public typealias Progress = () throws -> Void
-
   /// Lets a collective make progress; whether it is still in flight, and so whether the library made
   /// progress with everything else too.
   public typealias Poll = () throws -> Bool
 
-  /// Takes dy and contributes to the parameters' gradients, for which nothing upstream waits.
+  /// Takes dy and gives the work that contributes to the parameters' gradients, for which nothing
+  /// upstream waits: in order, and in no more than so many parts.
   ///
-  /// Where there is a `progress`, the pullback was put off to run while a collective is in flight, and
-  /// calls it between parts of its work, not after the last.
-  public typealias WeightPullback = (_ dy: Tensor, _ progress: Progress?) throws -> Void
+  /// Work that is put off to run while a collective is in flight comes in several, so that the collective
+  /// makes progress in between, and the layer that waits for it goes on soon after it is over.
+  public typealias WeightPullback = (_ dy: Tensor, _ parts: Int) -> [() -> Void]
 
   private struct Entry {
     let gradient: Gradient
@@ -103,7 +101,21 @@ public final class Tape {
     let dy: Tensor
     let uses: [Parameter]
     let pullback: WeightPullback
+    /// What is left to do; nil before it began.
+    var left: ArraySlice<() -> Void>?
+
+    /// Does the next part; whether it was the last.
+    mutating func advance() -> Bool {
+      var work = left ?? pullback(dy, Tape.deferredParts)[...]
+      work.popFirst()?()
+      left = work
+      return work.isEmpty
+    }
   }
+
+  /// In how many parts a weight gradient that was put off is computed: the same whether there is anything
+  /// in flight or not, and so are the bits of its sum.
+  private static let deferredParts = 4
 
   /// Whether this is training or evaluation.
   public let mode: Mode
@@ -124,7 +136,7 @@ public final class Tape {
   public var onGradientReady: (Parameter) throws -> Void = { _ in }
   /// Lets the collectives of others make progress, where nothing else does while weight gradients that
   /// were put off are computed.
-  public var onProgress: Progress = {}
+  public var onProgress: () throws -> Void = {}
 
   /// An empty tape.
   public init(
@@ -197,7 +209,7 @@ public final class Tape {
           if isDeferred {
             deferred.append(Deferred(dy: dy, uses: entry.uses, pullback: pullback))
           } else {
-            try pullback(dy, nil)
+            for work in pullback(dy, 1) { work() }
           }
         }
       }
@@ -213,8 +225,8 @@ public final class Tape {
   /// gradients are not held up for long, nor much memory.
   private static let reserve = 6
 
-  /// Runs weight pullbacks that were put off, in the order in which they were, with `poll` called before,
-  /// in between and after; for a layer that waits for a collective.
+  /// Runs weight pullbacks that were put off, part by part and in the order in which they were, with `poll`
+  /// called before and after each part; for a layer that waits for a collective.
   ///
   /// The first call of `poll` follows the collective's begin: Open MPI's sends nothing before where the
   /// first round of its algorithm is a copy. Once the collective is over, some pullbacks may stay for the
@@ -242,11 +254,13 @@ public final class Tape {
         if !isInFlight { try self.onProgress() }
       }
       try all()
-      while let work = deferred.first, isInFlight || deferred.count > reserve {
-        deferred.removeFirst()
-        try work.pullback(work.dy, all)
-        onLayer?(work.uses.first, true)
-        try close(work.uses)
+      while let uses = deferred.first?.uses, isInFlight || deferred.count > reserve {
+        let isDone = deferred[0].advance()
+        onLayer?(uses.first, true)
+        if isDone {
+          deferred.removeFirst()
+          try close(uses)
+        }
         try all()
       }
     }

@@ -76,6 +76,12 @@ public struct ArithmeticDataset: Dataset {
       })
   }
 
+  /// Shows the tokens and the labels.
+  public func visitContents(_ visit: (RawSpan) -> Void) {
+    unsafe visit(tokens.span.bytes)
+    unsafe visit(labels.span.bytes)
+  }
+
   /// The characters of the answers.
   public func labelCount(_ indices: ArraySlice<Int>) -> Int {
     indices.reduce(0) { sum, index in

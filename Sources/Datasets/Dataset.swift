@@ -32,6 +32,8 @@ public protocol Dataset: Sendable {
   func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch
   /// How many labels of the samples at `indices` count.
   func labelCount(_ indices: ArraySlice<Int>) -> Int
+  /// Shows every byte that the samples and their labels are made of, for digests.
+  func visitContents(_ visit: (RawSpan) -> Void)
 }
 
 extension Dataset {

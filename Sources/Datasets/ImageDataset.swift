@@ -47,6 +47,12 @@ public struct ImageDataset: Dataset {
     }
   }
 
+  /// Shows the bytes and the labels.
+  public func visitContents(_ visit: (RawSpan) -> Void) {
+    unsafe visit(bytes.span.bytes)
+    unsafe visit(labels.span.bytes)
+  }
+
   /// The images at `indices`, in that order.
   public func subset(_ indices: [Int], normalizedAs reference: Self? = nil) -> ImageDataset {
     ImageDataset(

@@ -35,6 +35,11 @@ public struct TokenDataset: Dataset {
     return Batch(input: input, labels: labels)
   }
 
+  /// Shows the tokens.
+  public func visitContents(_ visit: (RawSpan) -> Void) {
+    unsafe visit(tokens.span.bytes)
+  }
+
   /// Every position has a label.
   public func labelCount(_ indices: ArraySlice<Int>) -> Int { indices.count * shape[0] }
 

@@ -22,10 +22,14 @@ public struct Embedding: Layer {
     return tape.record(
       Kernel.embedding(tokens, table.value), uses: table.parameters, inputPullback: { _, _ in },
       weightPullback: { dy, _ in
-        table.contribute { gradient, accumulating in
-          if !accumulating { gradient.fill(with: 0) }
-          Kernel.addEmbeddingGradient(tokens, dy, to: gradient)
-        }
+        [
+          {
+            table.contribute { gradient, accumulating in
+              if !accumulating { gradient.fill(with: 0) }
+              Kernel.addEmbeddingGradient(tokens, dy, to: gradient)
+            }
+          }
+        ]
       }, mayDefer: table.isParameter)
   }
 }
@@ -50,10 +54,14 @@ public struct PositionEmbedding: Layer {
       Kernel.addPositions(x.value, table.value), uses: parameters,
       inputPullback: { [gradient = x.gradient] dy, _ in gradient?.add(dy) },
       weightPullback: { [table] dy, _ in
-        table.contribute { gradient, accumulating in
-          if !accumulating { gradient.fill(with: 0) }
-          Kernel.addPositionsGradient(dy, to: gradient)
-        }
+        [
+          {
+            table.contribute { gradient, accumulating in
+              if !accumulating { gradient.fill(with: 0) }
+              Kernel.addPositionsGradient(dy, to: gradient)
+            }
+          }
+        ]
       })
   }
 }

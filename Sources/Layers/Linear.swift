@@ -46,17 +46,18 @@ public struct Linear: Layer {
         Kernel.matrixProduct(Operand(dy), Operand(weight.value), into: dx)
         gradient.add(dx)
       },
-      weightPullback: { [bias, again = x.again] dy, progress in
+      weightPullback: { [bias, again = x.again] dy, parts in
         let input = again()
-        for (place, part) in weightGradientParts(samples: shape[0], progress).enumerated() {
-          if place > 0 { try progress?() }
-          weight.contribute { gradient, accumulating in
-            Kernel.matrixProduct(
-              .transpose(dy.samples(part)), Operand(input.samples(part)), into: gradient,
-              accumulating: accumulating)
+        return weightGradientParts(samples: shape[0], parts).map { part in
+          {
+            weight.contribute { gradient, accumulating in
+              Kernel.matrixProduct(
+                .transpose(dy.samples(part)), Operand(input.samples(part)), into: gradient,
+                accumulating: accumulating)
+            }
+            if part.upperBound == shape[0] { bias?.contribute(Kernel.columnSums(dy)[...]) }
           }
         }
-        bias?.contribute(Kernel.columnSums(dy)[...])
       }, mayDefer: weight.isParameter)
   }
 }

@@ -30,8 +30,12 @@ public struct Temperature: Layer {
         gradient?.add(dx)
       },
       weightPullback: { [temperature] dy, _ in
-        let sum = Kernel.columnSums(Kernel.product(dy, input)).reduce(0, +)
-        temperature.contribute([-sum * Double(inverse * inverse)][...])
+        [
+          {
+            let sum = Kernel.columnSums(Kernel.product(dy, input)).reduce(0, +)
+            temperature.contribute([-sum * Double(inverse * inverse)][...])
+          }
+        ]
       })
   }
 }

@@ -32,11 +32,6 @@ public enum StatisticsMerge: String, CaseIterable, Sendable {
     }
   }
 
-  /// The bytes that a rank gives to the sums of the backward pass.
-  public func backwardBytes(channels: Int) -> Int {
-    (self == .float32Moments ? 4 : 8) * 2 * channels
-  }
-
   /// The rows of all ranks, and the mean less K and the variance of each channel over them.
   func moments(_ x: Tensor, shift: Tensor, over communicator: any Communicator)
     throws(CommunicationError) -> (count: Double, offsets: [Double], variances: [Double])

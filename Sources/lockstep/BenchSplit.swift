@@ -38,8 +38,8 @@ struct BenchSplit: ParsableCommand, RankedCommand {
         + "faster network, and the skew is not.", valueName: "file"))
   var against: String?
 
-  @Option(help: "The delay of --check, in milliseconds.")
-  var delay = 2.0
+  @Option(help: "The delay of --check, in milliseconds (default: 2).")
+  var delay: Double?
 
   func validate() throws {
     guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
@@ -47,6 +47,10 @@ struct BenchSplit: ParsableCommand, RankedCommand {
       throw ValidationError("--check and --against are two checks: make one at a time.")
     }
     guard warmup >= 0 else { throw ValidationError("--warmup is \(warmup), expected 0 or more.") }
+    guard let delay else { return }
+    guard check else {
+      throw ValidationError("--delay is the delay of --check, which is not given.")
+    }
     guard delay > 0, delay <= 1000 else {
       throw ValidationError("--delay is \(delay), expected more than 0 and at most 1000.")
     }
@@ -76,7 +80,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
     }
     let result = try SplitCheck(
       settings, data: data, context: session.context, warmup: warmup, steps: steps,
-      milliseconds: delay)
+      milliseconds: delay ?? 2)
     session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
     return result.passed ? ExitStatus.done : ExitStatus.mismatch
   }

@@ -46,14 +46,16 @@ final class Session {
     try DataParallel.agreeing(over: context.control, body)
   }
 
-  /// Reads a configuration and its data on every rank.
+  /// Reads a configuration and its data on every rank, the same on all.
   func load(_ path: String, set assignments: [String]) throws -> (
     configuration: RunConfiguration, data: DataSplit
   ) {
-    try agreeing {
+    let (configuration, data) = try agreeing {
       let configuration = try RunConfiguration(path: path, set: assignments)
       return (configuration, try configuration.loadData())
     }
+    try configuration.agreeOnStart(data: data, over: context.control)
+    return (configuration, data)
   }
 }
 

@@ -96,7 +96,7 @@ import Testing
     var seen: [Float] = []
     let y = tape.record(
       random([2, 3]), inputPullback: { _, overwriting in told.append(overwriting) },
-      weightPullback: { dy, _ in seen = dy.elements })
+      weightPullback: { dy, _ in [{ seen = dy.elements }] })
     let seed = random([2, 3], seed: 2)
     try tape.backward(from: y.gradient, seed: seed.copy())
     #expect(told == [false] && seen == seed.elements)
@@ -107,7 +107,7 @@ import Testing
     var order: [String] = []
     let x = tape.record(
       random([2, 3]), inputPullback: { _, _ in order.append("input 1") },
-      weightPullback: { _, progress in order.append(progress == nil ? "weight 1" : "late 1") })
+      weightPullback: { _, parts in [{ order.append(parts == 1 ? "weight 1" : "late 1") }] })
     let y = tape.record(
       random([2, 3]),
       inputPullback: { dy, _ in
@@ -125,10 +125,8 @@ import Testing
         order.append("input 2")
         y.gradient?.add(dy)
       },
-      weightPullback: { _, progress in
-        order.append("weight 2, first half")
-        try progress?()
-        order.append("second half")
+      weightPullback: { _, _ in
+        [{ order.append("weight 2, first half") }, { order.append("second half") }]
       })
     tape.onProgress = { order.append("others") }
     try tape.backward(from: z.gradient, seed: random([2, 3], seed: 2))
@@ -164,7 +162,7 @@ import Testing
       x = tape.record(
         random([2, 3]), uses: isEnd ? [shared].compactMap(\.self) : [],
         inputPullback: { dy, _ in waits.gradient?.add(dy) },
-        weightPullback: { _, _ in order.append("weight \(layer)") },
+        weightPullback: { _, _ in [{ order.append("weight \(layer)") }] },
         mayDefer: shared == nil || layer > 1)
     }
     try tape.backward(from: x.gradient, seed: random([2, 3], seed: 2))
@@ -206,7 +204,7 @@ import Testing
       waitsForRanks: true)
     let y = tape.record(
       random([2, 3]), inputPullback: { _, _ in },
-      weightPullback: { _, _ in computed = true })
+      weightPullback: { _, _ in [{ computed = true }] })
     try tape.backward(from: y.gradient, seed: random([2, 3], seed: 2))
     #expect(computed)
   }

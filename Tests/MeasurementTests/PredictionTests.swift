@@ -155,14 +155,18 @@ import Testing
       name: "measured", source: "a test", ranks: 2, latency_us: 5, bandwidth_gbit: 1,
       points: points)
     let network = NetworkModel(fabric, library: .openMPI)
-    expectNear(network.allReduce(bytes: 80, ranks: 2, blocking: true).microseconds, 7.8)
-    expectNear(network.allReduce(bytes: 80, ranks: 2, blocking: false).microseconds, 30)
-    let four = network.allReduce(bytes: 80, ranks: 4, blocking: true)
+    expectNear(network.allReduce(bytes: 80, ranks: 2, world: 2, blocking: true).microseconds, 7.8)
+    expectNear(network.allReduce(bytes: 80, ranks: 2, world: 2, blocking: false).microseconds, 30)
+    // Two of four ranks have the tree, there and back.
+    expectNear(
+      network.allReduce(bytes: 80, ranks: 2, world: 4, blocking: false).microseconds, 60)
+    let four = network.allReduce(bytes: 80, ranks: 4, world: 4, blocking: true)
     expectNear(four.microseconds, 2 * 7.8)
-    expectNear(network.allReduce(bytes: 80, ranks: 1, blocking: true).microseconds, 0)
+    expectNear(network.allReduce(bytes: 80, ranks: 1, world: 1, blocking: true).microseconds, 0)
     let nodes = NetworkModel(fabric, library: .openMPI, node: (2, Self.free))
-    expectNear(nodes.allReduce(bytes: 80, ranks: 4, blocking: true).microseconds, 7.8, 1e-5)
-    expectNear(nodes.allReduce(bytes: 80, ranks: 2, blocking: true).microseconds, 0, 1e-5)
+    expectNear(
+      nodes.allReduce(bytes: 80, ranks: 4, world: 4, blocking: true).microseconds, 7.8, 1e-5)
+    expectNear(nodes.allReduce(bytes: 80, ranks: 2, world: 2, blocking: true).microseconds, 0, 1e-5)
   }
 
   @Test func theChoiceIsTheFastestAndSaysWhenItIsNotSure() throws {

@@ -25,20 +25,22 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
     }
   }
 
-  /// What a library chooses for so many bytes on so many ranks.
+  /// What a library chooses for so many bytes on so many ranks of a world of `world`.
   ///
   /// Open MPI 4.1 (`coll_tuned_decision_fixed.c`, `nbc_iallreduce.c`): blocking, recursive doubling below
   /// 8 KiB and Rabenseifner's above, of a table that changes it at some numbers of ranks; non-blocking,
-  /// a tree below 64 KiB and Rabenseifner's above, but recursive doubling below 4 ranks, which Lockstep
-  /// asks for. MPICH: recursive doubling up to 2 KiB
+  /// a tree below 64 KiB and Rabenseifner's above, but recursive doubling in worlds below 4 ranks, where
+  /// Lockstep asks for it. MPICH: recursive doubling up to 2 KiB
   /// and Rabenseifner's above (Thakur, Rabenseifner & Gropp, 2005, section 4.5), blocking or not. Others
   /// are taken for MPICH.
-  public static func chosen(by library: MPILibrary, bytes: Int, ranks: Int, blocking: Bool)
-    -> AllReduceAlgorithm
-  {
+  public static func chosen(
+    by library: MPILibrary, bytes: Int, ranks: Int, world: Int, blocking: Bool
+  ) -> AllReduceAlgorithm {
     switch library {
     case .openMPI where blocking: bytes < 8192 ? .recursiveDoubling : .recursiveHalving
-    case .openMPI where ranks < 4: .recursiveDoubling
+    case .openMPI where world < 4: .recursiveDoubling
+    // Below 4 ranks it knows nothing but the tree.
+    case .openMPI where ranks < 4: .tree
     case .openMPI: bytes < 65536 ? .tree : .recursiveHalving
     case .mpich: bytes <= 2048 ? .recursiveDoubling : .recursiveHalving
     }

@@ -27,30 +27,31 @@ public struct NetworkModel: Sendable {
 
   private static let smallest = 8
 
-  /// The cost of an all-reduce of so many bytes a rank.
-  public func allReduce(bytes: Int, ranks: Int, blocking: Bool) -> Cost {
+  /// The cost of an all-reduce of so many bytes a rank, over so many ranks of a world of `world`.
+  public func allReduce(bytes: Int, ranks: Int, world: Int, blocking: Bool) -> Cost {
     guard ranks > 1 else { return Cost(microseconds: 0, occupied: 0, algorithm: "none") }
     guard let node, node.ranks > 1 else {
-      return cost(fabric, bytes: bytes, ranks: ranks, blocking: blocking)
+      return cost(fabric, bytes: bytes, ranks: ranks, world: world, blocking: blocking)
     }
     let inside = min(ranks, node.ranks)
     guard ranks > inside else {
-      return cost(node.fabric, bytes: bytes, ranks: ranks, blocking: blocking)
+      return cost(node.fabric, bytes: bytes, ranks: ranks, world: world, blocking: blocking)
     }
     var result = cost(
-      fabric, bytes: bytes, ranks: (ranks + inside - 1) / inside, blocking: blocking)
+      fabric, bytes: bytes, ranks: (ranks + inside - 1) / inside, world: world, blocking: blocking)
     result.microseconds += time(
       node.fabric, .tree, bytes: bytes, ranks: inside, blocking: blocking)
     result.algorithm = "two-level, \(result.algorithm) between nodes"
     return result
   }
 
-  private func cost(_ fabric: Fabric, bytes: Int, ranks: Int, blocking: Bool) -> Cost {
+  private func cost(_ fabric: Fabric, bytes: Int, ranks: Int, world: Int, blocking: Bool) -> Cost {
     let algorithm = AllReduceAlgorithm.chosen(
-      by: library, bytes: bytes, ranks: ranks, blocking: blocking)
+      by: library, bytes: bytes, ranks: ranks, world: world, blocking: blocking)
     let all = time(fabric, algorithm, bytes: bytes, ranks: ranks, blocking: blocking)
     let least = time(
-      fabric, .chosen(by: library, bytes: Self.smallest, ranks: ranks, blocking: blocking),
+      fabric,
+      .chosen(by: library, bytes: Self.smallest, ranks: ranks, world: world, blocking: blocking),
       bytes: Self.smallest, ranks: ranks, blocking: blocking)
     return Cost(
       microseconds: all, occupied: max(0, all - least), algorithm: algorithm.rawValue)
@@ -73,7 +74,7 @@ public struct NetworkModel: Sendable {
     else { return 1 }
     let ratios = points.filter { $0.ranks == nearest }.map { point in
       let algorithm = AllReduceAlgorithm.chosen(
-        by: library, bytes: point.bytes, ranks: nearest, blocking: blocking)
+        by: library, bytes: point.bytes, ranks: nearest, world: nearest, blocking: blocking)
       let measured = blocking ? point.between_us : point.nonblocking_us
       return (
         size: log(Double(point.bytes)),

@@ -157,7 +157,7 @@ extension Prediction {
         .max { $0.bytes < $1.bytes }
       guard meeting > 1, let largest else { return nil }
       return network.allReduce(
-        bytes: largest.bytes, ranks: meeting, blocking: largest.isBlocking
+        bytes: largest.bytes, ranks: meeting, world: ranks, blocking: largest.isBlocking
       ).algorithm
     }
     return Row(

@@ -46,7 +46,7 @@ struct StepSimulation {
       let size = meeting(collective.purpose)
       guard size > 1 else { return (0, 0) }
       let cost = network.allReduce(
-        bytes: collective.bytes, ranks: size, blocking: collective.isBlocking)
+        bytes: collective.bytes, ranks: size, world: ranks, blocking: collective.isBlocking)
       return (cost.microseconds * 1e3, cost.occupied * 1e3)
     }
     tails = Self.tails(samples, meeting)
