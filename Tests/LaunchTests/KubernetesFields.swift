@@ -14,10 +14,12 @@ indirect enum ManifestField {
   case object([String: ManifestField], required: [String] = [])
 }
 
-/// The fields that MPIJob v2beta1 and a pod have, as the MPI Operator's custom resource definition
-/// (manifests/base/kubeflow.org_mpijobs.yaml in kubeflow/mpi-operator) and Kubernetes' API reference
-/// (core v1) publish them: of the operator all that it has had since its release 0.4, of pods those
-/// that a trainer may need. A name that is not here is a misspelt one, or has to be looked up first.
+/// The fields of an MPIJob v2beta1 and its pods.
+///
+/// They are as the MPI Operator's custom resource definition (manifests/base/kubeflow.org_mpijobs.yaml
+/// of kubeflow/mpi-operator, at b302019) and Kubernetes' API reference (core v1) publish them: of the
+/// operator all, of pods those that a trainer may need. A name that is not here is a misspelt one, or
+/// has to be looked up first.
 enum KubernetesFields {
   static let mpiJob: ManifestField = .object(
     [
