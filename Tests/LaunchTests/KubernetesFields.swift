@@ -1,5 +1,5 @@
 /// What a field of a manifest may hold.
-indirect enum ManifestField {
+indirect enum ManifestField: Sendable {
   case string, integer, boolean
   /// An amount such as 1, 100m or 1Gi.
   case quantity

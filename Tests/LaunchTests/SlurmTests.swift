@@ -55,6 +55,9 @@ struct SlurmTests {
   }
 }
 
+/// What Slurm leaves in the environment of a batch script, with a program that is there.
+private let inJob = ["SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "LOCKSTEP": "/bin/true"]
+
 /// What the scripts refuse, for which they need no Slurm.
 struct SlurmUsageTests {
   @Test(arguments: [
@@ -71,16 +74,12 @@ struct SlurmUsageTests {
     #expect(finished.errors.split(separator: "\n").count == 1, "\(finished.errors)")
   }
 
-  private static let job = [
-    "SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "LOCKSTEP": "/bin/true",
-  ]
-
   @Test(arguments: [
-    ([:], ["c", "d"], "this is no Slurm job; submit it"),
-    (job, ["c"], "usage: sbatch slurm.sbatch CONFIG DIR"),
-    (job.merging(["LOCKSTEP": "/nowhere"]) { $1 }, ["c", "d"], "LOCKSTEP is \"/nowhere\""),
-    (job.merging(["LAUNCHER": "mpiexec"]) { $1 }, ["c", "d"], "LAUNCHER is \"mpiexec\"; give"),
-    (job.merging(["BIND": "all"]) { $1 }, ["c", "d"], "BIND is \"all\"; give core or none"),
+    ([String: String](), ["c", "d"], "this is no Slurm job; submit it"),
+    (inJob, ["c"], "usage: sbatch slurm.sbatch CONFIG DIR"),
+    (inJob.merging(["LOCKSTEP": "/nowhere"]) { $1 }, ["c", "d"], "LOCKSTEP is \"/nowhere\""),
+    (inJob.merging(["LAUNCHER": "mpiexec"]) { $1 }, ["c", "d"], "LAUNCHER is \"mpiexec\"; give"),
+    (inJob.merging(["BIND": "all"]) { $1 }, ["c", "d"], "BIND is \"all\"; give core or none"),
   ])
   func theBatchScriptNamesWhatIsWrong(
     environment: [String: String], arguments: [String], expected: String
@@ -113,7 +112,7 @@ struct SlurmUsageTests {
           \(meanwhile)
           wait $job
           """,
-        ], environment: Self.job.merging(settings) { $1 })
+        ], environment: inJob.merging(settings) { $1 })
     }
   }
 
