@@ -170,7 +170,9 @@ targets += [
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
   tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),
-  tests("Launch", ["Spawning", "delay-relay", "mpi-checks"]),
+  tests(
+    "Launch",
+    ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")]),
   tests("House", ["Spawning"]),
 ]
 

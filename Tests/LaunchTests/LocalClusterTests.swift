@@ -101,23 +101,10 @@ struct LocalClusterTests {
 
   /// Waits for the end of a cluster, whose script may have been killed before it, and looks.
   private func expectNothing(of prefix: String, mark: String) throws {
-    var left: [String] = []
-    for _ in 0..<100 {
-      left =
-        try spawn(["ip", "netns", "list"]).output.split(separator: "\n").map(String.init)
+    let left = try whatIsLeft(mark: mark) {
+      try spawn(["ip", "netns", "list"]).output.split(separator: "\n").map(String.init)
         .filter { $0.hasPrefix(prefix) }
-      left += try FileManager.default.contentsOfDirectory(atPath: "/tmp")
-        .filter { $0.hasPrefix(prefix) }
-      for process in try FileManager.default.contentsOfDirectory(atPath: "/proc") {
-        // Most of them belong to others, and some have just ended.
-        guard Int(process) != nil,
-          let environment = FileManager.default.contents(
-            atPath: "/proc/\(process)/environ")
-        else { continue }
-        if String(decoding: environment, as: UTF8.self).contains(mark) { left.append(process) }
-      }
-      if left.isEmpty { return }
-      Thread.sleep(forTimeInterval: 0.1)
+        + FileManager.default.contentsOfDirectory(atPath: "/tmp").filter { $0.hasPrefix(prefix) }
     }
     #expect(left.isEmpty)
   }
