@@ -145,6 +145,9 @@ targets += [
   .executableTarget(
     name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors"],
     path: "Tests/mpi-checks", swiftSettings: strict),
+  .executableTarget(
+    name: "faulty-ranks", dependencies: ["MPIBackend", "Training", "Collectives", "Tensors"],
+    path: "Tests/faulty-ranks", swiftSettings: strict),
   tests("Tensors", ["Tensors"]),
   // The loops take raw pointers, and so does their test.
   .testTarget(
@@ -168,7 +171,7 @@ targets += [
   tests("Claims", ["Claims", "Collectives", "Measurement", "Training"]),
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
-  tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
+  tests("MPI", ["MPIBackend", "Collectives", "Spawning", "mpi-checks", "faulty-ranks"]),
   tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),
   tests(
     "Launch",

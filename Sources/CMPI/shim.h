@@ -49,6 +49,16 @@ static inline int cmpi_comm_split(cmpi_comm c, int color, int key, cmpi_comm *pa
 static inline int cmpi_comm_split_by_node(cmpi_comm c, int key, cmpi_comm *part) {
   return MPI_Comm_split_type(c.handle, MPI_COMM_TYPE_SHARED, key, MPI_INFO_NULL, &part->handle);
 }
+// The ranks of the whole job that `ranks` of a communicator are.
+static inline int cmpi_world_ranks(cmpi_comm c, int size, const int *ranks, int *world) {
+  MPI_Group group = MPI_GROUP_NULL, all = MPI_GROUP_NULL;
+  int code = MPI_Comm_group(c.handle, &group);
+  if (code == MPI_SUCCESS) code = MPI_Comm_group(MPI_COMM_WORLD, &all);
+  if (code == MPI_SUCCESS) code = MPI_Group_translate_ranks(group, size, ranks, all, world);
+  if (all != MPI_GROUP_NULL) MPI_Group_free(&all);
+  if (group != MPI_GROUP_NULL) MPI_Group_free(&group);
+  return code;
+}
 static inline int cmpi_comm_free(cmpi_comm *c) { return MPI_Comm_free(&c->handle); }
 static inline int cmpi_abort(cmpi_comm c, int status) { return MPI_Abort(c.handle, status); }
 

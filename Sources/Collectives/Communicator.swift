@@ -12,6 +12,9 @@ public protocol Communicator: AnyObject {
   var size: Int { get }
   /// Counts and records what goes through this communicator.
   var meter: TrafficMeter { get }
+  /// Counts the messages by which ranks agree on every collective before it goes out; nil where they do
+  /// not.
+  var checks: TrafficMeter? { get }
 
   /// Replaces `values` on every rank by its element-wise sum over all ranks: the same bits on
   /// every rank.
@@ -73,7 +76,18 @@ public protocol Communicable: BitwiseCopyable, Sendable, AdditiveArithmetic {
 }
 
 /// The scalars that can be sent.
-public enum ScalarKind: Sendable { case float32, float64, int64, byte }
+public enum ScalarKind: UInt8, BitwiseCopyable, Sendable {
+  case float32, float64, int64, byte
+
+  /// The size of one.
+  public var byteCount: Int {
+    switch self {
+    case .float32: 4
+    case .float64, .int64: 8
+    case .byte: 1
+    }
+  }
+}
 
 extension Float: Communicable {
   /// Sent as it is.
@@ -95,7 +109,8 @@ extension UInt8: Communicable {
   public static var kind: ScalarKind { .byte }
 }
 
-/// A failed call into the communication library, or a rank that is gone.
+/// A failed call into the communication library, a rank that is gone, or ranks whose collectives do not
+/// match.
 public struct CommunicationError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The library function that failed, such as `"MPI_Allreduce"`.
   public let call: String
@@ -103,19 +118,33 @@ public struct CommunicationError: Error, Hashable, Sendable, CustomStringConvert
   public let code: Int32
   /// The library's own message.
   public let reason: String
+  /// Whether all ranks throw it, in the same place.
+  public let isSharedByAllRanks: Bool
 
   /// Describes a failed call.
-  public init(call: String, code: Int32, reason: String) {
+  public init(call: String, code: Int32, reason: String, isSharedByAllRanks: Bool = false) {
     self.call = call
     self.code = code
     self.reason = reason
+    self.isSharedByAllRanks = isSharedByAllRanks
   }
 
-  /// The call, its code and the library's message.
-  public var description: String { "\(call) failed (\(code)): \(reason)" }
+  /// Ranks whose collectives do not match, in words.
+  public static func mismatch(_ reason: String, isSharedByAllRanks: Bool) -> CommunicationError {
+    CommunicationError(
+      call: "", code: 0, reason: reason, isSharedByAllRanks: isSharedByAllRanks)
+  }
+
+  /// The call, its code and the library's message; of collectives that do not match, the ranks.
+  public var description: String {
+    call.isEmpty ? reason : "\(call) failed (\(code)): \(reason)"
+  }
 }
 
 extension Communicator {
+  /// Nothing: only a communicator that checks has it.
+  public var checks: TrafficMeter? { nil }
+
   /// What went through this communicator so far.
   public var traffic: Traffic { meter.traffic }
 

@@ -9,7 +9,7 @@ public enum Pass: UInt8, BitwiseCopyable, CaseIterable, Sendable {
 }
 
 /// What a collective is for.
-public enum Purpose: Hashable, Sendable {
+public enum Purpose: Hashable, BitwiseCopyable, Sendable {
   /// Everything else: losses, errors, checks.
   case control
   /// The statistics of a norm, in one of the passes.
@@ -19,24 +19,34 @@ public enum Purpose: Hashable, Sendable {
 }
 
 /// A name that events carry as a number, so that an event is small and recording it allocates nothing.
-public struct EventName: Hashable, Sendable {
+public struct EventName: Hashable, BitwiseCopyable, Sendable {
   /// The number, the same for equal texts in one process; it may differ between ranks.
   public let number: Int32
+  /// A hash of the text, the same on all ranks.
+  public let stableHash: UInt64
 
-  private static let known = Mutex<(numbers: [String: Int32], texts: [String])>(([:], []))
+  private static let known = Mutex<(names: [String: EventName], texts: [String])>(([:], []))
 
   /// The name of `text`.
   public init(_ text: String) {
-    number = Self.known.withLock { known in
-      if let number = known.numbers[text] { return number }
-      let number = Int32(known.texts.count)
-      known.numbers[text] = number
+    self = Self.known.withLock { known in
+      if let name = known.names[text] { return name }
+      let name = EventName(number: Int32(known.texts.count), stableHash: Fingerprint.hash(of: text))
+      known.names[text] = name
       known.texts.append(text)
-      return number
+      return name
     }
   }
 
-  init(number: Int32) { self.number = number }
+  private init(number: Int32, stableHash: UInt64) {
+    (self.number, self.stableHash) = (number, stableHash)
+  }
+
+  init(number: Int32) {
+    self = Self.known.withLock { known in
+      EventName(number: number, stableHash: Fingerprint.hash(of: known.texts[Int(number)]))
+    }
+  }
 
   /// All texts so far, in the order of their numbers.
   public static var texts: [String] { known.withLock { $0.texts } }

@@ -30,9 +30,10 @@ public final class ThreadCommunicator: Communicator {
 
   /// Posts this rank's part and waits for all ranks' parts.
   private func exchange<Part: Sendable>(
-    _ operation: String, _ elements: Int, ofBytes size: Int, _ part: Part
+    _ operation: String, _ kind: CollectiveKind, _ elements: Int, of scalar: ScalarKind,
+    root: Int = 0, _ part: Part
   ) throws(CommunicationError) -> [Part] {
-    let open = meter.enter(elements, ofBytes: size)
+    let open = meter.enter(kind, elements, of: scalar, root: root)
     defer { meter.leave(open) }
     return try group.collect(post(operation, part))
   }
@@ -52,8 +53,7 @@ public final class ThreadCommunicator: Communicator {
   {
     let mine = values.copied()
     let parts = try exchange(
-      "sum of \(mine.count) \(Element.self)", mine.count, ofBytes: MemoryLayout<Element>.stride,
-      mine)
+      "sum of \(mine.count) \(Element.self)", .allReduce, mine.count, of: Element.kind, mine)
     let total = Self.total(parts)
     for i in total.indices { values[i] = total[i] }
   }
@@ -62,7 +62,7 @@ public final class ThreadCommunicator: Communicator {
   public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
     throws(CommunicationError) -> PendingSum<Element>
   {
-    var open = meter.enter(addends.count, ofBytes: MemoryLayout<Element>.stride)
+    var open = meter.enter(.begunAllReduce, addends.count, of: Element.kind)
     let number = try post(
       "begun sum of \(addends.count) \(Element.self)", addends.copy(0..<addends.count))
     let sums = Storage<Element>(count: addends.count)
@@ -76,7 +76,7 @@ public final class ThreadCommunicator: Communicator {
   public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
     let count = triples.count / MomentsTriple.width
     let parts = try exchange(
-      "merge of \(count) moments", triples.count, ofBytes: MemoryLayout<Double>.stride,
+      "merge of \(count) moments", .mergeMoments, triples.count, of: .float64,
       (0..<count).map { triples.triple(at: $0) })
     for i in 0..<count {
       triples.write(parts.dropFirst().reduce(parts[0][i]) { $0.merged(with: $1[i]) }, at: i)
@@ -88,8 +88,8 @@ public final class ThreadCommunicator: Communicator {
     _ values: Storage<Element>, into gathered: Storage<Element>
   ) throws(CommunicationError) {
     let parts = try exchange(
-      "all-gather of \(values.count) \(Element.self)", values.count,
-      ofBytes: MemoryLayout<Element>.stride, values.copy(0..<values.count))
+      "all-gather of \(values.count) \(Element.self)", .allGather, values.count,
+      of: Element.kind, values.copy(0..<values.count))
     for (rank, part) in parts.enumerated() { gathered.write(part, at: rank * values.count) }
   }
 
@@ -98,8 +98,8 @@ public final class ThreadCommunicator: Communicator {
     _ addends: Storage<Element>, into block: Storage<Element>
   ) throws(CommunicationError) {
     let parts = try exchange(
-      "reduce-scatter of \(addends.count) \(Element.self)", addends.count,
-      ofBytes: MemoryLayout<Element>.stride, addends.copy(0..<addends.count))
+      "reduce-scatter of \(addends.count) \(Element.self)", .reduceScatter, addends.count,
+      of: Element.kind, addends.copy(0..<addends.count))
     let start = rank * block.count
     block.write(Array(Self.total(parts)[start..<start + block.count]), at: 0)
   }
@@ -110,8 +110,8 @@ public final class ThreadCommunicator: Communicator {
   ) throws(CommunicationError) {
     let mine = values.copied()
     let parts = try exchange(
-      "broadcast of \(mine.count) \(Element.self) from \(root)",
-      mine.count, ofBytes: MemoryLayout<Element>.stride, mine)
+      "broadcast of \(mine.count) \(Element.self) from \(root)", .broadcast, mine.count,
+      of: Element.kind, root: root, mine)
     for i in mine.indices { values[i] = parts[root][i] }
   }
 
@@ -120,7 +120,7 @@ public final class ThreadCommunicator: Communicator {
     throws(CommunicationError) -> [[Element]]?
   {
     let parts = try exchange(
-      "gather of \(Element.self) to \(root)", values.count, ofBytes: MemoryLayout<Element>.stride,
+      "gather of \(Element.self) to \(root)", .gather, values.count, of: Element.kind, root: root,
       values)
     return rank == root ? parts : nil
   }
@@ -130,11 +130,13 @@ public final class ThreadCommunicator: Communicator {
     -> [[Element]]
   {
     try exchange(
-      "all-gather of \(Element.self)", values.count, ofBytes: MemoryLayout<Element>.stride, values)
+      "all-gather of \(Element.self)", .allGatherOfAny, values.count, of: Element.kind, values)
   }
 
   /// Returns once every thread has called it.
-  public func barrier() throws(CommunicationError) { _ = try exchange("barrier", 0, ofBytes: 1, 0) }
+  public func barrier() throws(CommunicationError) {
+    _ = try exchange("barrier", .barrier, 0, of: .byte, 0)
+  }
 
   /// A communicator of the same threads.
   public func duplicate() throws(CommunicationError) -> any Communicator {
@@ -188,7 +190,7 @@ private final class PendingThreadSum<Element: Communicable>: PendingOperation {
 
   func wait() throws(CommunicationError) {
     guard !isDone else { return }
-    let start = monotonicNanoseconds()
+    let start = meter.wait(for: open)
     defer { meter.complete(open, waitedSince: start) }
     let parts: [[Element]] = try group.collect(number)
     sums.write(ThreadCommunicator.total(parts), at: 0)

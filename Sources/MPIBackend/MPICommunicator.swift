@@ -5,7 +5,7 @@ public import Tensors
 /// A group of MPI processes.
 ///
 /// Every error is thrown with MPI's own message. MPI is used from the thread that called
-/// ``MPIRuntime/start()`` alone.
+/// ``MPIRuntime/start()`` alone, but for the abort of a ``Watchdog``.
 @safe
 public final class MPICommunicator: Communicator {
   private let handle: cmpi_comm
@@ -15,12 +15,15 @@ public final class MPICommunicator: Communicator {
   public let rank: Int
   /// The number of processes in the group.
   public let size: Int
+  /// A number that is the same on all its ranks, and no other communicator's of theirs.
+  private let identity: UInt64
+  private var children = 0
 
   /// Wraps a communicator.
   ///
   /// It is never freed: freeing is collective, and the order in which Swift releases objects is not
   /// the same on all ranks.
-  init(handle: cmpi_comm) throws(CommunicationError) {
+  init(handle: cmpi_comm, madeFrom parent: MPICommunicator? = nil) throws(CommunicationError) {
     unsafe self.handle = unsafe handle
     try check(unsafe cmpi_comm_return_errors(handle), "MPI_Comm_set_errhandler")
     var (rank, size): (CInt, CInt) = (0, 0)
@@ -28,6 +31,42 @@ public final class MPICommunicator: Communicator {
     try check(unsafe cmpi_comm_size(handle, &size), "MPI_Comm_size")
     self.rank = Int(rank)
     self.size = Int(size)
+    let members = try unsafe Self.worldRanks(of: handle, size: size)
+    identity = RankActivity.identity(
+      madeFrom: parent?.identity ?? 0, ordinal: parent?.children ?? 0, members: members)
+    meter.publish(in: MPIRuntime.activity, identity: identity, members: members)
+  }
+
+  /// The ranks of the whole job that a communicator has.
+  private static func worldRanks(of handle: cmpi_comm, size: CInt) throws(CommunicationError)
+    -> [ClosedRange<Int32>]
+  {
+    let ranks = Array(0..<size)
+    let world = Storage<CInt>(count: ranks.count)
+    try check(
+      unsafe cmpi_world_ranks(handle, size, ranks, world.pointer), "MPI_Group_translate_ranks")
+    var ranges: [ClosedRange<Int32>] = []
+    for rank in world.copy(0..<world.count) {
+      if let last = ranges.last, rank == last.upperBound + 1 {
+        ranges[ranges.count - 1] = last.lowerBound...rank
+      } else {
+        ranges.append(rank...rank)
+      }
+    }
+    return ranges
+  }
+
+  /// A communicator that `make` makes of this one.
+  private func child(
+    _ kind: CollectiveKind, _ call: String,
+    _ make: (UnsafeMutablePointer<cmpi_comm>) -> CInt
+  ) throws(CommunicationError) -> any Communicator {
+    children += 1
+    meter.beginUncounted(kind)
+    defer { meter.endUncounted() }
+    var made = unsafe cmpi_comm_world()
+    try check(unsafe make(&made), call)
+    return try unsafe MPICommunicator(handle: made, madeFrom: self)
   }
 
   /// Replaces `values` by their sums (`MPI_Allreduce`).
@@ -37,7 +76,7 @@ public final class MPICommunicator: Communicator {
     throws(CommunicationError)
   {
     let count = try Self.count(values.count)
-    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    let open = meter.enter(.allReduce, values.count, of: Element.kind)
     defer { meter.leave(open) }
     let code = unsafe values.withUnsafeMutableBufferPointer { buffer in
       unsafe cmpi_allreduce_sum(buffer.baseAddress, count, Element.kind.datatype, handle)
@@ -55,7 +94,7 @@ public final class MPICommunicator: Communicator {
     let sums = Storage<Element>(count: addends.count)
     let request = Request(
       keeping: [addends, sums], meter: meter,
-      meter.enter(addends.count, ofBytes: MemoryLayout<Element>.stride))
+      meter.enter(.begunAllReduce, addends.count, of: Element.kind))
     defer { request.issued() }
     try check(
       unsafe cmpi_iallreduce_sum(
@@ -68,7 +107,7 @@ public final class MPICommunicator: Communicator {
   public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
     let operation = try MomentsOperation.shared()
     let count = try Self.count(triples.count / MomentsTriple.width)
-    let open = meter.enter(triples.count, ofBytes: MemoryLayout<Double>.stride)
+    let open = meter.enter(.mergeMoments, triples.count, of: .float64)
     defer { meter.leave(open) }
     try check(
       unsafe cmpi_allreduce(triples.pointer, count, operation.handle, handle), "MPI_Allreduce")
@@ -82,7 +121,7 @@ public final class MPICommunicator: Communicator {
   ) throws(CommunicationError) {
     precondition(gathered.count == size * values.count)
     let count = try Self.count(values.count)
-    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    let open = meter.enter(.allGather, values.count, of: Element.kind)
     defer { meter.leave(open) }
     try check(
       unsafe cmpi_allgather(
@@ -97,7 +136,7 @@ public final class MPICommunicator: Communicator {
   ) throws(CommunicationError) {
     precondition(addends.count == size * block.count)
     let count = try Self.count(block.count)
-    let open = meter.enter(addends.count, ofBytes: MemoryLayout<Element>.stride)
+    let open = meter.enter(.reduceScatter, addends.count, of: Element.kind)
     defer { meter.leave(open) }
     try check(
       unsafe cmpi_reduce_scatter_sum(
@@ -112,7 +151,7 @@ public final class MPICommunicator: Communicator {
     _ values: inout MutableSpan<Element>, from root: Int
   ) throws(CommunicationError) {
     let count = try Self.count(values.count)
-    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    let open = meter.enter(.broadcast, values.count, of: Element.kind, root: root)
     defer { meter.leave(open) }
     let code = unsafe values.withUnsafeMutableBufferPointer { buffer in
       unsafe cmpi_bcast(buffer.baseAddress, count, Element.kind.datatype, CInt(root), handle)
@@ -125,7 +164,7 @@ public final class MPICommunicator: Communicator {
     throws(CommunicationError) -> [[Element]]?
   {
     let layout = try countsOfAllRanks(values.count)
-    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    let open = meter.enter(.gather, values.count, of: Element.kind, root: root)
     defer { meter.leave(open) }
     let gathered = Storage<Element>(count: rank == root ? layout.total : 0)
     let code = unsafe values.withUnsafeBufferPointer { mine in
@@ -142,39 +181,35 @@ public final class MPICommunicator: Communicator {
     -> [[Element]]
   {
     let layout = try countsOfAllRanks(values.count)
-    let open = meter.enter(values.count, ofBytes: MemoryLayout<Element>.stride)
+    let open = meter.enter(.allGatherOfAny, values.count, of: Element.kind)
     defer { meter.leave(open) }
     return layout.parts(of: try gatherEverywhere(values, layout))
   }
 
   /// Returns once every rank has called it (`MPI_Barrier`).
   public func barrier() throws(CommunicationError) {
-    let open = meter.enter(0, ofBytes: 1)
+    let open = meter.enter(.barrier, 0, of: .byte)
     defer { meter.leave(open) }
     try check(unsafe cmpi_barrier(handle), "MPI_Barrier")
   }
 
   /// A communicator of the same ranks (`MPI_Comm_dup`).
   public func duplicate() throws(CommunicationError) -> any Communicator {
-    var copy = unsafe cmpi_comm_world()
-    try check(unsafe cmpi_comm_dup(handle, &copy), "MPI_Comm_dup")
-    return try unsafe MPICommunicator(handle: copy)
+    try unsafe child(.duplicate, "MPI_Comm_dup") { unsafe cmpi_comm_dup(handle, $0) }
   }
 
   /// The communicator of the ranks that give the same color (`MPI_Comm_split`).
   public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
-    var part = unsafe cmpi_comm_world()
-    try check(
-      unsafe cmpi_comm_split(handle, CInt(color), CInt(key), &part), "MPI_Comm_split")
-    return try unsafe MPICommunicator(handle: part)
+    try unsafe child(.split, "MPI_Comm_split") {
+      unsafe cmpi_comm_split(handle, CInt(color), CInt(key), $0)
+    }
   }
 
   /// The communicator of the ranks of this node (`MPI_Comm_split_type`).
   public func splitByNode() throws(CommunicationError) -> any Communicator {
-    var part = unsafe cmpi_comm_world()
-    try check(
-      unsafe cmpi_comm_split_by_node(handle, CInt(rank), &part), "MPI_Comm_split_type")
-    return try unsafe MPICommunicator(handle: part)
+    try unsafe child(.splitByNode, "MPI_Comm_split_type") {
+      unsafe cmpi_comm_split_by_node(handle, CInt(rank), $0)
+    }
   }
 
   /// Ends every process of the group with `status` (`MPI_Abort`).
@@ -205,7 +240,7 @@ extension MPICommunicator {
 
   /// Every rank's element count, before a gather of different counts.
   private func countsOfAllRanks(_ count: Int) throws(CommunicationError) -> Layout {
-    let open = meter.enter(1, ofBytes: MemoryLayout<Int64>.stride)
+    let open = meter.enter(.allGather, 1, of: .int64)
     defer { meter.leave(open) }
     let even = Layout(counts: Array(repeating: 1, count: size))
     let counts = try gatherEverywhere([Int64(try Self.count(count))], even)

@@ -1,9 +1,18 @@
 internal import CMPI
-import Collectives
+public import Collectives
+import Synchronization
 
 /// MPI's life in this process.
 public enum MPIRuntime {
+  /// What this process's main thread is doing, as its communicators say it.
+  public static let activity = RankActivity()
+
+  private static let watchdog = Mutex<Watchdog?>(nil)
+
   /// Initializes MPI (`MPI_THREAD_FUNNELED`) and returns the group of all launched processes.
+  ///
+  /// A thread watches from now on that no collective is waited for longer than
+  /// ``RankActivity/limitSeconds``, and that the launcher lives.
   ///
   /// - Throws: ``LaunchError`` if another MPI's launcher started this process, so that every
   ///   process would think itself alone; ``CommunicationError`` if MPI fails.
@@ -18,11 +27,20 @@ public enum MPIRuntime {
         call: "MPI_Init_thread", code: provided, reason: "MPI_THREAD_FUNNELED is not provided")
     }
     try LaunchEnvironment.current.check(worldSize: world.size, library: version)
+    world.meter.name = EventName("all ranks")
+    if world.size > 1 || LaunchEnvironment.current.launcherName != nil {
+      let started = try Watchdog(world)
+      watchdog.withLock { $0 = started }
+    }
     return world
   }
 
   /// Ends MPI; no communicator may be used afterwards.
-  public static func finish() { _ = MPI_Finalize() }
+  public static func finish() {
+    activity.beginFinish()
+    _ = MPI_Finalize()
+    watchdog.withLock { $0?.stop() }
+  }
 
   /// Ends every rank at once with `status`, so that none is left waiting for this one.
   public static func abort(_ world: MPICommunicator, status: Int32) -> Never {

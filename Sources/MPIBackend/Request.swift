@@ -26,7 +26,7 @@ final class Request: PendingOperation {
   func issued() { meter.issued(&open) }
 
   func wait() throws(CommunicationError) {
-    let start = monotonicNanoseconds()
+    let start = meter.wait(for: open)
     defer { meter.complete(open, waitedSince: start) }
     try check(unsafe cmpi_wait(handle), "MPI_Wait")
   }
@@ -40,5 +40,10 @@ final class Request: PendingOperation {
     return done != 0
   }
 
-  deinit { _ = unsafe cmpi_wait(handle) }
+  deinit {
+    guard unsafe cmpi_request_is_null(memory.pointer.pointee) == 0 else { return }
+    _ = meter.wait(for: open)
+    _ = unsafe cmpi_wait(handle)
+    meter.drop(open)
+  }
 }

@@ -11,17 +11,32 @@ public final class RankContext {
   /// Statistics over all ranks.
   public let statistics: any Communicator
   private var statisticsGroups: [StatisticsGroup: any Communicator] = [:]
+  /// The communicators of ``statisticsGroups`` in the order in which they were asked for.
+  private(set) var statisticsCommunicators: [any Communicator] = []
   /// Where collectives and segments are recorded; nil where they are not.
   public private(set) var log: EventLog?
   /// The first rank of the group of each recorded communicator, in the order of their numbers.
   public private(set) var recordedGroups: [Int] = []
 
   /// Duplicates the communicator of all ranks.
-  public init(_ world: any Communicator) throws(CommunicationError) {
+  ///
+  /// With `checks`, ranks agree on every collective before it goes out.
+  public init(_ world: any Communicator, checks: Bool = false) throws(CommunicationError) {
+    let world = checks ? try CheckedCommunicator(world) : world
     control = try world.duplicate()
     gradients = try world.duplicate()
     statistics = try world.duplicate()
+    control.meter.name = EventName("control")
+    gradients.meter.name = EventName("gradients")
+    statistics.meter.name = EventName("statistics")
   }
+
+  /// Whether ranks agree on every collective before it goes out: then all ranks have to issue those of
+  /// different communicators in one order too.
+  public var checksCollectives: Bool { control.checks != nil }
+
+  /// What this rank says of itself to whoever watches it; nil where nobody does.
+  public var activity: RankActivity? { control.meter.activity }
 
   /// Records in `log` from now on: before the first run, so that all ranks' communicators have the
   /// same numbers.
@@ -29,6 +44,10 @@ public final class RankContext {
     self.log = log
     for communicator in [control, gradients, statistics] {
       communicator.meter.record(in: log)
+      recordedGroups.append(0)
+    }
+    if let checks = control.checks {
+      checks.record(in: log)
       recordedGroups.append(0)
     }
   }
@@ -53,12 +72,24 @@ public final class RankContext {
         communicator = try statistics.split(color: rank / count, key: rank)
       }
       statisticsGroups[group] = communicator
+      statisticsCommunicators.append(communicator)
+      communicator.meter.name = EventName("statistics")
       if group != .all, let log {
         recordedGroups.append(Int(try communicator.allGather([Int64(rank)])[0][0]))
         communicator.meter.record(in: log)
       }
     }
     return StatisticsScope(communicator, coversAllRanks: communicator.size == size)
+  }
+
+  /// All traffic that is neither statistics nor gradients, with that of checks.
+  public var controlTraffic: Traffic {
+    var meters: [TrafficMeter] = []
+    for checks in ([control] + statisticsCommunicators).compactMap(\.checks)
+    where !meters.contains(where: { $0 === checks }) {
+      meters.append(checks)
+    }
+    return meters.reduce(control.traffic) { $0 + $1.traffic }
   }
 
   /// All traffic of statistics, over whatever group.

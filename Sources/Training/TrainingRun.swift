@@ -81,6 +81,7 @@ public final class TrainingRun {
   ) throws {
     self.configuration = configuration
     self.context = context
+    context.activity?.limitSeconds = Double(configuration.watchdogSeconds)
     (train, test) = (data.train, data.test)
     testLabels = test.labelCount(Array(0..<test.count)[...])
     let batch = configuration.globalBatch(ranks: context.size)
@@ -97,7 +98,12 @@ public final class TrainingRun {
     let scope =
       configuration.model.norm.synchronizes
       ? try context.scope(of: group) : .thisRank
-    model = configuration.model.make(
+    // With checks, the order of all collectives has to be the same on all ranks, which what is put off
+    // until others come does not have. The bits are the same.
+    let isOrdered = context.checksCollectives
+    var modelConfiguration = configuration.model
+    if isOrdered { modelConfiguration.norm.overlap = false }
+    model = modelConfiguration.make(
       input: train.shape, classes: train.classes, seed: configuration.seed, synchronized: scope)
     // Nodes may have different numbers of ranks, so that only some find the group too small.
     let (sites, sizes) = (model.normSites, sampler.batchSizes)
@@ -113,7 +119,7 @@ public final class TrainingRun {
     schedule = configuration.schedule(totalSteps: totalSteps)
     stepper = TrainingStep(
       model, optimizer: configuration.optimizer, context: context,
-      buckets: configuration.buckets, overlaps: configuration.overlap,
+      buckets: configuration.buckets, overlaps: configuration.overlap && !isOrdered,
       clipNorm: configuration.clipNorm, normalization: configuration.gradientNormalization)
   }
 
@@ -122,11 +128,13 @@ public final class TrainingRun {
 
   /// Takes the next step.
   ///
-  /// - Throws: ``TrainingFailure`` on all ranks in the same step if the loss is not finite.
+  /// - Throws: ``TrainingFailure`` on all ranks in the same step if the loss is not finite;
+  ///   `CommunicationError` on all ranks if they have not issued the same collectives.
   public func step() throws -> StepResult {
     let start = monotonicNanoseconds()
     let before = traffic
     let step = stepsTaken
+    context.activity?.beginStep(step + 1)
     let (epoch, stepInEpoch) = step.quotientAndRemainder(dividingBy: sampler.stepsPerEpoch)
     if order.epoch != epoch { order = (epoch, sampler.order(epoch: epoch)) }
     let window = sampler.slots(step: stepInEpoch)
@@ -160,7 +168,7 @@ public final class TrainingRun {
   }
 
   private var traffic: (statistics: Traffic, gradients: Traffic, control: Traffic) {
-    (context.statisticsTraffic, context.gradients.traffic, context.control.traffic)
+    (context.statisticsTraffic, context.gradients.traffic, context.controlTraffic)
   }
 
   /// Whether the configuration asks for an evaluation now.
@@ -214,10 +222,13 @@ public final class TrainingRun {
     try broadcastBuffers(model, over: context.control)
   }
 
-  /// Throws unless all ranks hold the same parameters, bit by bit.
+  /// Throws unless all ranks have issued the same collectives, and hold the same parameters, bit by bit.
   ///
   /// Collective.
   public func verifyReplicas() throws {
+    let mine = Int64(bitPattern: context.fingerprint.value)
+    let all = try context.control.allGather([mine])
+    if all.contains(where: { $0 != all[0] }) { throw try context.fingerprintError() }
     try DataParallel.verifyReplicas(model.parameters, over: context.control)
   }
 }

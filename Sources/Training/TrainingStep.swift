@@ -19,7 +19,7 @@ final class TrainingStep {
   private let model: Model
   private let optimizer: Optimizer
   private let synchronizer: GradientSynchronizer
-  private let control: any Communicator
+  private let context: RankContext
   private let clipNorm: Double?
   private let normalization: GradientNormalization
   private let log: EventLog?
@@ -37,7 +37,7 @@ final class TrainingStep {
     normalization: GradientNormalization = .none
   ) {
     self.model = model
-    control = context.control
+    self.context = context
     synchronizer = GradientSynchronizer(
       model.parameters, over: context.gradients, settings: buckets, overlaps: overlaps)
     // After the gradients have moved into their buckets: its state takes the memory that they left.
@@ -64,14 +64,15 @@ final class TrainingStep {
   ///   - learningRate: The rate of the update.
   ///   - microBatch: Makes this rank's part of a micro-batch.
   /// - Returns: the mean loss before the update and the share classified right, over all ranks.
-  /// - Throws: ``TrainingFailure`` on all ranks if the loss is not finite.
+  /// - Throws: ``TrainingFailure`` on all ranks if the loss is not finite; `CommunicationError` on all
+  ///   ranks if they have not issued the same collectives.
   func run(
     number: Int, labels: Int, accumulate: Int, learningRate: Double,
     _ microBatch: (Int) -> MicroBatch
   ) throws -> (loss: Double, accuracy: Double) {
     // The one weight: everything after it is a plain sum over micro-batches and ranks.
     let weight = 1 / Float(max(labels, 1))
-    var sums = [0.0, 0.0]
+    var sums = StepSums()
     var pending: PendingSum<Double>?
     log?.beginSegment()
     synchronizer.beginWindow()
@@ -88,11 +89,14 @@ final class TrainingStep {
       }
       let logits = try model(tape.input(part.batch.input), on: tape)
       let loss = CrossEntropyLoss(logits, labels: part.batch.labels)
-      sums[0] += loss.sum
-      sums[1] += loss.correct
+      sums.loss += loss.sum
+      sums.correct += loss.correct
       log?.mark(Self.loss, .forward)
       if index == accumulate - 1 {
-        pending = try control.beginSum(Storage(sums))
+        // Here all ranks have issued the same: no gradient has left, and backward, which may change the
+        // order between communicators, has not begun.
+        sums.add(context.fingerprint)
+        pending = try context.control.beginSum(Storage(sums.values))
         tape.onGradientReady = { [synchronizer] in try synchronizer.gradientReady($0) }
         tape.onProgress = { [synchronizer] in try synchronizer.progress() }
       }
@@ -100,8 +104,12 @@ final class TrainingStep {
     }
     let gradients = try synchronizer.finishWindow()
     log?.mark(Self.buckets, .backward)
-    guard let totals = try pending.take()?.wait() else { preconditionFailure("an empty window") }
-    let loss = totals[0] / Double(max(labels, 1))
+    guard let summed = try pending.take()?.wait() else { preconditionFailure("an empty window") }
+    let totals = StepSums(summed.copy(0..<summed.count))
+    guard totals.fingerprintsAgree(ranks: context.size) else {
+      throw try context.fingerprintError()
+    }
+    let loss = totals.loss / Double(max(labels, 1))
     guard loss.isFinite else {
       throw TrainingFailure(
         description:
@@ -113,6 +121,6 @@ final class TrainingStep {
     optimizer.step(learningRate: learningRate, gradients: gradients)
     model.applyConstraints()
     log?.mark(Self.optimizer, .backward)
-    return (loss, totals[1] / Double(max(labels, 1)))
+    return (loss, totals.correct / Double(max(labels, 1)))
   }
 }

@@ -20,6 +20,7 @@ struct BenchStep: ParsableCommand, RankedCommand {
 
   @OptionGroup var options: ConfigurationOptions
   @OptionGroup var output: OutputOptions
+  @OptionGroup var checks: CheckOptions
 
   @Option(help: "The norm, instead of the configuration's: \(NormKind.names).")
   var norm: NormKind?
@@ -34,6 +35,8 @@ struct BenchStep: ParsableCommand, RankedCommand {
     guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
     guard warmup >= 0 else { throw ValidationError("--warmup is \(warmup), expected 0 or more.") }
   }
+
+  var checksCollectives: Bool { checks.checksCollectives }
 
   func run(_ session: Session) throws -> Int32 {
     var (settings, data) = try session.load(options.configuration, set: options.set)

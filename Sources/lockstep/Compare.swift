@@ -11,6 +11,7 @@ struct Compare: ParsableCommand, RankedCommand {
 
   @OptionGroup var options: ConfigurationOptions
   @OptionGroup var output: OutputOptions
+  @OptionGroup var checks: CheckOptions
 
   @Option(
     help: ArgumentHelp(
@@ -30,6 +31,8 @@ struct Compare: ParsableCommand, RankedCommand {
   func validate() throws {
     guard repeats > 0 else { throw ValidationError("--repeats is \(repeats), expected 1 or more.") }
   }
+
+  var checksCollectives: Bool { checks.checksCollectives }
 
   func run(_ session: Session) throws -> Int32 {
     let (settings, data) = try session.load(options.configuration, set: options.set)

@@ -1,4 +1,4 @@
-import ArgumentParser
+public import ArgumentParser
 
 /// The configuration that a command works on.
 struct ConfigurationOptions: ParsableArguments {
@@ -10,6 +10,25 @@ struct ConfigurationOptions: ParsableArguments {
     help: ArgumentHelp(
       "Replace a value of the configuration; may be repeated.", valueName: "key.path=value"))
   var set: [String] = []
+}
+
+/// What is checked while a network is trained.
+struct CheckOptions: ParsableArguments {
+  /// What can be checked.
+  enum Check: String, CaseIterable, ExpressibleByArgument {
+    case collectives
+  }
+
+  @Option(
+    help: ArgumentHelp(
+      "Have the ranks agree on every collective before it goes out: `collectives`. One that does not "
+        + "match ends the run with the layer and the ranks, before it can hang or corrupt anything. "
+        + "Nothing overlaps then, and a step takes longer; its numbers are the same bits.",
+      valueName: "what"))
+  var check: Check?
+
+  /// Whether every collective is checked.
+  var checksCollectives: Bool { check == .collectives }
 }
 
 /// How results are printed.

@@ -1,3 +1,4 @@
+import Collectives
 import DataParallel
 import Datasets
 import Training
@@ -16,11 +17,12 @@ enum ExitStatus {
   static func isSharedByAllRanks(_ error: any Error) -> Bool {
     error is ConfigurationError || error is AgreedError || error is TrainingFailure
       || error is ReplicaError || error is StateError || error is CollectivesFailure
+      || (error as? CommunicationError)?.isSharedByAllRanks == true
   }
 
   /// The status of an error that all ranks throw.
   static func of(_ error: any Error) -> Int32 {
     error is TrainingFailure || error is ReplicaError || error is CollectivesFailure
-      ? failed : badInput
+      || error is CommunicationError ? failed : badInput
   }
 }

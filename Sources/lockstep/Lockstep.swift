@@ -64,7 +64,7 @@ struct Lockstep: ParsableCommand {
     let status: Int32
     do {
       try checkEnvironment()
-      let session = try Session(world)
+      let session = try Session(world, checksCollectives: command.checksCollectives)
       status = try command.run(session)
     } catch let error where ExitStatus.isSharedByAllRanks(error) {
       if world.rank == 0 { printError("Error: \(error)") }

@@ -10,6 +10,13 @@ import Training
 protocol RankedCommand {
   /// Runs on this rank and returns the exit status, the same on all ranks.
   func run(_ session: Session) throws -> Int32
+  /// Whether ranks agree on every collective before it goes out.
+  var checksCollectives: Bool { get }
+}
+
+extension RankedCommand {
+  /// Only where a command has the option.
+  var checksCollectives: Bool { false }
 }
 
 /// One rank's view of a command in progress: its communicators, and what it may print.
@@ -18,8 +25,8 @@ final class Session {
   /// Messages to people, on standard error and from rank 0 alone.
   let log: Logger
 
-  init(_ world: MPICommunicator) throws {
-    context = try RankContext(world)
+  init(_ world: MPICommunicator, checksCollectives: Bool) throws {
+    context = try RankContext(world, checks: checksCollectives && world.size > 1)
     let isFirst = context.rank == 0
     var log = Logger(label: "lockstep") { _ in MessageHandler() }
     log.logLevel = isFirst ? .info : .critical
@@ -52,6 +59,7 @@ final class Session {
   ) {
     let (configuration, data) = try agreeing {
       let configuration = try RunConfiguration(path: path, set: assignments)
+      context.activity?.limitSeconds = Double(configuration.watchdogSeconds)
       return (configuration, try configuration.loadData())
     }
     try configuration.agreeOnStart(data: data, over: context.control)

@@ -18,6 +18,7 @@ struct Train: ParsableCommand, RankedCommand {
 
   @OptionGroup var options: ConfigurationOptions
   @OptionGroup var output: OutputOptions
+  @OptionGroup var checks: CheckOptions
 
   @Option(help: "The run directory, which must not exist (default: runs/NAME-TIME).")
   var runDir: String?
@@ -32,6 +33,8 @@ struct Train: ParsableCommand, RankedCommand {
 
   @Flag(help: "Write event files for TensorBoard into tensorboard/ of the run directory.")
   var tensorboard = false
+
+  var checksCollectives: Bool { checks.checksCollectives }
 
   func run(_ session: Session) throws -> Int32 {
     let (settings, data) = try session.load(options.configuration, set: options.set)

@@ -57,6 +57,10 @@ import Training
     ("name: test", "name: ../up", "name is \"../up\""),
     ("epochs: 1", "epochs: 1\nschedule: {final: 0.1}", "schedule.final means nothing"),
     ("batch: 32", "batch: [", "run.yaml: line"),
+    (
+      "epochs: 1", "epochs: 1\nparallel: {watchdogSeconds: 1}",
+      "parallel.watchdogSeconds is \"1\", expected a whole number from 2 to 86400"
+    ),
   ])
   func aWrongValueIsNamed(old: String, new: String, expected: String) {
     let found = message(Self.good.replacing(old, with: new))

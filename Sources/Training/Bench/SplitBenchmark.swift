@@ -75,7 +75,7 @@ public struct SplitComparison: Codable, Sendable {
 public struct LogCost: Codable, Sendable {
   /// Events a step on this rank.
   public let events_per_step: Double
-  /// Recording one, in nanoseconds: the median over loops of a thousand segments and collectives of
+  /// Recording one, with its fingerprint and what the watchdog sees of it, in nanoseconds: the median over loops of a thousand segments and collectives of
   /// nothing.
   public let event_ns: MedianInterval
   /// All of a step's, as a share of the step.
@@ -86,6 +86,7 @@ public struct LogCost: Codable, Sendable {
     let log = EventLog()
     let meter = TrafficMeter()
     meter.record(in: log)
+    meter.publish(in: RankActivity(), identity: 0, members: [0...0])
     let name = EventName("log cost")
     let count = 1000
     // A collective costs more than a segment, and is one of two events here.
@@ -94,7 +95,7 @@ public struct LogCost: Codable, Sendable {
       for _ in 0..<count / 2 {
         log.mark(name, .forward)
         meter.purpose = .statistics(name, .forward)
-        meter.leave(meter.enter(1, ofBytes: 8))
+        meter.leave(meter.enter(.allReduce, 1, of: .float64))
       }
       return Double(monotonicNanoseconds() - start) / Double(count)
     }

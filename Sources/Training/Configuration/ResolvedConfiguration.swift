@@ -33,7 +33,7 @@ extension RunConfiguration {
           mapping([
             ("firstBucketMegabytes", scalar(Double(buckets.firstBytes) / 1_048_576)),
             ("bucketMegabytes", scalar(Double(buckets.bytes) / 1_048_576)),
-            ("overlap", scalar(overlap)),
+            ("overlap", scalar(overlap)), ("watchdogSeconds", scalar(watchdogSeconds)),
           ])
         ))
       switch evaluation {

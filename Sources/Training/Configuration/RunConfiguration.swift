@@ -64,6 +64,8 @@ public struct RunConfiguration: Sendable {
   public var buckets: BucketSettings
   /// Whether gradients travel while backward goes on.
   public var overlap: Bool
+  /// How long a rank waits for a collective, in seconds, before it ends the run.
+  public var watchdogSeconds: Int
   /// When to evaluate.
   public var evaluation: EvaluationCadence
 
@@ -153,13 +155,14 @@ public struct RunConfiguration: Sendable {
     }
     let parallel = try ConfigurationSection(
       section.nodeOrEmpty("parallel"), path: "parallel",
-      keys: ["firstBucketMegabytes", "bucketMegabytes", "overlap"])
+      keys: ["firstBucketMegabytes", "bucketMegabytes", "overlap", "watchdogSeconds"])
     let sizes = 0.000_001...1024.0
     buckets = BucketSettings(
       firstBytes: Int(
         try parallel.double("firstBucketMegabytes", default: 1, in: sizes) * 1_048_576),
       bytes: Int(try parallel.double("bucketMegabytes", default: 25, in: sizes) * 1_048_576))
     overlap = try parallel.bool("overlap", default: true)
+    watchdogSeconds = try parallel.int("watchdogSeconds", default: 60, in: 2...86_400)
     let evaluate = try ConfigurationSection(
       section.nodeOrEmpty("evaluate"), path: "evaluate", keys: ["everyEpochs", "everySteps"])
     switch (evaluate.has("everyEpochs"), evaluate.has("everySteps")) {

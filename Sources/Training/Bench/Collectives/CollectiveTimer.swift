@@ -124,15 +124,16 @@ final class CollectiveTimer {
     let runs = min(
       probe.longestRow, min(max(wanted, Self.batch.runs.lowerBound), Self.batch.runs.upperBound))
     var times: [Double] = []
-    group.measured.meter.isPaused = true
     defer { group.measured.meter.isPaused = false }
     // The first batch warms up.
     for _ in 0...batches {
       probe.prepare()
       try group.control.barrier()
+      group.measured.meter.isPaused = true
       let start = monotonicNanoseconds()
       for _ in 0..<runs { try probe.run() }
       times.append(Double(monotonicNanoseconds() - start))
+      group.measured.meter.isPaused = false
       check(after: runs)
     }
     let all = try group.control.allGather(times)

@@ -1,0 +1,182 @@
+public import Tensors
+
+/// A communicator whose ranks agree on every collective before it goes out.
+///
+/// The ranks exchange what they are about to issue, on a communicator for that alone, which all
+/// communicators made from one share: a rank that goes on to a collective on another of them meets the
+/// others there. Where they differ, nothing is issued, and all throw the same error, which names the
+/// ranks and their collectives.
+///
+/// A part of the ranks, made by a split, has a communicator for its checks of its own.
+public final class CheckedCommunicator: Communicator {
+  /// The ranks of one communicator for checks.
+  private final class Check {
+    let communicator: any Communicator
+    let coversAllRanks: Bool
+    /// The ranks as numbers among all.
+    let ranks: [Int]
+    private var communicators = 0
+
+    init(_ communicator: any Communicator, rank: Int, coversAllRanks: Bool)
+      throws(CommunicationError)
+    {
+      self.communicator = communicator
+      self.coversAllRanks = coversAllRanks
+      communicator.meter.name = EventName("checks")
+      ranks = try communicator.allGather([Int64(rank)]).map { Int($0[0]) }
+    }
+
+    /// This process's number among all.
+    var rank: Int { ranks[communicator.rank] }
+
+    /// The number of a communicator that begins to be checked here.
+    func join() -> Int {
+      defer { communicators += 1 }
+      return communicators
+    }
+  }
+
+  private let inner: any Communicator
+  private let check: Check
+  private let number: Int
+  private let own: Storage<Int64>
+  private let all: Storage<Int64>
+
+  /// Checks what is issued on the communicators that are made from this one, and on it.
+  ///
+  /// Collective.
+  public convenience init(_ world: any Communicator) throws(CommunicationError) {
+    self.init(
+      world, try Check(try world.duplicate(), rank: world.rank, coversAllRanks: true))
+  }
+
+  private init(_ inner: any Communicator, _ check: Check) {
+    self.inner = inner
+    self.check = check
+    number = check.join()
+    let width = 2 + CollectiveSignature.fieldCount
+    own = Storage(count: width)
+    all = Storage(count: width * inner.size)
+  }
+
+  /// This process's index.
+  public var rank: Int { inner.rank }
+  /// The number of ranks.
+  public var size: Int { inner.size }
+  /// Counts what goes through the communicator that is checked.
+  public var meter: TrafficMeter { inner.meter }
+  /// Counts the messages of the checks.
+  public var checks: TrafficMeter? { check.communicator.meter }
+
+  /// Throws unless all ranks come to the same collective.
+  private func agree(
+    on kind: CollectiveKind, _ elements: Int = 0, of scalar: ScalarKind = .byte, root: Int = 0
+  ) throws(CommunicationError) {
+    let signature = CollectiveSignature(kind, elements, of: scalar, root: root, for: meter.purpose)
+    let next = meter.traffic.collectives + 1
+    own.write([Int64(number), Int64(next)] + signature.fields, at: 0)
+    try check.communicator.allGather(own, into: all)
+    let width = own.count
+    let isSame = (0..<all.count).allSatisfy { all[$0] == all[$0 % width] }
+    guard isSame else {
+      let texts = try check.communicator.allGather(
+        signature.text(number: next, on: meter.name.text))
+      throw .mismatch(
+        "collectives do not match: " + CollectiveDifference.text(texts, of: check.ranks),
+        isSharedByAllRanks: check.coversAllRanks)
+    }
+  }
+
+  /// Replaces `values` by their sums, once all ranks have come to that.
+  public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>)
+    throws(CommunicationError)
+  {
+    try agree(on: .allReduce, values.count, of: Element.kind)
+    try inner.sum(&values)
+  }
+
+  /// Starts a sum, once all ranks have come to that.
+  public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
+    throws(CommunicationError) -> PendingSum<Element>
+  {
+    try agree(on: .begunAllReduce, addends.count, of: Element.kind)
+    return try inner.beginSum(addends)
+  }
+
+  /// Merges triples, once all ranks have come to that.
+  public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
+    try agree(on: .mergeMoments, triples.count, of: .float64)
+    try inner.mergeMoments(triples)
+  }
+
+  /// Gathers as many values of each rank, once all ranks have come to that.
+  public func allGather<Element: Communicable>(
+    _ values: Storage<Element>, into gathered: Storage<Element>
+  ) throws(CommunicationError) {
+    try agree(on: .allGather, values.count, of: Element.kind)
+    try inner.allGather(values, into: gathered)
+  }
+
+  /// Sums and scatters, once all ranks have come to that.
+  public func sumAndScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>
+  ) throws(CommunicationError) {
+    try agree(on: .reduceScatter, addends.count, of: Element.kind)
+    try inner.sumAndScatter(addends, into: block)
+  }
+
+  /// Replaces `values` by those of `root`, once all ranks have come to that.
+  public func broadcast<Element: Communicable>(
+    _ values: inout MutableSpan<Element>, from root: Int
+  ) throws(CommunicationError) {
+    try agree(on: .broadcast, values.count, of: Element.kind, root: root)
+    try inner.broadcast(&values, from: root)
+  }
+
+  /// Gathers on `root`, once all ranks have come to that.
+  public func gather<Element: Communicable>(_ values: [Element], to root: Int)
+    throws(CommunicationError) -> [[Element]]?
+  {
+    try agree(on: .gather, values.count, of: Element.kind, root: root)
+    return try inner.gather(values, to: root)
+  }
+
+  /// Gathers on every rank, once all ranks have come to that.
+  public func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
+    -> [[Element]]
+  {
+    try agree(on: .allGatherOfAny, values.count, of: Element.kind)
+    return try inner.allGather(values)
+  }
+
+  /// Returns once every rank has come.
+  public func barrier() throws(CommunicationError) {
+    try agree(on: .barrier)
+    try inner.barrier()
+  }
+
+  /// A communicator of the same ranks, checked together with this one.
+  public func duplicate() throws(CommunicationError) -> any Communicator {
+    try agree(on: .duplicate)
+    return CheckedCommunicator(try inner.duplicate(), check)
+  }
+
+  /// A communicator of a part of the ranks, checked by itself.
+  public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+    try agree(on: .split)
+    return try part(inner.split(color: color, key: key))
+  }
+
+  /// A communicator of this node's ranks.
+  public func splitByNode() throws(CommunicationError) -> any Communicator {
+    try agree(on: .splitByNode)
+    return try part(inner.splitByNode())
+  }
+
+  private func part(_ inner: any Communicator) throws(CommunicationError) -> any Communicator {
+    // A part of all ranks meets the others where they meet.
+    if inner.size == check.communicator.size { return CheckedCommunicator(inner, check) }
+    return CheckedCommunicator(
+      inner, try Check(try inner.duplicate(), rank: check.rank, coversAllRanks: false))
+  }
+}

@@ -1,0 +1,34 @@
+/// What a collective does, on which all ranks have to agree.
+public enum CollectiveKind: UInt8, BitwiseCopyable, Sendable {
+  case allReduce, begunAllReduce, mergeMoments, allGather, reduceScatter, broadcast, gather
+  /// An all-gather of arrays whose lengths may differ between ranks.
+  case allGatherOfAny
+  case barrier
+  // What moves no data, and is waited for all the same.
+  case duplicate, split, splitByNode, benchmark, finish
+
+  /// Whether ranks may give different numbers of elements.
+  var mayDifferInCount: Bool { self == .gather || self == .allGatherOfAny }
+
+  /// Whether it moves elements.
+  var movesData: Bool { rawValue < Self.barrier.rawValue }
+
+  /// The usual name.
+  public var name: String {
+    switch self {
+    case .allReduce: "all-reduce"
+    case .begunAllReduce: "begun all-reduce"
+    case .mergeMoments: "merge of moments"
+    case .allGather, .allGatherOfAny: "all-gather"
+    case .reduceScatter: "reduce-scatter"
+    case .broadcast: "broadcast"
+    case .gather: "gather"
+    case .barrier: "barrier"
+    case .duplicate: "duplication of a communicator"
+    case .split: "split of a communicator"
+    case .splitByNode: "split of a communicator by node"
+    case .benchmark: "loop of a benchmark"
+    case .finish: "end of MPI"
+    }
+  }
+}

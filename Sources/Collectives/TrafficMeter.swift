@@ -1,0 +1,162 @@
+/// A collective that has been issued and is not over.
+public struct OpenCollective: Sendable {
+  fileprivate let signature: CollectiveSignature
+  fileprivate let number: Int
+  fileprivate let issue: UInt64
+  fileprivate var returned: UInt64
+  /// When this rank first knew that it was over, if that was before it waited.
+  fileprivate var completed: UInt64?
+  /// How long this rank was in tests that let it make progress, in nanoseconds.
+  fileprivate var tested = 0
+}
+
+/// Counts a communicator's traffic, fingerprints it, and records it where there is a log; the backends
+/// call it around every collective.
+public final class TrafficMeter {
+  /// What the communicator is called in messages.
+  public var name = EventName("a communicator")
+  /// What was counted so far.
+  public private(set) var traffic = Traffic()
+  /// What was issued so far.
+  public private(set) var history = CollectiveHistory()
+  /// What the next collectives are for; whoever issues them says it before.
+  public var purpose = Purpose.control
+  /// A wait that is put before every collective of one purpose, to check what the log shows of it.
+  public var injectedDelay: (purpose: Purpose, nanoseconds: UInt64)?
+  /// Whether nothing is counted, timed or recorded: for a benchmark that does so itself, and would
+  /// measure the meter's two readings of the clock with every collective.
+  ///
+  /// For the process's watch, what goes on until it is false again is one collective.
+  public var isPaused = false {
+    didSet {
+      guard isPaused != oldValue else { return }
+      if isPaused { beginUncounted(.benchmark) } else { endUncounted() }
+    }
+  }
+  private var log: EventLog?
+  private var communicator = 0
+  /// Where this rank says what it waits for, and under which numbers; nil where nobody watches.
+  public private(set) var activity: RankActivity?
+  private var place = RankActivity.Place()
+
+  /// A meter at zero.
+  public init() {}
+
+  /// Records in `log` from now on.
+  public func record(in log: EventLog) {
+    self.log = log
+    communicator = log.join()
+  }
+
+  /// Says in `activity` from now on what this rank waits for.
+  ///
+  /// - Parameters:
+  ///   - activity: Where to say it.
+  ///   - identity: A number for the communicator, the same on all its ranks.
+  ///   - members: The ranks that take part, as numbers of the whole job.
+  public func publish(in activity: RankActivity, identity: UInt64, members: [ClosedRange<Int32>]) {
+    self.activity = activity
+    place = activity.join(identity: identity, members: members)
+  }
+
+  /// Notes that a collective begins with `elements` of this rank's.
+  public func enter(
+    _ kind: CollectiveKind, _ elements: Int, of scalar: ScalarKind, root: Int = 0
+  ) -> OpenCollective {
+    let signature = CollectiveSignature(kind, elements, of: scalar, root: root, for: purpose)
+    if isPaused { return OpenCollective(signature: signature, number: 0, issue: 0, returned: 0) }
+    if let injectedDelay, injectedDelay.purpose == purpose {
+      let start = monotonicNanoseconds()
+      while monotonicNanoseconds() - start < injectedDelay.nanoseconds {}
+    }
+    history.append(signature)
+    traffic.collectives += 1
+    traffic.bytes += elements * scalar.byteCount
+    let now = monotonicNanoseconds()
+    activity?.begin(signature, number: traffic.collectives, on: name, at: place.counted, since: now)
+    return OpenCollective(
+      signature: signature, number: traffic.collectives, issue: now, returned: now)
+  }
+
+  /// Notes that a blocking collective is over.
+  public func leave(_ open: OpenCollective) {
+    if isPaused { return }
+    let now = monotonicNanoseconds()
+    activity?.end(at: now)
+    block(open, from: open.issue, to: now)
+    record(open, returned: now, waitBegin: now, end: now)
+  }
+
+  /// Notes that the call which issued a collective came back, while the collective goes on.
+  public func issued(_ open: inout OpenCollective) {
+    if isPaused { return }
+    open.returned = monotonicNanoseconds()
+    activity?.end(at: open.returned)
+    block(open, from: open.issue, to: open.returned)
+  }
+
+  /// Notes that this rank asked, from `start` to now, whether a collective is over.
+  public func tested(_ open: inout OpenCollective, since start: UInt64, isOver: Bool) {
+    if isPaused { return }
+    let now = monotonicNanoseconds()
+    block(open, from: start, to: now)
+    open.tested += Int(now - start)
+    traffic.testedNanoseconds += Int(now - start)
+    if isOver && open.completed == nil { open.completed = now }
+  }
+
+  /// Notes that this rank begins to wait for a collective that it issued before.
+  ///
+  /// - Returns: when that is, for ``complete(_:waitedSince:)``.
+  public func wait(for open: OpenCollective) -> UInt64 {
+    let now = monotonicNanoseconds()
+    if !isPaused {
+      activity?.begin(open.signature, number: open.number, on: name, at: place.counted, since: now)
+    }
+    return now
+  }
+
+  /// Notes that a collective is over, for which this rank has waited since `waitBegin`.
+  public func complete(_ open: OpenCollective, waitedSince waitBegin: UInt64) {
+    if isPaused { return }
+    let now = monotonicNanoseconds()
+    activity?.end(at: now)
+    block(open, from: waitBegin, to: now)
+    record(
+      open, returned: open.returned, waitBegin: waitBegin, end: open.completed ?? now)
+  }
+
+  /// Notes that this rank gives up a collective, whose result nobody wants.
+  public func drop(_ open: OpenCollective) { if !isPaused { endUncounted() } }
+
+  /// Notes that something begins that all ranks have to come to, and that is not counted as traffic.
+  public func beginUncounted(_ kind: CollectiveKind) {
+    guard let activity else { return }
+    place.uncountedNumber += 1
+    activity.begin(
+      CollectiveSignature(kind), number: place.uncountedNumber, on: name, at: place.uncounted,
+      since: monotonicNanoseconds())
+  }
+
+  /// Notes that it is over.
+  public func endUncounted() { activity?.end(at: monotonicNanoseconds()) }
+
+  private func block(_ open: OpenCollective, from start: UInt64, to end: UInt64) {
+    traffic.blockedNanoseconds += Int(end - start)
+    if case .statistics(_, .backward) = open.signature.purpose {
+      traffic.blockedBackwardNanoseconds += Int(end - start)
+    }
+  }
+
+  private func record(
+    _ open: OpenCollective, returned: UInt64, waitBegin: UInt64, end: UInt64
+  ) {
+    guard let log else { return }
+    let signature = open.signature
+    log.append(
+      Event(
+        .collective, signature.purpose, communicator: communicator, number: open.number,
+        elements: signature.elements, bytes: signature.elements * signature.scalar.byteCount,
+        issue: open.issue, returned: returned, waitBegin: waitBegin, end: end, tested: open.tested))
+  }
+}

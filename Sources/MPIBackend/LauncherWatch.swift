@@ -1,0 +1,57 @@
+import Foundation
+import Glibc
+
+/// Tells when the program that started this job has died.
+///
+/// Watched are all processes from this one's parent up to the launcher; where none looks like a
+/// launcher, the parent alone.
+struct LauncherWatch {
+  private struct Ancestor {
+    let process: pid_t
+    /// What tells it from a later process with the same number.
+    let start: String
+  }
+
+  private static let launchers = [
+    "mpirun", "mpiexec", "orterun", "orted", "prterun", "prte", "prted", "hydra_pmi_proxy",
+    "slurmstepd",
+  ]
+
+  private let parent = getppid()
+  private let ancestors: [Ancestor]
+
+  /// Begins to watch.
+  init() {
+    var chain: [Ancestor] = []
+    var next = parent
+    while next > 1, let status = Self.status(of: next) {
+      chain.append(Ancestor(process: next, start: status.start))
+      if Self.launchers.contains(where: { status.name.hasPrefix($0) }) {
+        ancestors = chain
+        return
+      }
+      next = status.parent
+    }
+    ancestors = []
+  }
+
+  /// Whether one of them is gone.
+  var isGone: Bool {
+    getppid() != parent || ancestors.contains { Self.status(of: $0.process)?.start != $0.start }
+  }
+
+  /// A process's name, parent and start, as the kernel has them in /proc; nil of one that has ended.
+  private static func status(of process: pid_t) -> (name: String, parent: pid_t, start: String)? {
+    guard let data = FileManager.default.contents(atPath: "/proc/\(process)/stat") else {
+      return nil
+    }
+    let text = String(decoding: data, as: UTF8.self)
+    // The name stands in parentheses, and may hold any letter.
+    guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")") else {
+      return nil
+    }
+    let fields = text[text.index(after: close)...].split(separator: " ")
+    guard fields.count > 19, fields[0] != "Z", let parent = pid_t(fields[1]) else { return nil }
+    return (String(text[text.index(after: open)..<close]), parent, String(fields[19]))
+  }
+}

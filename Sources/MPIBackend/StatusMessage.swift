@@ -1,0 +1,146 @@
+import Collectives
+
+/// Where one rank is, as it says to the others.
+struct RankState: Sendable {
+  /// What it waits for; nil where it computes.
+  var meeting: RankActivity.Meeting?
+  /// The collective of ``meeting``, as a number and in words.
+  var signature: UInt64 = 0
+  var collective = ""
+  /// The ranks that have to come to it.
+  var members: [ClosedRange<Int32>] = []
+  /// The last collective that it came to on each communicator.
+  var last: [RankActivity.Meeting] = []
+  /// Where it is, in words.
+  var text = ""
+
+  /// Nowhere.
+  init() {}
+
+  /// Where the main thread is after waiting or computing for so many nanoseconds.
+  init(_ moment: RankActivity.Moment, nanoseconds: UInt64) {
+    meeting = moment.meeting
+    signature = moment.signatureHash
+    collective = moment.collective ?? ""
+    members = moment.members
+    last = moment.lastMeetings.suffix(Self.mostMeetings)
+    text = moment.text(after: nanoseconds)
+  }
+
+  /// More communicators than any command uses at a time.
+  private static let mostMeetings = 1000
+
+  /// Whether the rank has come to `meeting`.
+  func hasCome(to meeting: RankActivity.Meeting) -> Bool {
+    last.contains { $0.identity == meeting.identity && $0.number >= meeting.number }
+  }
+}
+
+/// What the watching threads of a job say to each other.
+struct StatusMessage {
+  /// What is said.
+  enum Kind: UInt8 {
+    /// A rank can be reached.
+    case hello
+    /// Its hello has come.
+    case welcome
+    /// It has waited for half of what it may.
+    case notice
+    /// It has waited for longer than it may.
+    case alarm
+    /// Where is the other?
+    case question
+    /// The same, and it shall print it: the run ends.
+    case lastQuestion
+    /// Where the sender is.
+    case answer
+  }
+
+  let kind: Kind
+  let sender: Int
+  var state = RankState()
+
+  /// Something to say.
+  init(_ kind: Kind, from sender: Int, _ state: RankState = RankState()) {
+    (self.kind, self.sender, self.state) = (kind, sender, state)
+  }
+
+  /// The message to `receiver`, with the key of the job before it.
+  func bytes(key: [UInt8], to receiver: Int) -> [UInt8] {
+    var bytes = key + [kind.rawValue]
+    func append(_ word: UInt64) {
+      for place in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> (8 * place))) }
+    }
+    func append(_ text: String) {
+      let utf8 = Array(text.utf8.prefix(4000))
+      append(UInt64(utf8.count))
+      bytes += utf8
+    }
+    func append(_ meetings: [RankActivity.Meeting]) {
+      append(UInt64(meetings.count))
+      for meeting in meetings {
+        append(meeting.identity)
+        append(UInt64(meeting.number))
+      }
+    }
+    append(UInt64(receiver))
+    append(UInt64(sender))
+    append(state.meeting.map { [$0] } ?? [])
+    append(state.signature)
+    append(state.collective)
+    let members = state.members.prefix(2000)
+    append(UInt64(members.count))
+    for range in members { append(UInt64(range.lowerBound) << 32 | UInt64(range.upperBound)) }
+    append(state.last)
+    append(state.text)
+    return bytes
+  }
+
+  /// The message of ``bytes(key:to:)``; nil of what is none of this job's, or for another rank: the
+  /// loopback addresses of all hosts are the same.
+  init?(_ bytes: [UInt8], key: [UInt8], to receiver: Int, ranks: Int) {
+    guard bytes.count > key.count, bytes[..<key.count].elementsEqual(key),
+      let kind = Kind(rawValue: bytes[key.count])
+    else { return nil }
+    var place = key.count + 1
+    func word() -> UInt64? {
+      guard place + 8 <= bytes.count else { return nil }
+      defer { place += 8 }
+      return (0..<8).reduce(0) { $0 | UInt64(bytes[place + $1]) << (8 * $1) }
+    }
+    /// A number of things that each take so many bytes more.
+    func count(ofBytes size: Int) -> Int? {
+      word().flatMap { $0 <= UInt64((bytes.count - place) / size) ? Int($0) : nil }
+    }
+    func text() -> String? {
+      guard let count = count(ofBytes: 1) else { return nil }
+      defer { place += count }
+      return String(decoding: bytes[place..<place + count], as: UTF8.self)
+    }
+    func meetings() -> [RankActivity.Meeting]? {
+      guard let count = count(ofBytes: 16) else { return nil }
+      var found: [RankActivity.Meeting] = []
+      for _ in 0..<count {
+        guard let identity = word(), let number = word() else { return nil }
+        found.append(
+          RankActivity.Meeting(identity: identity, number: Int(truncatingIfNeeded: number)))
+      }
+      return found
+    }
+    guard word() == UInt64(receiver), let sender = word(), sender < UInt64(ranks),
+      let meeting = meetings(),
+      let signature = word(), let collective = text(), let ranges = count(ofBytes: 8)
+    else { return nil }
+    var state = RankState()
+    (state.meeting, state.signature, state.collective) = (meeting.first, signature, collective)
+    for _ in 0..<ranges {
+      guard let ends = word() else { return nil }
+      let (low, high) = (Int32(truncatingIfNeeded: ends >> 32), Int32(truncatingIfNeeded: ends))
+      guard low <= high else { return nil }
+      state.members.append(low...high)
+    }
+    guard let last = meetings(), let words = text() else { return nil }
+    (state.last, state.text) = (last, words)
+    self.init(kind, from: Int(sender), state)
+  }
+}

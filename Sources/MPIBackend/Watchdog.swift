@@ -1,0 +1,257 @@
+internal import CMPI
+import Collectives
+import Foundation
+import Glibc
+import Synchronization
+
+/// The thread that sees to it that no rank waits for ever.
+///
+/// It looks ten times a second at what the main thread says of itself, and makes no MPI call but
+/// `MPI_Abort`. Ranks find out who is missing by datagrams, past MPI: rank 0 asks all ranks where they
+/// are, or, where rank 0 does not answer, a rank that waits. Then every rank that lives prints where it
+/// is, the one that asked says who is missing, and ends the job with status 3.
+///
+/// - Half of ``RankActivity/limitSeconds``: rank 0 warns of the ranks that are waited for.
+/// - All of it: the job ends.
+/// - The launcher dies: the process ends at once.
+final class Watchdog: @unchecked Sendable {
+  /// What is being asked of all ranks.
+  private struct Inquiry {
+    let isLast: Bool
+    let waiting: RankState
+    let begin: UInt64
+    var asked: UInt64 = 0
+    var states: [Int: RankState]
+  }
+
+  /// How often the thread looks, in milliseconds.
+  private static let period: CInt = 100
+  /// How often a message without an answer is sent again, and how long answers are waited for, in
+  /// nanoseconds.
+  private static let (again, patience): (UInt64, UInt64) = (150_000_000, 1_000_000_000)
+  /// The most of the time between two looks that counts as waiting: a process that was stopped, or got
+  /// no core, does not know how long the others were there for it.
+  private static let longestLook: UInt64 = 500_000_000
+  /// How often a rank says hello before it gives up being heard.
+  private static let hellos = 60
+
+  private let world: MPICommunicator
+  private let rank: Int
+  private let launcher: LauncherWatch?
+  private let channel: StatusChannel?
+  private let places: [StatusChannel.Place?]
+  private let key: [UInt8]
+  private let isStopped = Atomic<Bool>(false)
+
+  // All below belongs to the thread.
+  private var look = monotonicNanoseconds()
+  private var moment = MPIRuntime.activity.now
+  private var waited: UInt64 = 0
+  private var sent: UInt64 = 0
+  private var alarm: UInt64?
+  private var yieldedUntil: UInt64 = 0
+  private var inquiry: Inquiry?
+  private var warned: Set<RankActivity.Meeting> = []
+  private var hasPrinted = false
+  private var (helloCount, isWelcome) = (0, false)
+
+  /// Begins to watch the ranks of `world`.
+  ///
+  /// Collective.
+  init(_ world: MPICommunicator) throws {
+    self.world = world
+    rank = world.rank
+    launcher = LaunchEnvironment.current.launcherName == nil ? nil : LauncherWatch()
+    channel = world.size > 1 ? StatusChannel() : nil
+    if world.size > 1 {
+      let channelSetup = try world.duplicate()
+      var random = SystemRandomNumberGenerator()
+      var key = (0..<16).map { _ in UInt8.random(in: 0...255, using: &random) }
+      try channelSetup.broadcast(&key, from: 0)
+      self.key = key
+      places = try channelSetup.allGather(channel?.place.bytes ?? []).map(StatusChannel.Place.init)
+    } else {
+      (key, places) = ([], [])
+    }
+    let thread = Thread { [self] in run() }
+    thread.name = "watchdog"
+    thread.start()
+  }
+
+  /// Ends the thread, soon.
+  func stop() { isStopped.store(true, ordering: .relaxed) }
+
+  private func run() {
+    // Signals are the main thread's; and a broken pipe is no reason to die before the last line.
+    var all = sigset_t()
+    unsafe sigfillset(&all)
+    _ = unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
+    while !isStopped.load(ordering: .relaxed) {
+      if let channel {
+        channel.wait(milliseconds: Self.period)
+        // What came while this process was stopped, the others have long decided without it.
+        let isOld = monotonicNanoseconds() - look > Self.patience
+        while let bytes = channel.receive() {
+          if !isOld, let message = StatusMessage(bytes, key: key, to: rank, ranks: places.count) {
+            take(message)
+          }
+        }
+      } else {
+        usleep(UInt32(Self.period) * 1000)
+      }
+      if launcher?.isGone == true {
+        Self.print("Error: rank \(rank): the program that started this job has died")
+        _exit(3)
+      }
+      observe()
+      guard channel != nil || world.size > 1, !isStopped.load(ordering: .relaxed) else { continue }
+      act(monotonicNanoseconds())
+    }
+  }
+
+  /// Sees how long the main thread has waited.
+  private func observe() {
+    let now = monotonicNanoseconds()
+    let before = moment
+    moment = MPIRuntime.activity.now
+    let sinceLook = min(now - look, Self.longestLook)
+    if moment.isWaiting, before.isWaiting, moment.ticket == before.ticket {
+      waited += sinceLook
+    } else {
+      waited = min(now > moment.since ? now - moment.since : 0, sinceLook)
+      alarm = nil
+    }
+    look = now
+  }
+
+  /// Where this rank is now.
+  private var state: RankState {
+    let now = monotonicNanoseconds()
+    let duration = moment.isWaiting ? waited : now > moment.since ? now - moment.since : 0
+    return RankState(moment, nanoseconds: duration)
+  }
+
+  private var limit: String {
+    let seconds = Double(moment.limit) / 1e9
+    return seconds == seconds.rounded() ? "\(Int(seconds)) s" : "\(seconds) s"
+  }
+
+  // MARK: Messages
+
+  private func send(_ kind: StatusMessage.Kind, to other: Int, _ state: RankState = RankState()) {
+    guard let place = places[other] else { return }
+    channel?.send(StatusMessage(kind, from: rank, state).bytes(key: key, to: other), to: place)
+  }
+
+  private func take(_ message: StatusMessage) {
+    switch message.kind {
+    case .hello: send(.welcome, to: message.sender)
+    case .welcome: isWelcome = true
+    case .notice: inquire(about: message.state, isLast: false)
+    case .alarm: inquire(about: message.state, isLast: true)
+    case .question:
+      observe()
+      send(.answer, to: message.sender, state)
+    case .lastQuestion:
+      observe()
+      printState()
+      yieldedUntil = monotonicNanoseconds() + 3 * Self.patience
+      send(.answer, to: message.sender, state)
+    case .answer: inquiry?.states[message.sender] = message.state
+    }
+  }
+
+  // MARK: What to do
+
+  private func act(_ now: UInt64) {
+    if inquiry != nil { return goOn(now) }
+    sayHello(now)
+    guard moment.isWaiting, !moment.isExempt else { return }
+    if waited >= moment.limit {
+      raiseAlarm(now)
+    } else if waited >= moment.limit / 2, let meeting = moment.meeting,
+      !warned.contains(meeting)
+    {
+      if rank == 0 {
+        inquire(about: state, isLast: false)
+      } else if now - sent >= Self.patience {
+        sent = now
+        send(.notice, to: 0, state)
+      }
+    }
+  }
+
+  /// Tells rank 0 that it can be reached from here, so that firewalls on the way let its questions in.
+  private func sayHello(_ now: UInt64) {
+    guard rank > 0, !isWelcome, helloCount < Self.hellos, now - sent >= Self.patience else {
+      return
+    }
+    sent = now
+    helloCount += 1
+    send(.hello, to: 0)
+  }
+
+  /// Has rank 0 ask all ranks, or asks them where rank 0 does not answer.
+  private func raiseAlarm(_ now: UInt64) {
+    let begin = alarm ?? now
+    alarm = begin
+    if rank == 0 { return inquire(about: state, isLast: true) }
+    guard now >= yieldedUntil else { return }
+    // One rank after the other, so that one asks and the others answer it.
+    let turn = UInt64(min(rank, 20)) * UInt64(Self.period) * 1_000_000
+    if now - begin >= Self.patience + turn { return inquire(about: state, isLast: true) }
+    if now - sent >= Self.again {
+      sent = now
+      send(.alarm, to: 0, state)
+    }
+  }
+
+  /// Begins to ask all ranks where they are.
+  private func inquire(about waiting: RankState, isLast: Bool) {
+    guard let meeting = waiting.meeting else { return }
+    if let inquiry, inquiry.isLast || !isLast { return }
+    if !isLast, !warned.insert(meeting).inserted { return }
+    inquiry = Inquiry(
+      isLast: isLast, waiting: waiting, begin: monotonicNanoseconds(), states: [rank: state])
+    if isLast { printState() }
+  }
+
+  private func goOn(_ now: UInt64) {
+    guard var asking = inquiry else { return }
+    let verdict = WaitVerdict(asking.waiting, states: asking.states, ranks: places.count)
+    guard verdict.silent.isEmpty || now - asking.begin >= Self.patience else {
+      if now - asking.asked >= Self.again {
+        asking.asked = now
+        inquiry = asking
+        for other in verdict.silent {
+          send(asking.isLast ? .lastQuestion : .question, to: other)
+        }
+      }
+      return
+    }
+    inquiry = nil
+    guard asking.isLast else {
+      if verdict.hasSomeone {
+        let half = String(format: "%g s", Double(moment.limit) / 2e9)
+        Self.print("warning: \(verdict.warning(after: half))")
+      }
+      return
+    }
+    Self.print("Error: \(verdict.text(after: limit))")
+    world.abort(status: 3)
+    // Where even that hangs or returns.
+    _exit(3)
+  }
+
+  private func printState() {
+    guard !hasPrinted else { return }
+    hasPrinted = true
+    Self.print("watchdog: rank \(rank): \(state.text)")
+  }
+
+  /// Writes one line to standard error, at once.
+  private static func print(_ line: String) {
+    let bytes = Array((line + "\n").utf8)
+    _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+  }
+}
