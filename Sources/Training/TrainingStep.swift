@@ -17,7 +17,8 @@ struct MicroBatch {
 /// gradients summed over all ranks, one update.
 final class TrainingStep {
   private let model: Model
-  private let optimizer: Optimizer
+  /// What updates the parameters.
+  let optimizer: Optimizer
   private let synchronizer: GradientSynchronizer
   private let control: any Communicator
   private let clipNorm: Double?
@@ -62,16 +63,18 @@ final class TrainingStep {
   ///   - labels: The labels of all micro-batches of all ranks.
   ///   - accumulate: How many micro-batches the window has.
   ///   - learningRate: The rate of the update.
+  ///   - requests: What this rank asks of all, asked once.
   ///   - microBatch: Makes this rank's part of a micro-batch.
-  /// - Returns: the mean loss before the update and the share classified right, over all ranks.
+  /// - Returns: the mean loss before the update and the share classified right, over all ranks, and
+  ///   what any rank asks of all.
   /// - Throws: ``TrainingFailure`` on all ranks if the loss is not finite.
   func run(
     number: Int, labels: Int, accumulate: Int, learningRate: Double,
-    _ microBatch: (Int) -> MicroBatch
-  ) throws -> (loss: Double, accuracy: Double) {
+    requests: () -> StepRequests = { StepRequests() }, _ microBatch: (Int) -> MicroBatch
+  ) throws -> (loss: Double, accuracy: Double, requests: StepRequests) {
     // The one weight: everything after it is a plain sum over micro-batches and ranks.
     let weight = 1 / Float(max(labels, 1))
-    var sums = [0.0, 0.0]
+    var sums = StepSums()
     var pending: PendingSum<Double>?
     log?.beginSegment()
     synchronizer.beginWindow()
@@ -88,11 +91,12 @@ final class TrainingStep {
       }
       let logits = try model(tape.input(part.batch.input), on: tape)
       let loss = CrossEntropyLoss(logits, labels: part.batch.labels)
-      sums[0] += loss.sum
-      sums[1] += loss.correct
+      sums[.loss] += loss.sum
+      sums[.correct] += loss.correct
       log?.mark(Self.loss, .forward)
       if index == accumulate - 1 {
-        pending = try control.beginSum(Storage(sums))
+        sums.requests = requests()
+        pending = try control.beginSum(sums.storage)
         tape.onGradientReady = { [synchronizer] in try synchronizer.gradientReady($0) }
         tape.onProgress = { [synchronizer] in try synchronizer.progress() }
       }
@@ -100,8 +104,9 @@ final class TrainingStep {
     }
     let gradients = try synchronizer.finishWindow()
     log?.mark(Self.buckets, .backward)
-    guard let totals = try pending.take()?.wait() else { preconditionFailure("an empty window") }
-    let loss = totals[0] / Double(max(labels, 1))
+    guard let sum = try pending.take()?.wait() else { preconditionFailure("an empty window") }
+    let totals = StepSums(sum)
+    let loss = totals[.loss] / Double(max(labels, 1))
     guard loss.isFinite else {
       throw TrainingFailure(
         description:
@@ -113,6 +118,6 @@ final class TrainingStep {
     optimizer.step(learningRate: learningRate, gradients: gradients)
     model.applyConstraints()
     log?.mark(Self.optimizer, .backward)
-    return (loss, totals[1] / Double(max(labels, 1)))
+    return (loss, totals[.correct] / Double(max(labels, 1)), totals.requests)
   }
 }

@@ -57,6 +57,12 @@ import Training
     ("name: test", "name: ../up", "name is \"../up\""),
     ("epochs: 1", "epochs: 1\nschedule: {final: 0.1}", "schedule.final means nothing"),
     ("batch: 32", "batch: [", "run.yaml: line"),
+    (
+      "epochs: 1", "epochs: 1\ncheckpoint: {everySteps: 5, everySeconds: 9}",
+      "both checkpoint.everySteps and checkpoint.everySeconds are given"
+    ),
+    ("epochs: 1", "epochs: 1\ncheckpoint: {keep: 0}", "checkpoint.keep is \"0\""),
+    ("epochs: 1", "epochs: 1\ncheckpoint: {everyStep: 5}", "did you mean \"everySteps\"?"),
   ])
   func aWrongValueIsNamed(old: String, new: String, expected: String) {
     let found = message(Self.good.replacing(old, with: new))
