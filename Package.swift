@@ -145,6 +145,10 @@ targets += [
   .executableTarget(
     name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors"],
     path: "Tests/mpi-checks", swiftSettings: strict),
+  // What Tests/Faults/storage damages checkpoints with.
+  .executableTarget(
+    name: "checkpoint-faults", dependencies: ["Training", "Measurement"],
+    path: "Tests/checkpoint-faults", swiftSettings: strict),
   tests("Tensors", ["Tensors"]),
   // The loops take raw pointers, and so does their test.
   .testTarget(
@@ -170,6 +174,7 @@ targets += [
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Spawning", "mpi-checks"]),
   tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),
+  tests("Fault", ["Spawning", "lockstep", "checkpoint-faults", "Training"]),
   tests("Launch", ["Spawning", "delay-relay", "mpi-checks"]),
   tests("House", ["Spawning"]),
 ]
