@@ -148,6 +148,10 @@ targets += [
   .executableTarget(
     name: "faulty-ranks", dependencies: ["MPIBackend", "Training", "Collectives", "Tensors"],
     path: "Tests/faulty-ranks", swiftSettings: strict),
+  // What Tests/Faults/storage damages checkpoints with.
+  .executableTarget(
+    name: "checkpoint-faults", dependencies: ["Training", "Measurement"],
+    path: "Tests/checkpoint-faults", swiftSettings: strict),
   tests("Tensors", ["Tensors"]),
   // The loops take raw pointers, and so does their test.
   .testTarget(
@@ -176,6 +180,7 @@ targets += [
   tests(
     "Launch",
     ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")]),
+  tests("Fault", ["Spawning", "lockstep", "checkpoint-faults", "Training"]),
   tests("House", ["Spawning"]),
 ]
 

@@ -1,6 +1,6 @@
 public import Autograd
 public import Collectives
-import Tensors
+public import Tensors
 
 /// Ranks whose parameters are not the same bits.
 public struct ReplicaError: Error, CustomStringConvertible, Sendable {
@@ -28,7 +28,8 @@ public func broadcastBuffers(_ model: some Layer, over communicator: any Communi
   for (counter, count) in zip(model.counters, counts) { counter.value = count }
 }
 
-private func broadcast(_ tensor: Tensor, over communicator: any Communicator) throws {
+/// Gives every rank the elements of rank 0's tensor.
+public func broadcast(_ tensor: Tensor, over communicator: any Communicator) throws {
   try tensor.storage.withMutableSpan(tensor.range) { span throws(CommunicationError) in
     try communicator.broadcast(&span, from: 0)
   }

@@ -80,6 +80,8 @@ public final class EventRecorder {
     self.header.clock = [clock]
     next = log.count
     try files.makeFolder()
+    // A run that was started again has another clock.
+    try? FileManager.default.removeItem(atPath: files.halves[1])
     try files.write(self.header)
     file = try Self.open(files.halves[0])
   }

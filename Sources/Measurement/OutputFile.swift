@@ -11,11 +11,16 @@ public struct OutputError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String { "\(path): cannot be written: \(reason)" }
 }
 
-/// A file that is written piece by piece and appears under its name when it is whole, in the place of
-/// what was there.
+/// A file that is written piece by piece and appears under its name when it is whole and on the disk,
+/// in the place of what was there.
+///
+/// It is written under a name that nobody can know before, as a new file: a link that stands there is
+/// an error, and one under the final name is replaced, not followed.
 public final class OutputFile {
   private let path: String
+  private let name: String
   private let temporary: String
+  private let folder: CInt
   private let file: FileHandle
   private var isFinished = false
   /// The bytes so far.
@@ -23,24 +28,58 @@ public final class OutputFile {
 
   /// Begins a file that will be at `path`.
   ///
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - followsFolder: Whether the folder may be a symbolic link.
+  ///   - expectedSize: How many bytes it will have: if the file system has no room for them, nothing
+  ///     is begun.
   /// - Throws: ``OutputError``.
-  public init(path: String) throws(OutputError) {
-    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
-    guard FileManager.default.fileExists(atPath: folder) else {
-      throw OutputError(path: path, reason: "there is no folder \(folder)")
+  public init(path: String, followsFolder: Bool = true, expectedSize: Int = 0)
+    throws(OutputError)
+  {
+    let url = URL(fileURLWithPath: path)
+    let parent = url.deletingLastPathComponent().path
+    let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (followsFolder ? 0 : O_NOFOLLOW)
+    folder = unsafe open(parent, flags)
+    guard folder >= 0 else {
+      throw OutputError(
+        path: path,
+        reason: errno == ENOENT
+          ? "there is no folder \(parent)"
+          : !followsFolder && errno == ENOTDIR
+            ? "\(parent) is a symbolic link, or no folder" : systemReason())
     }
     self.path = path
-    temporary = "\(path).\(UUID().uuidString).partial"
-    do {
-      try Data().write(to: URL(fileURLWithPath: temporary))
-      file = try FileHandle(forWritingTo: URL(fileURLWithPath: temporary))
-    } catch {
-      throw Self.error(path, error)
+    name = url.lastPathComponent
+    temporary = "\(name).\(UUID().uuidString)\(Self.suffix)"
+    if let free = freeBytes(folder), free < expectedSize {
+      close(folder)
+      throw OutputError(
+        path: path, reason: "it takes \(expectedSize) bytes, and \(free) are free there")
     }
+    let created = unsafe openat(
+      folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o666)
+    guard created >= 0 else {
+      let error = OutputError(path: path, reason: systemReason())
+      close(folder)
+      throw error
+    }
+    file = FileHandle(fileDescriptor: created, closeOnDealloc: true)
   }
 
   deinit {
-    if !isFinished { try? FileManager.default.removeItem(atPath: temporary) }
+    if !isFinished { _ = unsafe unlinkat(folder, temporary, 0) }
+    close(folder)
+  }
+
+  /// How the name of a file ends that is not whole yet.
+  public static let suffix = ".partial"
+
+  /// Whether `name` is one that a file had which was never finished.
+  public static func isUnfinished(_ name: String) -> Bool {
+    guard name.hasSuffix(suffix) else { return false }
+    let identity = name.dropLast(suffix.count).split(separator: ".").last
+    return identity.flatMap { UUID(uuidString: String($0)) } != nil
   }
 
   /// Adds bytes.
@@ -49,7 +88,7 @@ public final class OutputFile {
     size += data.count
   }
 
-  /// Ends the file and gives it its name.
+  /// Ends the file and gives it its name; afterwards both are on the disk.
   public func finish() throws(OutputError) {
     do {
       try file.synchronize()
@@ -57,10 +96,23 @@ public final class OutputFile {
     } catch {
       throw Self.error(path, error)
     }
-    guard unsafe rename(temporary, path) == 0 else {
-      throw OutputError(path: path, reason: unsafe String(cString: strerror(errno)))
+    guard unsafe renameat(folder, temporary, folder, name) == 0 else {
+      throw OutputError(path: path, reason: systemReason())
     }
     isFinished = true
+    // Not every file system has folders that can be synchronized; the file is.
+    guard fsync(folder) == 0 || errno == EINVAL else {
+      throw OutputError(path: path, reason: systemReason())
+    }
+  }
+
+  /// Writes all of a file at once.
+  ///
+  /// - Throws: ``OutputError``.
+  public static func write(_ data: Data, path: String) throws(OutputError) {
+    let file = try OutputFile(path: path)
+    try file.write(data)
+    try file.finish()
   }
 
   private static func error(_ path: String, _ error: any Error) -> OutputError {
@@ -68,4 +120,14 @@ public final class OutputFile {
     let cause = cocoa.userInfo[NSUnderlyingErrorKey] as? NSError
     return OutputError(path: path, reason: (cause ?? cocoa).localizedDescription)
   }
+}
+
+/// The system's words for the last call that failed.
+private func systemReason() -> String { unsafe String(cString: strerror(errno)) }
+
+/// How many bytes a user may still write to the file system of an open file, if it says.
+private func freeBytes(_ file: CInt) -> Int? {
+  var status = statvfs()
+  guard unsafe fstatvfs(file, &status) == 0 else { return nil }
+  return Int(clamping: UInt64(status.f_bavail) &* UInt64(status.f_frsize))
 }

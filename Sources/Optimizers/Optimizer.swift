@@ -35,6 +35,19 @@ public final class Optimizer {
     }
   }
 
+  /// What it keeps of each parameter, in memory of its own: `first.NAME`, and AdamW's `second.NAME`.
+  ///
+  /// Descent without momentum keeps nothing.
+  public var state: [(name: String, value: Tensor)] {
+    if case .sgd(momentum: 0, _, _) = settings { return [] }
+    return [("first", first), ("second", second)].flatMap { kind, tensors in
+      zip(parameters, tensors).map { ("\(kind).\($0.name)", $1) }
+    }
+  }
+
+  /// Notes that ``state`` was written to and is that after so many steps.
+  public func resume(after steps: Int) { self.steps = steps }
+
   /// Updates every parameter.
   ///
   /// - Parameters:

@@ -56,6 +56,12 @@ public struct ReportedRun: Codable, Sendable {
     if summary == nil {
       notes.append("the run did not end; its figures are those of \(metrics.steps.count) steps.")
     }
+    if let resumed = launch?.resumed {
+      let starts = resumed.map { "\($0.step) (\($0.ranks) rank(s))" }
+      notes.append(
+        "it was interrupted and went on after step \(starts.joined(separator: ", ")); its layers and "
+          + "collectives are those of the last start.")
+    }
     var recorded: RecordedRun?
     do {
       recorded = try RecordedRun(path: path)

@@ -30,7 +30,14 @@ public final class ScalarWriter {
   public init(folder: String, host: String, time: Date = Date()) throws {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     // The name that TensorBoard looks for.
-    let path = "\(folder)/events.out.tfevents.\(Int(time.timeIntervalSince1970)).\(host)"
+    let name = "\(folder)/events.out.tfevents.\(Int(time.timeIntervalSince1970)).\(host)"
+    // A run that was resumed within a second has one of that name.
+    var path = name
+    var number = 0
+    while FileManager.default.fileExists(atPath: path) {
+      number += 1
+      path = "\(name).\(number)"
+    }
     try Data().write(to: URL(fileURLWithPath: path))
     file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
     var event = Tensorboard_Event()

@@ -58,7 +58,7 @@ extension Comparison {
         try zip(norms, runs).map { norm, run in
           let suffix = repeats > 1 ? "-\(index + 1)" : ""
           return try RunFiles(
-            creating: "\(directory)/\(norm.rawValue)\(suffix)", run.configuration,
+            at: "\(directory)/\(norm.rawValue)\(suffix)", run.configuration,
             vocabulary: data.vocabulary, context: context)
         }
       }
@@ -83,13 +83,15 @@ extension Comparison {
         try run.verifyReplicas()
         files?[i].resume()
         let evaluation = try run.evaluate()
-        finals[i].append(FinalFigures(loss: taken[i].finalLoss(), evaluation))
+        finals[i].append(FinalFigures(loss: RunTally(taken[i]).finalLoss, evaluation))
         steps[i].append(taken[i])
         guard let files else { continue }
         try files[i].append(evaluation, step: run.stepsTaken)
         let seconds = Double(taken[i].reduce(0) { $0 + $1.nanoseconds }) / 1e9
-        try files[i].finish(
-          run, RunSummary(run, ranks: context.size, taken[i], seconds: seconds, evaluation))
+        try files[i].checkpoint(run)
+        _ = try files[i].finish(
+          RunSummary(
+            run, ranks: context.size, RunTally(taken[i]), seconds: seconds, evaluation))
       }
     }
     ranks = context.size

@@ -8,6 +8,31 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
   public let ranks: Int
   /// When, in UTC.
   public let started: String
+  /// How it was started again to go on, in order; nil if it was not.
+  public internal(set) var resumed: [Resumed]?
+
+  /// A start that went on from a checkpoint.
+  public struct Resumed: Codable, Hashable, Sendable {
+    /// The steps that had been taken.
+    public let step: Int
+    /// The command line.
+    public let command: String
+    /// The number of ranks.
+    public let ranks: Int
+    /// When, in UTC.
+    public let started: String
+  }
+
+  /// Adds this process's start after `step` steps as one of `ranks`.
+  mutating func resume(after step: Int, ranks: Int) {
+    let start = LaunchRecord(ranks: ranks)
+    let record = Resumed(
+      step: step, command: start.command, ranks: ranks, started: start.started)
+    resumed = ((resumed ?? []) + [record]).suffix(Self.limit)
+  }
+
+  /// How many of the latest starts are kept.
+  private static let limit = 1000
 
   /// Describes this process as one of `ranks`.
   init(ranks: Int) {

@@ -1,5 +1,6 @@
 public import Datasets
 import Foundation
+import Measurement
 
 /// The directory that a run's files are in.
 ///
@@ -7,42 +8,108 @@ import Foundation
 public final class RunDirectory {
   /// Where it is.
   public let path: String
-  private let metrics: FileHandle
+  /// Where its checkpoints are.
+  public var checkpoints: CheckpointFolder { CheckpointFolder(run: path) }
+  /// The steps of its metrics when it was opened.
+  public let earlier: RunTally
+  /// What was found that is not as it should be.
+  public let warnings: [String]
+  private let metrics: MetricsFile
 
   /// Creates the directory with the resolved configuration in it, how the run was started on `ranks`
   /// ranks, and the vocabulary of its text.
   ///
-  /// - Throws: ``ConfigurationError`` if there is something at `path`, or it cannot be made.
+  /// It appears under its name when all of that is in it.
+  ///
+  /// - Throws: ``ConfigurationError`` if there is something but an empty folder at `path`, or it cannot
+  ///   be made.
   public init(
     creating path: String, _ configuration: RunConfiguration, ranks: Int,
     vocabulary: Vocabulary? = nil
   ) throws {
-    try Self.check(path)
+    if !Self.isEmptyFolder(path) { try Self.check(path) }
+    let yaml = try configuration.resolvedYAML
+    let files = FileManager.default
+    let end = path.lastIndex { $0 != "/" } ?? path.startIndex
+    let unfinished = "\(path[...end]).\(UUID().uuidString)\(OutputFile.suffix)"
+    do {
+      try files.createDirectory(
+        atPath: "\(unfinished)/checkpoints", withIntermediateDirectories: true)
+      try Data(yaml.utf8).write(to: URL(fileURLWithPath: "\(unfinished)/config.yaml"))
+      try Data().write(to: URL(fileURLWithPath: "\(unfinished)/metrics.jsonl"))
+      try Data((try jsonDocument(LaunchRecord(ranks: ranks)) + "\n").utf8).write(
+        to: URL(fileURLWithPath: "\(unfinished)/launch.json"))
+      if let vocabulary {
+        try Data((try jsonDocument(vocabulary) + "\n").utf8).write(
+          to: URL(fileURLWithPath: "\(unfinished)/vocabulary.json"))
+      }
+      // In the place of an empty folder, too.
+      guard unsafe rename(unfinished, path) == 0 else {
+        throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+      }
+      metrics = try MetricsFile(path: "\(path)/metrics.jsonl")
+    } catch {
+      try? files.removeItem(atPath: unfinished)
+      throw ConfigurationError(path, "the run directory cannot be written: \(reason(error))")
+    }
+    (self.path, earlier, warnings) = (path, RunTally(), [])
+  }
+
+  /// Opens the directory of a run that goes on after `step` steps on `ranks` ranks: its metrics are cut
+  /// back to there, and what only a run that ended has is removed.
+  ///
+  /// - Throws: ``ConfigurationError`` if it cannot be written.
+  public init(
+    resuming path: String, _ configuration: RunConfiguration, ranks: Int, after step: Int
+  ) throws {
     let yaml = try configuration.resolvedYAML
     let files = FileManager.default
     do {
-      try files.createDirectory(atPath: "\(path)/checkpoints", withIntermediateDirectories: true)
-      try Data(yaml.utf8).write(to: URL(fileURLWithPath: "\(path)/config.yaml"))
-      try Data().write(to: URL(fileURLWithPath: "\(path)/metrics.jsonl"))
-      try Data((try jsonDocument(LaunchRecord(ranks: ranks)) + "\n").utf8).write(
-        to: URL(fileURLWithPath: "\(path)/launch.json"))
-      if let vocabulary {
-        try Data((try jsonDocument(vocabulary) + "\n").utf8).write(
-          to: URL(fileURLWithPath: "\(path)/vocabulary.json"))
+      let folder = CheckpointFolder(run: path)
+      try files.createDirectory(atPath: folder.path, withIntermediateDirectories: true)
+      folder.removeUnfinished()
+      for name in (try? files.contentsOfDirectory(atPath: path)) ?? []
+      where OutputFile.isUnfinished(name) {
+        try files.removeItem(atPath: "\(path)/\(name)")
       }
-      metrics = try FileHandle(forWritingTo: URL(fileURLWithPath: "\(path)/metrics.jsonl"))
+      try? files.removeItem(atPath: "\(path)/summary.json")
+      let (tally, damaged) = try MetricsFile.cutBack(path: "\(path)/metrics.jsonl", to: step)
+      if try String(contentsOfFile: "\(path)/config.yaml", encoding: .utf8) != yaml {
+        try OutputFile.write(Data(yaml.utf8), path: "\(path)/config.yaml")
+      }
+      var launch = LaunchRecord(run: path) ?? LaunchRecord(ranks: ranks)
+      launch.resume(after: step, ranks: ranks)
+      try OutputFile.write(
+        Data((try jsonDocument(launch) + "\n").utf8), path: "\(path)/launch.json")
+      metrics = try MetricsFile(path: "\(path)/metrics.jsonl")
+      (self.path, earlier) = (path, tally)
+      let isWhole = tally.steps == step && damaged == 0
+      warnings =
+        isWhole
+        ? []
+        : [
+          "\(path)/metrics.jsonl: has \(tally.steps) of \(step) steps"
+            + (damaged > 0 ? ", and \(damaged) damaged lines, which are left out" : "")
+        ]
+    } catch let error as OutputError {
+      throw ConfigurationError(error.path, "cannot be written: \(error.reason)")
     } catch {
       throw ConfigurationError(path, "the run directory cannot be written: \(reason(error))")
     }
-    self.path = path
   }
 
   /// Throws if there is something at `path`.
   public static func check(_ path: String) throws(ConfigurationError) {
     if FileManager.default.fileExists(atPath: path) {
       throw ConfigurationError(
-        path, "the run directory exists; name another with --run-dir, or remove it")
+        path,
+        "the run directory exists; name another with --run-dir, remove it, or go on with --resume")
     }
+  }
+
+  /// Whether there is a folder at `path` with nothing in it.
+  static func isEmptyFolder(_ path: String) -> Bool {
+    (try? FileManager.default.contentsOfDirectory(atPath: path).isEmpty) ?? false
   }
 
   /// `runs/NAME-TIME`, the time in UTC.
@@ -56,27 +123,21 @@ public final class RunDirectory {
     return "runs/\(name)-\(Date().formatted(format))"
   }
 
+  /// The open file of metrics, to be made sure of on the disk.
+  var metricsDescriptor: CInt { metrics.descriptor }
+
   /// Adds a step's row to the metrics.
-  public func append(_ result: StepResult) throws { try append(StepMetrics(result)) }
+  public func append(_ result: StepResult) throws { try metrics.append(StepMetrics(result)) }
 
   /// Adds an evaluation's row to the metrics.
   public func append(_ evaluation: Evaluation, step: Int) throws {
-    try append(EvaluationMetrics(evaluation, step: step))
-  }
-
-  private func append(_ row: some Encodable) throws {
-    try metrics.write(contentsOf: Data((try jsonLine(row) + "\n").utf8))
-  }
-
-  /// Writes the model's state as `checkpoints/step-N.safetensors`.
-  public func write(_ state: StateDictionary, step: Int) throws {
-    try state.write(to: "\(path)/checkpoints/step-\(step).safetensors")
+    try metrics.append(EvaluationMetrics(evaluation, step: step))
   }
 
   /// Writes `summary.json`.
   public func write(_ summary: RunSummary) throws {
-    try Data((try jsonDocument(summary) + "\n").utf8).write(
-      to: URL(fileURLWithPath: "\(path)/summary.json"), options: .atomic)
+    try OutputFile.write(
+      Data((try jsonDocument(summary) + "\n").utf8), path: "\(path)/summary.json")
   }
 }
 

@@ -10,28 +10,67 @@ public final class RunFiles {
   private let context: RankContext
   /// Rank 0's.
   private let directory: RunDirectory?
+  /// Rank 0's.
+  private let writer: CheckpointWriter?
+  /// Rank 0's.
+  private let marker: InterruptionMarker?
   /// Rank 0's, where event files are asked for.
   private let scalars: ScalarWriter?
   private let clocks: ClockComparison?
   private let recorder: EventRecorder?
+  private let settings: CheckpointSettings
+  private let warn: (String) -> Void
+  private var lastCheckpoint = monotonicNanoseconds()
+  private var blocked: UInt64 = 0
+  private var steps = 0
 
-  /// Creates the run directory at `path`, and begins to write the rank's events into it where the
-  /// context records them.
+  /// Creates the run directory at `path`, or opens it where `resumption` says so, and begins to write the
+  /// rank's events into it where the context records them.
   ///
-  /// With `tensorBoard`, rank 0 writes event files for it into `tensorboard/`.
+  /// Collective.
   ///
-  /// Collective. All ranks throw, or none.
+  /// - Parameters:
+  ///   - path: The run directory.
+  ///   - configuration: What is trained.
+  ///   - resumption: What was found there.
+  ///   - vocabulary: How tokens are written, where samples are text.
+  ///   - context: The communicators.
+  ///   - tensorBoard: Whether rank 0 writes event files for TensorBoard into `tensorboard/`.
+  ///   - interruptions: Where signals come from, if the run may be interrupted.
+  ///   - warn: Is told on rank 0 what went wrong without an end of the run.
+  ///
+  /// - Throws: the same `AgreedError` on all ranks if a file cannot be written.
   public init(
-    creating path: String, _ configuration: RunConfiguration, vocabulary: Vocabulary?,
-    context: RankContext, tensorBoard: Bool = false
+    at path: String, _ configuration: RunConfiguration, resumption: Resumption = .none,
+    vocabulary: Vocabulary?, context: RankContext, tensorBoard: Bool = false,
+    interruptions: InterruptionSource? = nil, warn: @escaping (String) -> Void = { _ in }
   ) throws {
     self.context = context
+    self.warn = warn
+    settings = configuration.checkpoint
     if tensorBoard { try agreeing(over: context.control) { try Self.checkTensorBoard() } }
+    var step: Int?
+    if case .checkpoint(let checkpoint) = resumption.place { step = checkpoint?.step }
     directory = try agreeing(over: context.control) {
-      context.rank == 0
-        ? try RunDirectory(
-          creating: path, configuration, ranks: context.size, vocabulary: vocabulary) : nil
+      guard context.rank == 0 else { return nil }
+      switch resumption.place {
+      case .newDirectory:
+        return try RunDirectory(
+          creating: path, configuration, ranks: context.size, vocabulary: vocabulary)
+      case .firstStep, .checkpoint:
+        // The events of another start are on another clock, and perhaps of more ranks.
+        if context.log != nil { try? FileManager.default.removeItem(atPath: "\(path)/events") }
+        return try RunDirectory(
+          resuming: path, configuration, ranks: context.size, after: step ?? 0)
+      case .end: preconditionFailure("a run that has ended is not opened")
+      }
     }
+    let keep = settings.keep
+    writer = directory.map { [step] in CheckpointWriter($0.checkpoints, keep: keep, newest: step) }
+    marker = writer.map { [step] in
+      InterruptionMarker(run: path, writer: $0, step: step ?? 0, source: interruptions)
+    }
+    directory?.warnings.forEach(warn)
     scalars = try agreeing(over: context.control) {
       tensorBoard && context.rank == 0
         ? try ScalarWriter(
@@ -58,6 +97,9 @@ public final class RunFiles {
     }
   }
 
+  /// The steps that were taken before this start, on rank 0; none elsewhere.
+  public var earlier: RunTally { directory?.earlier ?? RunTally() }
+
   /// Throws unless this build can write TensorBoard's event files.
   public static func checkTensorBoard() throws(ConfigurationError) {
     guard ScalarWriter.isAvailable else {
@@ -73,6 +115,8 @@ public final class RunFiles {
   /// Writes a step's row, and the events so far where it is time.
   public func append(_ result: StepResult) throws {
     try directory?.append(result)
+    marker?.stepTaken(result.step)
+    steps += 1
     try scalars?.append(
       [
         ("train/loss", result.loss), ("train/accuracy", result.accuracy),
@@ -95,16 +139,70 @@ public final class RunFiles {
       [("test/loss", evaluation.loss), ("test/accuracy", evaluation.accuracy)] + exact, step: step)
   }
 
-  /// Writes the final state and the summary.
+  /// Whether it is time for a checkpoint by rank 0's clock, which alone says so.
+  public var isCheckpointDue: Bool {
+    guard let writer, case .seconds(let seconds) = settings.cadence else { return false }
+    let elapsed = Double(monotonicNanoseconds() - lastCheckpoint) / 1e9
+    return elapsed >= seconds && !writer.isBusy
+  }
+
+  /// Begins to write a checkpoint of `run` as it is, after the one before has been written.
+  ///
+  /// Where that one could not be written, this is said and the run goes on: older ones are still there.
   ///
   /// Collective.
-  public func finish(_ run: TrainingRun, _ summary: RunSummary) throws {
-    let state = try run.state()
+  public func checkpoint(_ run: TrainingRun) throws {
+    let start = monotonicNanoseconds()
+    if let problem = writer?.wait() { warn("the run goes on without a checkpoint: \(problem)") }
+    if let checkpoint = try run.checkpoint(), let directory {
+      writer?.begin(checkpoint, metrics: directory.metricsDescriptor)
+    }
+    lastCheckpoint = monotonicNanoseconds()
+    blocked += lastCheckpoint - start
+  }
+
+  /// Waits until the last checkpoint is written.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if it could not be.
+  private func settle() throws {
+    let start = monotonicNanoseconds()
+    let problem = try context.control.broadcast(writer?.wait() ?? "", from: 0)
+    blocked += monotonicNanoseconds() - start
+    guard problem.isEmpty else { throw TrainingFailure(description: problem) }
+  }
+
+  /// Ends the files of a run that was interrupted after `step` steps and of which a checkpoint was
+  /// begun; `signal` is what this rank was sent.
+  ///
+  /// Collective; when it returns everything is written.
+  public func interrupt(signal: CInt?) throws {
+    try settle()
+    let signals = try context.control.allGather([Int64(signal ?? 0)]).map { CInt($0[0]) }
+    try recorder?.write(groups: context.recordedGroups)
+    marker?.write(signals.first { $0 != 0 } ?? 0)
+    marker?.finish(removing: false)
+    try context.control.barrier()
+  }
+
+  /// Writes the summary, with the cost of checkpoints in it, when the last one is written.
+  ///
+  /// Collective.
+  ///
+  /// - Returns: the summary.
+  /// - Throws: ``TrainingFailure`` on all ranks if the last checkpoint could not be written.
+  public func finish(_ summary: RunSummary) throws -> RunSummary {
+    try settle()
     let reading = try clocks?.read()
+    var summary = summary
+    summary.checkpoints = writer.map {
+      CheckpointCost(
+        written: $0.written, blocked_ms_per_step: Double(blocked) / 1e6 / Double(max(steps, 1)))
+    }
     try agreeing(over: context.control) {
       if let reading { try recorder?.finish(groups: context.recordedGroups, clock: reading) }
-      try directory?.write(state, step: run.stepsTaken)
       try directory?.write(summary)
+      marker?.finish(removing: true)
     }
+    return summary
   }
 }

@@ -23,7 +23,8 @@ public struct StepMetrics: Codable, Hashable, Sendable {
   /// The traffic of gradients.
   public let gradients: TrafficSummary
 
-  init(_ result: StepResult) {
+  /// The row of a step.
+  public init(_ result: StepResult) {
     (step, epoch, samples) = (result.step, result.epoch, result.samples)
     (loss, accuracy) = (result.loss, result.accuracy)
     learningRate = result.learningRate
@@ -62,7 +63,24 @@ public struct RunMetrics: Hashable, Sendable {
   /// The evaluations, in order.
   public private(set) var evaluations: [EvaluationMetrics] = []
 
-  private struct Kind: Decodable { let split: String? }
+  /// A line.
+  enum Row {
+    case step(StepMetrics)
+    case evaluation(EvaluationMetrics)
+
+    private struct Kind: Decodable { let split: String? }
+
+    init(_ line: Data) throws {
+      let decoder = JSONDecoder()
+      decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+        positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+      if try decoder.decode(Kind.self, from: line).split == nil {
+        self = .step(try decoder.decode(StepMetrics.self, from: line))
+      } else {
+        self = .evaluation(try decoder.decode(EvaluationMetrics.self, from: line))
+      }
+    }
+  }
 
   /// Reads the metrics of the run directory at `path`; a last line that a killed run did not end is
   /// left out.
@@ -73,17 +91,13 @@ public struct RunMetrics: Hashable, Sendable {
     guard let data = FileManager.default.contents(atPath: file) else {
       throw ConfigurationError(file, "no such file; a run directory has one")
     }
-    let decoder = JSONDecoder()
-    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     // What follows the last line's end is nothing, or the beginning of a line.
     for (number, line) in lines.dropLast().enumerated() {
       do {
-        if try decoder.decode(Kind.self, from: line).split == nil {
-          steps.append(try decoder.decode(StepMetrics.self, from: line))
-        } else {
-          evaluations.append(try decoder.decode(EvaluationMetrics.self, from: line))
+        switch try Row(line) {
+        case .step(let row): steps.append(row)
+        case .evaluation(let row): evaluations.append(row)
         }
       } catch {
         throw ConfigurationError("\(file):\(number + 1)", "is damaged: no row of metrics")

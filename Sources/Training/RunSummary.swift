@@ -104,6 +104,15 @@ extension RunSummary {
   }
 }
 
+/// What a run's checkpoints cost, since it was started or resumed.
+public struct CheckpointCost: Codable, Hashable, Sendable {
+  /// How many were written.
+  public let written: Int
+  /// How long training waited for them, in milliseconds a step: for statistics to be gathered, for the
+  /// state to be copied, and for a checkpoint before that was still being written.
+  public let blocked_ms_per_step: Double
+}
+
 /// What `summary.json` holds.
 public struct RunSummary: Codable, Sendable {
   /// The run's name.
@@ -114,23 +123,25 @@ public struct RunSummary: Codable, Sendable {
   public let ranks: Int
   /// Steps taken.
   public let steps: Int
-  /// Seconds from the first step to the end.
+  /// Seconds from the first step to the end; where the run was resumed, its earlier steps' and those
+  /// from there on.
   public let seconds: Double
-  /// Times and traffic.
+  /// Times and traffic, over its newest steps: ``RunTally/window`` at least where there are as many.
   public let times: StepTimes
   /// Where the run ended.
   public let final: FinalFigures
+  /// What checkpoints cost; nil until all are written.
+  public internal(set) var checkpoints: CheckpointCost?
 }
 
 extension RunSummary {
   init(
-    _ run: TrainingRun, ranks: Int, _ results: [StepResult], seconds: Double,
-    _ evaluation: Evaluation
+    _ run: TrainingRun, ranks: Int, _ tally: RunTally, seconds: Double, _ evaluation: Evaluation
   ) {
     self.init(
       name: run.configuration.name, norm: run.configuration.model.normName, ranks: ranks,
-      steps: results.count, seconds: seconds, times: StepTimes([results]),
-      final: FinalFigures(loss: results.finalLoss(), evaluation))
+      steps: run.stepsTaken, seconds: seconds, times: tally.times,
+      final: FinalFigures(loss: tally.finalLoss, evaluation))
   }
 }
 
@@ -138,14 +149,5 @@ extension StepResult {
   /// How long this rank was inside collectives or waited for them, in milliseconds.
   public var blockedMilliseconds: Double {
     Double((statistics + gradients + control).blockedNanoseconds) / 1e6
-  }
-}
-
-extension [StepResult] {
-  /// The mean loss over the steps of the last epoch.
-  func finalLoss() -> Double {
-    let last = filter { $0.epoch == self.last?.epoch }
-    let samples = last.reduce(0) { $0 + $1.samples }
-    return last.reduce(0) { $0 + $1.loss * Double($1.samples) } / Double(Swift.max(samples, 1))
   }
 }

@@ -153,42 +153,4 @@ public struct SafetensorsFile: Sendable {
     default: return .uint8(Array(bytes), shape: shape)
     }
   }
-
-  /// The bytes of a file with `tensors`, in the order of their names.
-  public static func encode(_ tensors: [String: Value], metadata: [String: String]) throws -> Data {
-    var header: [String: HeaderValue] = ["__metadata__": .metadata(metadata)]
-    var body = Data()
-    for (name, value) in tensors.sorted(by: { $0.key < $1.key }) {
-      let from = body.count
-      let type: String
-      switch value {
-      case .float32(let tensor):
-        type = "F32"
-        for element in tensor.elements { append(element.bitPattern, to: &body) }
-      case .int64(let elements, _):
-        type = "I64"
-        for element in elements { append(UInt64(bitPattern: element), to: &body) }
-      case .uint8(let elements, _):
-        type = "U8"
-        body.append(contentsOf: elements)
-      }
-      header[name] = .entry(
-        Entry(
-          dtype: type, shape: value.shape.dimensions, data_offsets: [from, body.count]))
-    }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    var json = try encoder.encode(header)
-    // The tensors begin at a multiple of eight bytes.
-    json.append(contentsOf: Array(repeating: UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
-    var file = Data()
-    append(UInt64(json.count), to: &file)
-    return file + json + body
-  }
-
-  private static func append(_ word: some FixedWidthInteger, to data: inout Data) {
-    for shift in stride(from: 0, to: word.bitWidth, by: 8) {
-      data.append(UInt8(truncatingIfNeeded: word >> shift))
-    }
-  }
 }

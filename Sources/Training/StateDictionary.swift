@@ -33,13 +33,30 @@ public struct StateDictionary: Sendable {
     }
   }
 
-  /// Reads a state saved as safetensors.
-  public init(path: String) throws(StateError) { self.init(try SafetensorsFile(path: path)) }
+  /// The model's part of a checkpoint.
+  public init(_ checkpoint: Checkpoint) {
+    (tensors, source) = (checkpoint.model, "the checkpoint of step \(checkpoint.step)")
+  }
+
+  /// Reads a state saved as safetensors, or the model's part of a checkpoint, whose digest is verified.
+  public init(path: String) throws(StateError) {
+    let data: Data
+    do {
+      data = try Data(contentsOf: URL(fileURLWithPath: path))
+    } catch {
+      let exists = FileManager.default.fileExists(atPath: path)
+      throw StateError(description: "\(path): \(exists ? "cannot be read" : "no such file")")
+    }
+    // A state that PyTorch saved has none.
+    _ = try CheckpointDigest.isRight(data, path: path)
+    let file = try SafetensorsFile(data, path: path)
+    source = path
+    tensors = file.tensors.filter { !$0.key.hasPrefix(Checkpoint.prefix) }
+  }
 
   /// Writes the state as safetensors.
   public func write(to path: String) throws {
-    try SafetensorsFile.encode(tensors, metadata: ["format": "pt"]).write(
-      to: URL(fileURLWithPath: path), options: .atomic)
+    try SafetensorsWriter(tensors, metadata: ["format": "pt"]).write(to: path)
   }
 
   /// Copies the values into `model`, which takes all of them and needs all it has.

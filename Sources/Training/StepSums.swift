@@ -1,27 +1,39 @@
 import Collectives
+import Tensors
 
-/// What ranks sum once a step besides gradients, by name.
+/// What ranks ask of each other at a step's end.
+public struct StepRequests: Hashable, Sendable {
+  /// Whether the run is to be interrupted after the step.
+  public var stop: Bool
+  /// Whether a checkpoint is to be written after the step.
+  public var checkpoint: Bool
+
+  /// Requests, none unless they are given.
+  public init(stop: Bool = false, checkpoint: Bool = false) {
+    (self.stop, self.checkpoint) = (stop, checkpoint)
+  }
+}
+
+/// What ranks add up once a step beside statistics and gradients, by name.
 struct StepSums {
   private enum Slot {
     static let loss = 0
     static let correct = 1
-    static let fingerprint = 2..<2 + FingerprintDigits.width
+    static let stopRequests = 2
+    static let checkpointRequests = 3
+    static let fingerprint = 4..<4 + FingerprintDigits.width
     static let count = fingerprint.upperBound
   }
 
-  /// The numbers, in the order in which they travel.
-  private(set) var values = [Double](repeating: 0, count: Slot.count)
+  private var values = [Double](repeating: 0, count: Slot.count)
 
   /// This rank's part of the sums, all zero.
   init() {}
 
-  /// The sums over all ranks.
-  init(_ values: [Double]) {
-    precondition(values.count == Slot.count)
-    self.values = values
-  }
+  /// The sums that came back.
+  init(_ sums: Storage<Double>) { values = sums.copy(0..<Slot.count) }
 
-  /// The sum of the losses.
+  /// The sum of the labels' losses.
   var loss: Double {
     get { values[Slot.loss] }
     set { values[Slot.loss] = newValue }
@@ -33,6 +45,18 @@ struct StepSums {
     set { values[Slot.correct] = newValue }
   }
 
+  /// What is asked, by this rank or, in the sums, by any.
+  var requests: StepRequests {
+    get {
+      StepRequests(
+        stop: values[Slot.stopRequests] > 0, checkpoint: values[Slot.checkpointRequests] > 0)
+    }
+    set {
+      values[Slot.stopRequests] = newValue.stop ? 1 : 0
+      values[Slot.checkpointRequests] = newValue.checkpoint ? 1 : 0
+    }
+  }
+
   /// Adds what tells whether ranks have issued the same collectives.
   mutating func add(_ fingerprint: Fingerprint) {
     values.replaceSubrange(Slot.fingerprint, with: FingerprintDigits.addends(of: fingerprint))
@@ -42,4 +66,7 @@ struct StepSums {
   func fingerprintsAgree(ranks: Int) -> Bool {
     FingerprintDigits.agree(values[Slot.fingerprint], ranks: ranks)
   }
+
+  /// The addends, to be sent.
+  var storage: Storage<Double> { Storage(values) }
 }

@@ -11,7 +11,7 @@ public struct TextSampler {
   private let vocabulary: Vocabulary
   private let context: Int
 
-  /// Opens the newest checkpoint of a run.
+  /// Opens the newest good checkpoint of a run.
   ///
   /// - Throws: ``ConfigurationError`` if `path` is no run directory, or the run's model writes no
   ///   text; ``StateError`` if the checkpoint does not fit.
@@ -25,18 +25,13 @@ public struct TextSampler {
         path, "the run has no vocabulary.json: its data are token shards, which name no characters")
     }
     vocabulary = try JSONDecoder().decode(Vocabulary.self, from: data)
-    let files = (try? FileManager.default.contentsOfDirectory(atPath: "\(path)/checkpoints")) ?? []
-    let steps = files.compactMap { name -> Int? in
-      guard name.hasPrefix("step-"), name.hasSuffix(".safetensors") else { return nil }
-      return Int(name.dropFirst(5).dropLast(12))
-    }
-    guard let last = steps.max() else {
-      throw ConfigurationError(path, "the run has no checkpoint; it did not finish")
+    guard let checkpoint = try CheckpointFolder(run: path).newest().checkpoint else {
+      throw ConfigurationError(path, "the run has no checkpoint yet")
     }
     context = length
     model = configuration.model.make(
       input: [length], classes: vocabulary.characters.count, seed: 0, synchronized: .thisRank)
-    try StateDictionary(path: "\(path)/checkpoints/step-\(last).safetensors").load(into: model)
+    try StateDictionary(checkpoint).load(into: model)
   }
 
   /// `prompt` with `count` tokens after it.

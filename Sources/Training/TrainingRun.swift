@@ -38,6 +38,8 @@ public struct StepResult: Sendable {
   public let gradients: Traffic
   /// This rank's other traffic.
   public let control: Traffic
+  /// What any rank asked of all.
+  public let requests: StepRequests
 }
 
 /// The mean loss and accuracy over a data set.
@@ -60,6 +62,8 @@ public final class TrainingRun {
   public let totalSteps: Int
   /// Steps taken.
   public private(set) var stepsTaken = 0
+  /// What this rank asks of all, asked once a step.
+  public var requests: () -> StepRequests = { StepRequests() }
   private let context: RankContext
   private let train: any Dataset
   private let test: any Dataset
@@ -67,6 +71,7 @@ public final class TrainingRun {
   private let sampler: ShardedSampler
   private let schedule: LearningRateSchedule
   private let stepper: TrainingStep
+  private let replica: ReplicaState
   private var order: (epoch: Int, indices: [Int]) = (-1, [])
 
   /// Builds the model, checks it against the data and the ranks, and gives every rank the
@@ -89,10 +94,7 @@ public final class TrainingRun {
     sampler = ShardedSampler(
       count: train.count, batch: batch, seed: configuration.seed,
       dropLast: configuration.data.dropLast)
-    switch configuration.length {
-    case .epochs(let epochs): totalSteps = epochs * sampler.stepsPerEpoch
-    case .steps(let steps): totalSteps = steps
-    }
+    totalSteps = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
     try RunCheck.statisticsGroup(configuration.model, ranks: context.size)
     let group = configuration.model.norm.statisticsGroup
     let scope =
@@ -121,6 +123,32 @@ public final class TrainingRun {
       model, optimizer: configuration.optimizer, context: context,
       buckets: configuration.buckets, overlaps: configuration.overlap && !isOrdered,
       clipNorm: configuration.clipNorm, normalization: configuration.gradientNormalization)
+    replica = ReplicaState(
+      model: model, optimizer: stepper.optimizer, control: context.control,
+      hasOwnStatistics: configuration.model.norm.kind.usesBatchStatistics && !scope.coversAllRanks)
+  }
+
+  /// Goes on from rank 0's `checkpoint`, which is nil on the other ranks.
+  ///
+  /// At the same number of ranks every rank gets the running statistics that it had; at another all
+  /// get those of rank 0.
+  ///
+  /// Collective. All ranks throw, or none.
+  public func restore(_ checkpoint: Checkpoint?) throws {
+    try replica.restore(checkpoint)
+    var step = [Int64(checkpoint?.step ?? 0)]
+    try context.control.broadcast(&step, from: 0)
+    stepsTaken = Int(step[0])
+  }
+
+  /// All that the run is now, on rank 0; nil elsewhere.
+  ///
+  /// Collective. It changes nothing, so that a run takes the same course whenever it is asked.
+  public func checkpoint() throws -> Checkpoint? {
+    guard let tensors = try replica.gathered() else { return nil }
+    return Checkpoint(
+      step: stepsTaken, optimizerSteps: stepper.optimizer.steps, ranks: context.size,
+      seed: configuration.seed, configuration: try configuration.resolvedYAML, tensors: tensors)
   }
 
   /// Steps in an epoch.
@@ -140,9 +168,9 @@ public final class TrainingRun {
     let window = sampler.slots(step: stepInEpoch)
     let rate = schedule.rate(at: step)
     let labels = train.labelCount(order.indices[window])
-    let (loss, accuracy) = try stepper.run(
+    let (loss, accuracy, requests) = try stepper.run(
       number: step + 1, labels: labels, accumulate: configuration.accumulate,
-      learningRate: rate
+      learningRate: rate, requests: requests
     ) { part in
       let slots = share(
         context.rank, of: context.size,
@@ -164,7 +192,18 @@ public final class TrainingRun {
       samples: window.count, labels: labels,
       nanoseconds: Int(monotonicNanoseconds() - start),
       statistics: after.statistics - before.statistics,
-      gradients: after.gradients - before.gradients, control: after.control - before.control)
+      gradients: after.gradients - before.gradients, control: after.control - before.control,
+      requests: requests)
+  }
+
+  /// Whether the configuration asks for a checkpoint now; one by the clock is requested.
+  public var isCheckpointDue: Bool {
+    if stepsTaken == totalSteps { return true }
+    switch configuration.checkpoint.cadence {
+    case .steps(let steps): return stepsTaken % steps == 0
+    case .epochs(let epochs): return stepsTaken % (epochs * sampler.stepsPerEpoch) == 0
+    case .seconds: return false
+    }
   }
 
   private var traffic: (statistics: Traffic, gradients: Traffic, control: Traffic) {
@@ -174,6 +213,7 @@ public final class TrainingRun {
   /// Whether the configuration asks for an evaluation now.
   public var isEvaluationDue: Bool {
     if stepsTaken == totalSteps { return true }
+    if stepsTaken == 0 { return false }
     switch configuration.evaluation {
     case .atEnd: return false
     case .steps(let steps): return stepsTaken % steps == 0

@@ -17,7 +17,8 @@ struct MicroBatch {
 /// gradients summed over all ranks, one update.
 final class TrainingStep {
   private let model: Model
-  private let optimizer: Optimizer
+  /// What updates the parameters.
+  let optimizer: Optimizer
   private let synchronizer: GradientSynchronizer
   private let context: RankContext
   private let clipNorm: Double?
@@ -62,14 +63,16 @@ final class TrainingStep {
   ///   - labels: The labels of all micro-batches of all ranks.
   ///   - accumulate: How many micro-batches the window has.
   ///   - learningRate: The rate of the update.
+  ///   - requests: What this rank asks of all, asked once.
   ///   - microBatch: Makes this rank's part of a micro-batch.
-  /// - Returns: the mean loss before the update and the share classified right, over all ranks.
+  /// - Returns: the mean loss before the update and the share classified right, over all ranks, and
+  ///   what any rank asks of all.
   /// - Throws: ``TrainingFailure`` on all ranks if the loss is not finite; `CommunicationError` on all
   ///   ranks if they have not issued the same collectives.
   func run(
     number: Int, labels: Int, accumulate: Int, learningRate: Double,
-    _ microBatch: (Int) -> MicroBatch
-  ) throws -> (loss: Double, accuracy: Double) {
+    requests: () -> StepRequests = { StepRequests() }, _ microBatch: (Int) -> MicroBatch
+  ) throws -> (loss: Double, accuracy: Double, requests: StepRequests) {
     // The one weight: everything after it is a plain sum over micro-batches and ranks.
     let weight = 1 / Float(max(labels, 1))
     var sums = StepSums()
@@ -96,7 +99,8 @@ final class TrainingStep {
         // Here all ranks have issued the same: no gradient has left, and backward, which may change the
         // order between communicators, has not begun.
         sums.add(context.fingerprint)
-        pending = try context.control.beginSum(Storage(sums.values))
+        sums.requests = requests()
+        pending = try context.control.beginSum(sums.storage)
         tape.onGradientReady = { [synchronizer] in try synchronizer.gradientReady($0) }
         tape.onProgress = { [synchronizer] in try synchronizer.progress() }
       }
@@ -104,8 +108,8 @@ final class TrainingStep {
     }
     let gradients = try synchronizer.finishWindow()
     log?.mark(Self.buckets, .backward)
-    guard let summed = try pending.take()?.wait() else { preconditionFailure("an empty window") }
-    let totals = StepSums(summed.copy(0..<summed.count))
+    guard let sum = try pending.take()?.wait() else { preconditionFailure("an empty window") }
+    let totals = StepSums(sum)
     guard totals.fingerprintsAgree(ranks: context.size) else {
       throw try context.fingerprintError()
     }
@@ -121,6 +125,6 @@ final class TrainingStep {
     optimizer.step(learningRate: learningRate, gradients: gradients)
     model.applyConstraints()
     log?.mark(Self.optimizer, .backward)
-    return (loss, totals.correct / Double(max(labels, 1)))
+    return (loss, totals.correct / Double(max(labels, 1)), totals.requests)
   }
 }

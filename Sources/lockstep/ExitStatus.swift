@@ -1,6 +1,7 @@
 import Collectives
 import DataParallel
 import Datasets
+import Foundation
 import Training
 
 /// What the process's exit status says.
@@ -12,6 +13,15 @@ enum ExitStatus {
   static let badInput: Int32 = 2
   /// A run that failed.
   static let failed: Int32 = 3
+  /// A run that was interrupted after a checkpoint: started again with --resume it goes on.
+  static let interrupted: Int32 = 75
+
+  /// Writes rank 0's status into the file that Launch/run names: mpirun has a status of its own after
+  /// a signal.
+  static func tell(_ status: Int32) {
+    guard let file = ProcessInfo.processInfo.environment["LOCKSTEP_STATUS_FILE"] else { return }
+    try? Data("\(status)\n".utf8).write(to: URL(fileURLWithPath: file))
+  }
 
   /// Whether every rank throws `error`, so that each may end by itself.
   static func isSharedByAllRanks(_ error: any Error) -> Bool {

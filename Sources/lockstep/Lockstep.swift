@@ -17,11 +17,13 @@ struct Lockstep: ParsableCommand {
       lockstep …` chooses the binding. Only rank 0 prints.
 
       Exit status: 0 done; 1 a parity case or a check failed; 2 bad usage, configuration or input; 3 a run \
-      that failed.
+      that failed; 75 training was interrupted by SIGTERM, SIGINT or SIGUSR1 after a checkpoint: start it \
+      again with --resume. mpirun makes 1 of it after SIGTERM and SIGINT, Launch/run does not.
       """,
     version: "lockstep 0.1.0",
     subcommands: [
-      Train.self, Sample.self, Compare.self, ReportCommand.self, TraceCommand.self, Predict.self,
+      Train.self, Export.self, Sample.self, Compare.self, ReportCommand.self, TraceCommand.self,
+      Predict.self,
       ClaimsCommand.self, Parity.self, Bench.self, Doctor.self,
     ])
 
@@ -74,6 +76,7 @@ struct Lockstep: ParsableCommand {
       printError("Error: rank \(world.rank): \(error)")
       MPIRuntime.abort(world, status: ExitStatus.failed)
     }
+    if world.rank == 0 { ExitStatus.tell(status) }
     MPIRuntime.finish()
     Foundation.exit(status)
   }

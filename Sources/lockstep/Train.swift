@@ -14,18 +14,38 @@ struct Train: ParsableCommand, RankedCommand {
       The directory holds config.yaml (resolved), metrics.jsonl (a line a step and an \
       evaluation), summary.json, checkpoints/ and events/ (each rank's last collectives and \
       computing, for report, trace and predict).
+
+      Checkpoints are written while training goes on, every 600 seconds and at the end, and the last 3 are \
+      kept, unless the configuration's section checkpoint says otherwise: {everySteps | everyEpochs | \
+      everySeconds, keep}. With --resume a run goes on from the newest one that is not damaged, bit by bit \
+      if the number of ranks is the same.
+
+      SIGTERM, SIGINT and SIGUSR1 end the run after its step, with a checkpoint, interrupted.json in the \
+      run directory, and status 75. A second SIGINT ends it at once.
       """)
 
   @OptionGroup var options: ConfigurationOptions
   @OptionGroup var output: OutputOptions
   @OptionGroup var checks: CheckOptions
 
-  @Option(help: "The run directory, which must not exist (default: runs/NAME-TIME).")
+  @Option(
+    help: "The run directory, which must not exist unless resumed (default: runs/NAME-TIME).")
   var runDir: String?
+
+  @Flag(
+    help: """
+      Go on from the newest good checkpoint in --run-dir, or begin there if there is no run: one command \
+      line serves the first start and all that follow. The configuration may differ in steps or epochs, \
+      which may grow, evaluate and checkpoint.
+      """)
+  var resume = false
 
   @Option(
     help: ArgumentHelp(
-      "Begin with the parameters of a safetensors file under PyTorch's names.", valueName: "file"))
+      """
+      Begin with the parameters of a safetensors file under PyTorch's names, or of a checkpoint; a run that \
+      is resumed has begun.
+      """, valueName: "file"))
   var initFrom: String?
 
   @Flag(inversion: .prefixedNo, help: "Record every collective and what lies between.")
@@ -36,36 +56,75 @@ struct Train: ParsableCommand, RankedCommand {
 
   var checksCollectives: Bool { checks.checksCollectives }
 
+  func validate() throws {
+    guard !resume || runDir != nil else {
+      throw ValidationError("--resume needs --run-dir: the directory of the run to go on with.")
+    }
+  }
+
   func run(_ session: Session) throws -> Int32 {
+    InterruptionSignals.install()
     let (settings, data) = try session.load(options.configuration, set: options.set)
     let path = runDir ?? RunDirectory.defaultPath(name: settings.name)
-    let state = try session.agreeing {
-      if session.isFirst { try RunDirectory.check(path) }
+    try session.agreeing {
+      if session.isFirst, !resume { try RunDirectory.check(path) }
       if tensorboard { try RunFiles.checkTensorBoard() }
+    }
+    let resumption =
+      resume
+      ? try Resumption.find(path, settings, data: data, context: session.context) : .none
+    for problem in resumption.problems { session.log.warning("\(problem)") }
+    if case .end(let summary) = resumption.place {
+      session.log.info("\(path): the run has ended; there is nothing to resume")
+      try summary.map { try print($0, path, session) }
+      return ExitStatus.done
+    }
+    let state = try session.agreeing {
+      if case .checkpoint = resumption.place { return nil as StateDictionary? }
       return try initFrom.map { try StateDictionary(path: $0) }
     }
     if events { session.context.record(in: EventLog()) }
     let run = try TrainingRun(
       settings, data: data, context: session.context, initialState: state)
+    if case .checkpoint(let checkpoint) = resumption.place { try run.restore(checkpoint) }
     let files = try RunFiles(
-      creating: path, settings, vocabulary: data.vocabulary, context: session.context,
-      tensorBoard: tensorboard)
+      at: path, settings, resumption: resumption, vocabulary: data.vocabulary,
+      context: session.context, tensorBoard: tensorboard,
+      interruptions: InterruptionSource(
+        signal: { InterruptionSignals.current }, noted: { ExitStatus.tell(ExitStatus.interrupted) }),
+      warn: { session.log.warning("\($0)") })
+    run.requests = {
+      StepRequests(stop: InterruptionSignals.current != nil, checkpoint: files.isCheckpointDue)
+    }
     session.noteRanks()
+    let after = run.stepsTaken > 0 ? ", going on after step \(run.stepsTaken)" : ""
     session.log.info(
-      "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)"
+      "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)\(after)"
     )
     let progress = ProgressLine(isOn: session.isFirst)
     let summary = try train(
-      run, ranks: session.context.size,
+      run, ranks: session.context.size, after: files.earlier,
       onStep: { result in
         try files.append(result)
         progress.show(
           result, label: "step \(result.step)/\(run.totalSteps)",
           progress: Double(result.step) / Double(run.totalSteps))
       },
+      onCheckpoint: { try files.checkpoint(run) },
       onEvaluation: { try files.append($0, step: $1) })
     progress.finish()
-    try files.finish(run, summary)
+    guard let summary else {
+      try files.interrupt(signal: InterruptionSignals.current)
+      session.log.info(
+        "interrupted after step \(run.stepsTaken) of \(run.totalSteps); go on with --run-dir \(path) --resume"
+      )
+      return ExitStatus.interrupted
+    }
+    try print(try files.finish(summary), path, session)
+    return ExitStatus.done
+  }
+
+  private func print(_ summary: RunSummary, _ path: String, _ session: Session) throws {
     if output.json {
       session.print(try jsonDocument(summary))
     } else {
@@ -79,6 +138,5 @@ struct Train: ParsableCommand, RankedCommand {
         \(path)
         """)
     }
-    return ExitStatus.done
   }
 }

@@ -61,6 +61,11 @@ import Training
       "epochs: 1", "epochs: 1\nparallel: {watchdogSeconds: 1}",
       "parallel.watchdogSeconds is \"1\", expected a whole number from 2 to 86400"
     ),
+      "epochs: 1", "epochs: 1\ncheckpoint: {everySteps: 5, everySeconds: 9}",
+      "both checkpoint.everySteps and checkpoint.everySeconds are given"
+    ),
+    ("epochs: 1", "epochs: 1\ncheckpoint: {keep: 0}", "checkpoint.keep is \"0\""),
+    ("epochs: 1", "epochs: 1\ncheckpoint: {everyStep: 5}", "did you mean \"everySteps\"?"),
   ])
   func aWrongValueIsNamed(old: String, new: String, expected: String) {
     let found = message(Self.good.replacing(old, with: new))

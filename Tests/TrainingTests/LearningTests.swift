@@ -10,8 +10,8 @@ import Training
     let data = try configuration.loadData()
     return try withThreadRanks(ranks) { world in
       let run = try TrainingRun(configuration, data: data, context: RankContext(world))
-      return try train(run, ranks: ranks, onStep: { _ in }, onEvaluation: { _, _ in })
-        .final.accuracy
+      let summary = try train(run, ranks: ranks, onStep: { _ in }, onEvaluation: { _, _ in })
+      return summary?.final.accuracy ?? 0
     }[0]
   }
 
@@ -47,7 +47,8 @@ import Training
       (NormKind.syncBatch, ["model.norm.momentum=null", "model.norm.statisticsGroup=node"]),
       (.group, ["clipNorm=1.5", "schedule={decay: step, milestones: [3, 5]}"]),
       (.layer, ["optimizer={kind: adamw, learningRate: 1e-3}", "evaluate={everySteps: 2}"]),
-      (.layer, ["model.norm.detached=true"]),
+      (.layer, ["model.norm.detached=true", "checkpoint={everyEpochs: 2, keep: 7}"]),
+      (.layer, ["checkpoint.everySeconds=2.5"]), (.layer, ["checkpoint.everySteps=9"]),
       (
         .batchRenorm,
         [
@@ -60,6 +61,7 @@ import Training
       let again = try RunConfiguration(yaml: run.resolvedYAML, name: "resolved.yaml")
       #expect(try again.resolvedYAML == run.resolvedYAML)
       #expect(again.optimizer == run.optimizer && again.decay == run.decay)
+      #expect(again.checkpoint == run.checkpoint)
       #expect(again.evaluation == run.evaluation && again.model.norm == run.model.norm)
     }
   }

@@ -41,6 +41,13 @@ extension RunConfiguration {
       case .epochs(let count): pairs.append(("evaluate", mapping([("everyEpochs", scalar(count))])))
       case .steps(let count): pairs.append(("evaluate", mapping([("everySteps", scalar(count))])))
       }
+      let cadence =
+        switch checkpoint.cadence {
+        case .steps(let count): ("everySteps", scalar(count))
+        case .epochs(let count): ("everyEpochs", scalar(count))
+        case .seconds(let seconds): ("everySeconds", scalar(seconds))
+        }
+      pairs.append(("checkpoint", mapping([cadence, ("keep", scalar(checkpoint.keep))])))
       return try Yams.serialize(node: mapping(pairs))
     }
   }

@@ -68,10 +68,13 @@ public struct RunConfiguration: Sendable {
   public var watchdogSeconds: Int
   /// When to evaluate.
   public var evaluation: EvaluationCadence
+  /// When to write checkpoints.
+  public var checkpoint: CheckpointSettings
 
   static let keys = [
     "name", "seed", "model", "data", "batch", "batchPerRank", "accumulate", "epochs", "steps",
     "optimizer", "schedule", "clipNorm", "gradientNormalization", "parallel", "evaluate",
+    "checkpoint",
   ]
 
   /// Reads a configuration file, with `key.path=value` assignments on top.
@@ -174,6 +177,7 @@ public struct RunConfiguration: Sendable {
         evaluate.place("everySteps"),
         "both evaluate.everyEpochs and evaluate.everySteps are given, expected one")
     }
+    checkpoint = try CheckpointSettings(section.nodeOrEmpty("checkpoint"), path: "checkpoint")
   }
 
   /// Decodes an optimizer with its learning rate.
@@ -255,6 +259,14 @@ public struct RunConfiguration: Sendable {
     switch batch {
     case .global(let count): count
     case .perRank(let count): count * ranks
+    }
+  }
+
+  /// How many steps the run has where an epoch has so many.
+  public func totalSteps(stepsPerEpoch: Int) -> Int {
+    switch length {
+    case .epochs(let epochs): epochs * stepsPerEpoch
+    case .steps(let steps): steps
     }
   }
 

@@ -1,0 +1,52 @@
+import Foundation
+import Measurement
+
+/// `metrics.jsonl` of a run directory, as it is written.
+final class MetricsFile {
+  private let file: FileHandle
+
+  /// Opens the file at `path` to append to it.
+  init(path: String) throws {
+    file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+    try file.seekToEnd()
+  }
+
+  /// The open file.
+  var descriptor: CInt { file.fileDescriptor }
+
+  /// Adds a row.
+  func append(_ row: some Encodable) throws {
+    try file.write(contentsOf: Data((try jsonLine(row) + "\n").utf8))
+  }
+
+  /// Cuts the file at `path` back to what a run had written that had taken `step` steps and had not
+  /// evaluated after the last of them.
+  ///
+  /// The file is replaced when the new one is whole.
+  ///
+  /// - Returns: the steps that are left, and how many lines were damaged and are left out.
+  static func cutBack(path: String, to step: Int) throws(OutputError) -> (RunTally, damaged: Int) {
+    var tally = RunTally()
+    var damaged = 0
+    let data = FileManager.default.contents(atPath: path) ?? Data()
+    let output = try OutputFile(path: path)
+    var kept = Data()
+    let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for line in lines.dropLast() {
+      switch try? RunMetrics.Row(line) {
+      case .step(let row):
+        guard row.step <= step else { continue }
+        tally.append(row)
+      case .evaluation(let row):
+        guard row.step < step else { continue }
+      case nil:
+        damaged += 1
+        continue
+      }
+      kept += line + [UInt8(ascii: "\n")]
+    }
+    try output.write(kept)
+    try output.finish()
+    return (tally, damaged)
+  }
+}

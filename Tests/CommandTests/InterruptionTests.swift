@@ -1,0 +1,112 @@
+import Foundation
+import Spawning
+import Testing
+
+/// Signals, and what comes after them, on real ranks.
+@Suite(.serialized, .enabled(if: hasMPIRun, "mpirun is not installed"))
+struct InterruptionTests {
+  private static let settings = [
+    "\(packageRoot)/Configs/digits-resnet.yaml", "--set", "epochs=40", "--set",
+    "model.norm.kind=batch-renorm", "--no-events",
+  ]
+
+  /// Starts a command, sends `signal` to it when its run has taken some steps, and waits for its end.
+  private func interrupted(_ command: [String], in run: String, by signal: String) throws
+    -> Finished
+  {
+    let script = """
+      "$@" & pid=$!
+      until [[ $(wc -l 2>/dev/null <\(run)/metrics.jsonl || echo 0) -gt 15 ]]; do sleep 0.02; done
+      kill -\(signal) $pid
+      wait $pid
+      """
+    return try spawn(["bash", "-c", script, "bash"] + command)
+  }
+
+  private func object(_ path: String) throws -> [String: Any] {
+    let data = try Data(contentsOf: URL(fileURLWithPath: path))
+    return try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+  }
+
+  private func losses(_ run: String) throws -> [String] {
+    try String(contentsOfFile: "\(run)/metrics.jsonl", encoding: .utf8).split(separator: "\n").map {
+      let row = try #require(
+        JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+      return "\(row["step"] ?? "") \(row["split"] ?? "") \(row["loss"] ?? "")"
+    }
+  }
+
+  @Test func aRunGoesOnAfterSignalsAsIfThereHadBeenNone() throws {
+    try withTemporaryFolder { folder in
+      let (whole, run) = ("\(folder)/whole", "\(folder)/run")
+      let command = ["train"] + Self.settings + ["--resume", "--run-dir"]
+      #expect(try mpirun(2, "lockstep", command + [whole]).status == 0)
+      // mpirun passes USR1 on; after TERM it kills the ranks soon and returns 1.
+      for (signal, status) in [("USR1", 75), ("TERM", 1)] as [(String, Int32)] {
+        let finished = try interrupted(
+          mpirunCommand(2, "lockstep", command + [run]), in: run, by: signal)
+        #expect(finished.status == status, "\(finished.errors)")
+        let marker = try object("\(run)/interrupted.json")
+        #expect(marker["signal"] as? String == "SIG\(signal)")
+        let checkpoint = try #require(marker["checkpoint"] as? String)
+        let step = try #require(marker["step"] as? Int)
+        #expect(checkpoint == "checkpoints/step-\(step).safetensors")
+        #expect(exists("\(run)/\(checkpoint)") && !exists("\(run)/summary.json"))
+      }
+      let last = try mpirun(2, "lockstep", command + [run])
+      #expect(last.status == 0 && last.errors.contains("going on after step"), "\(last.errors)")
+      #expect(!exists("\(run)/interrupted.json"))
+      #expect(try losses(run) == losses(whole))
+      let ends = [whole, run].map { "\($0)/checkpoints/step-480.safetensors" }
+      #expect(FileManager.default.contentsEqual(atPath: ends[0], andPath: ends[1]))
+      let again = try mpirun(2, "lockstep", command + [run])
+      #expect(again.status == 0 && again.errors.contains("the run has ended"), "\(again.errors)")
+    }
+  }
+
+  @Test(arguments: ["TERM", "INT", "USR1"])
+  func launchRunReturnsTheStatusOfTheRanks(signal: String) throws {
+    try withTemporaryFolder { folder in
+      let run = "\(folder)/run"
+      let finished = try interrupted(
+        ["Launch/run", "-n", "2", "--", executable("lockstep"), "train"] + Self.settings
+          + ["--run-dir", run], in: run, by: signal)
+      #expect(finished.status == 75, "\(finished.errors)")
+      #expect(exists("\(run)/interrupted.json"))
+    }
+  }
+
+  @Test func aStateThatIsExportedIsTheModel() throws {
+    try withTemporaryFolder { folder in
+      let run = "\(folder)/run"
+      let settings = ["Configs/digits-mlp.yaml", "--set", "epochs=1", "--no-events"]
+      #expect(
+        try mpirun(2, "lockstep", ["train"] + settings + ["--run-dir", run]).status == 0)
+      let exported = try mpirun(2, "lockstep", ["export", run])
+      #expect(exported.status == 0, "\(exported.errors)")
+      #expect(exported.output == "\(run)/model.safetensors: 10 tensors of step 12\n")
+      let from = try mpirun(
+        1, "lockstep",
+        ["train"] + settings + ["--run-dir", "\(folder)/next", "--init-from"]
+          + ["\(run)/model.safetensors"])
+      #expect(from.status == 0, "\(from.errors)")
+      for (arguments, mention) in [
+        ([run, "--step", "5"], "--step: is 5; the run has checkpoints of 12"),
+        ([folder], "is no run directory"),
+      ] {
+        let refused = try mpirun(1, "lockstep", ["export"] + arguments)
+        #expect(refused.status == 2 && refused.errors.contains(mention), "\(refused.errors)")
+      }
+    }
+  }
+
+  @Test(arguments: [
+    (["--resume"], "--resume needs --run-dir"),
+    (["--resume", "--run-dir", "Configs"], "it has no config.yaml"),
+  ])
+  func whatCannotBeResumedIsNamedOnce(arguments: [String], expected: String) throws {
+    let finished = try mpirun(2, "lockstep", ["train", "Configs/digits-mlp.yaml"] + arguments)
+    #expect(finished.status == 2 && finished.output.isEmpty, "\(finished.errors)")
+    #expect(finished.errors.components(separatedBy: expected).count == 2, "\(finished.errors)")
+  }
+}

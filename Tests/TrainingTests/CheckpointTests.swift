@@ -1,0 +1,110 @@
+import Collectives
+import Foundation
+import Norms
+import Spawning
+import Tensors
+import Testing
+import Training
+
+/// What a checkpoint file holds, and what is not taken for one.
+@Suite struct CheckpointTests {
+  /// A run after two steps, and its checkpoint.
+  private func checkpoint(_ norm: NormKind = .syncBatch) throws -> (Checkpoint, StateDictionary) {
+    let configuration = try smallRun(norm, steps: 4)
+    let run = try TrainingRun(
+      configuration, data: try configuration.loadData(), context: RankContext(Solo()))
+    for _ in 0..<2 { _ = try run.step() }
+    return (try #require(try run.checkpoint()), try run.state())
+  }
+
+  private func bytes(_ tensors: [String: SafetensorsFile.Value]) throws -> Data {
+    try SafetensorsFile.encode(tensors, metadata: [:])
+  }
+
+  @Test func whatIsWrittenIsReadBack() throws {
+    let (checkpoint, _) = try checkpoint()
+    let again = try Checkpoint(try checkpoint.encoded(), path: "memory")
+    #expect(again.step == 2 && again.optimizerSteps == 2 && again.ranks == 1 && again.seed == 3)
+    #expect(again.configuration == checkpoint.configuration)
+    #expect(try bytes(again.tensors) == bytes(checkpoint.tensors))
+  }
+
+  @Test func itsModelIsAPlainStateDictionary() throws {
+    try withTemporaryFolder { folder in
+      let (checkpoint, state) = try checkpoint()
+      try checkpoint.encoded().write(to: URL(fileURLWithPath: folder + "/checkpoint"))
+      let read = try StateDictionary(path: folder + "/checkpoint")
+      #expect(try bytes(read.tensors) == bytes(state.tensors))
+      try StateDictionary(checkpoint).write(to: folder + "/plain")
+      let plain = try SafetensorsFile(path: folder + "/plain")
+      #expect(plain.metadata == ["format": "pt"])
+      #expect(try bytes(plain.tensors) == bytes(state.tensors))
+    }
+  }
+
+  @Test func everyFlippedBitOfTheHeaderIsNoticed() throws {
+    let good = try checkpoint(.layer).0.encoded()
+    let length = good.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+    var wrong = good
+    for bit in 0..<(8 + length) * 8 {
+      wrong[bit / 8] ^= 1 << (bit % 8)
+      #expect(throws: StateError.self, "bit \(bit)") { try Checkpoint(wrong, path: "flipped") }
+      wrong[bit / 8] ^= 1 << (bit % 8)
+    }
+    #expect(wrong == good)
+    #expect(try Checkpoint(wrong, path: "good").step == 2)
+  }
+
+  @Test func flippedBitsOfTheDataAndMissingOrAdditionalBytesAreNoticed() throws {
+    let good = try checkpoint(.layer).0.encoded()
+    var random = RandomStream(seed: 5, site: .synthetic)
+    for _ in 0..<2000 {
+      var wrong = good
+      let bit = random.below(good.count * 8)
+      wrong[bit / 8] ^= 1 << (bit % 8)
+      #expect(throws: StateError.self, "bit \(bit)") { try Checkpoint(wrong, path: "flipped") }
+    }
+    for count in Array(0..<min(4096, good.count)) + (0..<200).map({ _ in random.below(good.count) })
+    {
+      #expect(throws: StateError.self) { try Checkpoint(good.prefix(count), path: "cut") }
+    }
+    #expect(throws: StateError.self) { try Checkpoint(good + [0], path: "longer") }
+  }
+
+  @Test func anotherLetterCaseOfTheDigestIsAnotherDigest() throws {
+    let good = try checkpoint(.layer).0.encoded()
+    let mark = try #require(good.range(of: Data("lockstep.sha256\":\"".utf8)))
+    let digits = mark.upperBound..<mark.upperBound + 64
+    var wrong = good
+    let letter = try #require(digits.first { good[$0] >= UInt8(ascii: "a") })
+    wrong[letter] ^= 0x20
+    #expect(throws: StateError.self) { try Checkpoint(wrong, path: "capital") }
+  }
+
+  @Test func aFileWithoutDigestIsAStateButNoCheckpoint() throws {
+    try withTemporaryFolder { folder in
+      let (checkpoint, state) = try checkpoint()
+      let plain = try SafetensorsFile.encode(
+        checkpoint.tensors, metadata: ["lockstep.step": "2", "lockstep.version": "1"])
+      #expect {
+        _ = try Checkpoint(plain, path: "plain.safetensors")
+      } throws: {
+        "\($0)".hasPrefix("plain.safetensors: has no digest")
+      }
+      try state.write(to: folder + "/state")
+      #expect(try bytes(StateDictionary(path: folder + "/state").tensors) == bytes(state.tensors))
+    }
+  }
+
+  @Test func tensorsBeginAtMultiplesOfTheirElementsSize() throws {
+    let data = try SafetensorsFile.encode(
+      [
+        "a": .uint8([1, 2, 3], shape: [3]), "b": .float32(Tensor([1], shape: [1])),
+        "c": .int64([5], shape: []),
+      ], metadata: [:])
+    let text = String(decoding: data.dropFirst(8), as: UTF8.self)
+    #expect(text.contains(#""c":{"data_offsets":[0,8]"#))
+    #expect(text.contains(#""b":{"data_offsets":[8,12]"#))
+    #expect(text.contains(#""a":{"data_offsets":[12,15]"#))
+  }
+}

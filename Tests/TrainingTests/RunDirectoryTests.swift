@@ -1,0 +1,295 @@
+import Collectives
+import Datasets
+import Foundation
+import Measurement
+import Norms
+import Spawning
+import Testing
+import Training
+
+/// Run directories that are left and come back to.
+@Suite struct RunDirectoryTests {
+  /// Trains in the directory at `path`, which may hold the run already, until after step `stop` or to
+  /// the end, and returns the losses of these steps and the summary.
+  private func train(
+    _ run: RunConfiguration, in path: String, ranks: Int = 2, stop: Int? = nil
+  ) throws -> Part {
+    let data = try run.loadData()
+    return try withThreadRanks(ranks) { world in
+      let context = try RankContext(world)
+      var part = Part()
+      let resumption = try Resumption.find(path, run, data: data, context: context)
+      part.problems = resumption.problems
+      if case .end(let summary) = resumption.place {
+        part.summary = summary
+        part.hadEnded = true
+        return part
+      }
+      let replica = try TrainingRun(run, data: data, context: context)
+      if case .checkpoint(let checkpoint) = resumption.place { try replica.restore(checkpoint) }
+      part.from = replica.stepsTaken
+      let warnings = Warnings()
+      let files = try RunFiles(
+        at: path, run, resumption: resumption, vocabulary: data.vocabulary, context: context,
+        warn: { warnings.texts.append($0) })
+      replica.requests = {
+        StepRequests(stop: replica.stepsTaken + 1 == stop, checkpoint: files.isCheckpointDue)
+      }
+      let summary = try Training.train(
+        replica, ranks: context.size, after: files.earlier, onStep: { try files.append($0) },
+        onCheckpoint: { try files.checkpoint(replica) },
+        onEvaluation: { try files.append($0, step: $1) })
+      if let summary {
+        part.summary = try files.finish(summary)
+      } else {
+        try files.interrupt(signal: SIGTERM)
+      }
+      part.problems += warnings.texts
+      return part
+    }[0]
+  }
+
+  private final class Warnings { var texts: [String] = [] }
+
+  private struct Part: Sendable {
+    var from = 0
+    var problems: [String] = []
+    var summary: RunSummary?
+    var hadEnded = false
+  }
+
+  private func run(_ extra: [String] = []) throws -> RunConfiguration {
+    try smallRun(
+      .batch, steps: 20,
+      extra: ["checkpoint={everySteps: 3, keep: 2}", "evaluate={everySteps: 5}"] + extra)
+  }
+
+  private func message(_ body: () throws -> Void) -> String {
+    do {
+      try body()
+      return "nothing was wrong"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  private func losses(_ path: String) throws -> [Double] {
+    try RunMetrics(run: path).steps.map(\.loss)
+  }
+
+  @Test func aRunThatWasInterruptedLeavesTheFilesOfOneThatWasNot() throws {
+    try withTemporaryFolder { folder in
+      let (whole, parts) = ("\(folder)/whole", "\(folder)/parts")
+      let expected = try #require(try train(run(), in: whole).summary)
+      #expect(try train(run(), in: parts, stop: 4).summary == nil)
+      let marker = try #require(Interruption(run: parts))
+      #expect(marker.signal == "SIGTERM" && marker.step == 4)
+      #expect(marker.checkpoint == "checkpoints/step-4.safetensors")
+      #expect(try train(run(), in: parts, stop: 10).from == 4)
+      #expect(!exists("\(parts)/summary.json"))
+      let summary = try #require(try train(run(), in: parts).summary)
+      #expect(!exists("\(parts)/interrupted.json"))
+      #expect(summary.final == expected.final && summary.steps == 20)
+      let (a, b) = (try RunMetrics(run: whole), try RunMetrics(run: parts))
+      #expect(a.steps.map(\.loss) == b.steps.map(\.loss) && a.evaluations == b.evaluations)
+      for step in [18, 20] {
+        let files = [whole, parts].map { CheckpointFolder(run: $0).file(step: step) }
+        let same = FileManager.default.contentsEqual(atPath: files[0], andPath: files[1])
+        #expect(same, "step \(step)")
+      }
+      #expect(LaunchRecord(run: parts)?.resumed?.map(\.step) == [4, 10])
+    }
+  }
+
+  @Test func theNewestAreKept() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      let summary = try #require(try train(run(), in: path).summary)
+      #expect(CheckpointFolder(run: path).steps == [20, 18])
+      #expect(summary.checkpoints?.written == 7)
+      let files = try FileManager.default.contentsOfDirectory(atPath: "\(path)/checkpoints")
+      #expect(files.count == 2)
+    }
+  }
+
+  @Test func secondsAreAskedForByRankZeroAlone() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      let often = try run(["checkpoint={everySeconds: 0.001, keep: 50}"])
+      let summary = try #require(try train(often, in: path).summary)
+      #expect(summary.checkpoints.map { $0.written > 1 } == true)
+      #expect(CheckpointFolder(run: path).steps.first == 20)
+    }
+  }
+
+  @Test func aDamagedCheckpointIsNamedAndTheOneBeforeTaken() throws {
+    try withTemporaryFolder { folder in
+      let (whole, path) = ("\(folder)/whole", "\(folder)/run")
+      _ = try train(run(), in: whole)
+      _ = try train(run(), in: path, stop: 13)
+      let checkpoints = CheckpointFolder(run: path)
+      #expect(checkpoints.steps == [13, 12])
+      let newest = URL(fileURLWithPath: checkpoints.file(step: 13))
+      var data = try Data(contentsOf: newest)
+      data[data.count - 7] ^= 4
+      try data.write(to: newest)
+      let part = try train(run(), in: path)
+      #expect(part.from == 12)
+      #expect(part.problems.count == 1)
+      #expect(part.problems[0].contains("step-13.safetensors: is damaged"))
+      #expect(try losses(path) == losses(whole))
+      let ends = [whole, path].map { CheckpointFolder(run: $0).file(step: 20) }
+      #expect(FileManager.default.contentsEqual(atPath: ends[0], andPath: ends[1]))
+    }
+  }
+
+  @Test func aRunWhoseCheckpointsAreAllDamagedIsRefused() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      _ = try train(run(), in: path, stop: 13)
+      for step in [12, 13] {
+        try Data([1, 2, 3]).write(
+          to: URL(fileURLWithPath: CheckpointFolder(run: path).file(step: step)))
+      }
+      let metrics = try Data(contentsOf: URL(fileURLWithPath: "\(path)/metrics.jsonl"))
+      let found = message { _ = try train(run(), in: path) }
+      #expect(found.contains("step-13.safetensors") && found.contains("step-12.safetensors"))
+      #expect(try Data(contentsOf: URL(fileURLWithPath: "\(path)/metrics.jsonl")) == metrics)
+    }
+  }
+
+  @Test func aRunWithoutACheckpointBeginsAnew() throws {
+    try withTemporaryFolder { folder in
+      let (whole, path) = ("\(folder)/whole", "\(folder)/run")
+      _ = try train(run(), in: whole)
+      _ = try train(run(), in: path, stop: 2)
+      try FileManager.default.removeItem(atPath: CheckpointFolder(run: path).file(step: 2))
+      let killed = "\(path)/checkpoints/step-2.safetensors.\(UUID().uuidString).partial"
+      try Data([1]).write(to: URL(fileURLWithPath: killed))
+      #expect(try train(run(), in: path).from == 0)
+      #expect(!exists(killed))
+      #expect(try losses(path) == losses(whole))
+    }
+  }
+
+  @Test(arguments: [
+    ("seed=4", "seed was 3 and is 4"), ("batch=8", "batch was 7 and is 8"),
+    ("optimizer.momentum=0.5", "optimizer.momentum was 0.9 and is 0.5"),
+    ("model.norm.kind=layer", "model.norm.kind was batch and is layer"),
+    ("steps=19", "had 20 steps and has taken 6, and is to have 19 now"),
+  ])
+  func anotherRunIsNotGoneOnWith(setting: String, expected: String) throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      _ = try train(run(), in: path, stop: 6)
+      let found = message { _ = try train(run([setting]), in: path, ranks: 3) }
+      #expect(found.contains(expected), "\(found)")
+    }
+  }
+
+  @Test func aFolderWithoutARunIsRefused() throws {
+    try withTemporaryFolder { folder in
+      try Data().write(to: URL(fileURLWithPath: "\(folder)/file"))
+      let found = message { _ = try train(run(), in: folder) }
+      #expect(found.contains("it has no config.yaml"), "\(found)")
+      let empty = "\(folder)/empty"
+      try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: true)
+      #expect(try train(run(), in: empty, stop: 1).from == 0)
+    }
+  }
+
+  @Test func aRunThatEndedIsLeftAloneUnlessItGrows() throws {
+    try withTemporaryFolder { folder in
+      let (whole, path) = ("\(folder)/whole", "\(folder)/run")
+      _ = try train(run(), in: path)
+      let again = try train(run(), in: path)
+      #expect(again.hadEnded && again.summary?.steps == 20)
+      #expect(LaunchRecord(run: path)?.resumed == nil)
+      #expect(try train(run(["steps=26"]), in: path).from == 20)
+      _ = try train(run(["steps=26"]), in: whole)
+      #expect(try losses(path) == losses(whole))
+      let (a, b) = (try RunSummary.read(run: whole), try RunSummary.read(run: path))
+      #expect(a?.final == b?.final && b?.steps == 26)
+      #expect(try RunConfiguration(path: "\(path)/config.yaml").length == .steps(26))
+    }
+  }
+
+  @Test func aBatchPerRankKeepsItsNumberOfRanks() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      let perRank = try RunConfiguration(
+        yaml: try smallRun(.layer, steps: 9).resolvedYAML.replacing(
+          "batch: 7", with: "batchPerRank: 4"),
+        name: "per-rank.yaml")
+      _ = try train(perRank, in: path, stop: 2)
+      let found = message { _ = try train(perRank, in: path, ranks: 3) }
+      #expect(found.contains("batchPerRank on 2 rank(s) was a batch of 8, and on 3"), "\(found)")
+    }
+  }
+
+  @Test func nothingIsWrittenThroughALink() throws {
+    try withTemporaryFolder { folder in
+      let (path, victim) = ("\(folder)/run", "\(folder)/victim")
+      let files = FileManager.default
+      _ = try train(run(), in: path, stop: 3)
+      try Data("untouched".utf8).write(to: URL(fileURLWithPath: victim))
+      let next = CheckpointFolder(run: path).file(step: 6)
+      try files.createSymbolicLink(atPath: next, withDestinationPath: victim)
+      // It is no plain file, so it is no checkpoint either, and is replaced.
+      #expect(try train(run(), in: path, stop: 6).from == 3)
+      #expect(try String(contentsOfFile: victim, encoding: .utf8) == "untouched")
+      #expect(try CheckpointFolder(run: path).read(step: 6).step == 6)
+      let elsewhere = "\(folder)/elsewhere"
+      try files.moveItem(atPath: "\(path)/checkpoints", toPath: elsewhere)
+      try files.createSymbolicLink(
+        atPath: "\(path)/checkpoints", withDestinationPath: elsewhere)
+      let found = message { _ = try train(run(), in: path) }
+      #expect(found.contains("checkpoints are not written through it"), "\(found)")
+    }
+  }
+
+  @Test func aCheckpointThatCannotBeWrittenInTheMiddleIsAWarning() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      _ = try train(run(), in: path, stop: 3)
+      // A folder cannot be replaced by a file: as good as a full disk, also for root.
+      let obstacle = CheckpointFolder(run: path).file(step: 6)
+      try FileManager.default.createDirectory(
+        atPath: obstacle + "/x", withIntermediateDirectories: true)
+      let part = try train(run(), in: path)
+      #expect(part.from == 3 && part.summary?.steps == 20)
+      #expect(part.problems.count == 2, "\(part.problems)")
+      #expect(part.problems.last?.contains("the run goes on without a checkpoint") == true)
+      #expect(CheckpointFolder(run: path).steps.first == 20)
+    }
+  }
+
+  @Test func aCheckpointThatCannotBeWrittenAtTheEndIsAFailureAndTheOneBeforeStays() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      _ = try train(run(), in: path, stop: 19)
+      let obstacle = CheckpointFolder(run: path).file(step: 20)
+      try FileManager.default.createDirectory(
+        atPath: obstacle + "/x", withIntermediateDirectories: true)
+      let found = message { _ = try train(run(), in: path) }
+      #expect(found.contains("step-20.safetensors: cannot be written"), "\(found)")
+      #expect(!exists("\(path)/summary.json"))
+      #expect(try CheckpointFolder(run: path).newest().checkpoint?.step == 19)
+    }
+  }
+
+  /// What a run keeps in memory of its steps, and still says of them.
+  @Test func aTallyIsBoundedAndRight() throws {
+    let steps = try trained(smallRun(.layer, steps: 20), ranks: 1)[0].steps
+    let tally = RunTally(steps)
+    let last = steps.filter { $0.epoch == steps.last?.epoch }
+    let expected =
+      last.reduce(0) { $0 + $1.loss * Double($1.samples) }
+      / Double(last.reduce(0) { $0 + $1.samples })
+    #expect(tally.finalLoss == expected && tally.steps == 20)
+    var long = RunTally()
+    for _ in 0..<5 * RunTally.window { for step in steps.prefix(1) { long.append(.init(step)) } }
+    #expect(long.steps == 5 * RunTally.window)
+    #expect(long.times.step_ms.median == Double(steps[0].nanoseconds) / 1e6)
+  }
+}
