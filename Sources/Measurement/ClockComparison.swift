@@ -15,6 +15,12 @@ public struct ClockOffset: Hashable, Sendable {
     public init(time: Double, offset: Double, bound: Double) {
       (self.time, self.offset, self.bound) = (time, offset, bound)
     }
+
+    /// Whether clocks of nanoseconds can have shown this: a reading from a file may say anything.
+    var isPlausible: Bool {
+      let limit = Double(Int64.max)
+      return (0...limit).contains(time) && offset.magnitude <= limit && (0...limit).contains(bound)
+    }
   }
 
   private let first: Reading

@@ -76,7 +76,8 @@ public struct RecordedRun: Sendable {
         : RecordingError(path, "no such run directory")
     }
     guard let header = try? JSONDecoder().decode(EventFileHeader.self, from: data),
-      header.rank == rank, header.ranks > rank, !header.clock.isEmpty
+      header.rank == rank, header.ranks > rank, !header.clock.isEmpty,
+      header.clock.allSatisfy(\.isPlausible)
     else { throw RecordingError(file, "is damaged: not the header of rank \(rank)'s events") }
     guard header.format == 1 else {
       throw RecordingError(file, "has format \(header.format); this Lockstep reads format 1")

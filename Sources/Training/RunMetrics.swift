@@ -34,6 +34,19 @@ public struct StepMetrics: Codable, Hashable, Sendable {
   }
 }
 
+extension StepMetrics {
+  /// Whether a run can have written this: a row from a file may say anything.
+  fileprivate var isPlausible: Bool {
+    let counts = [
+      step, epoch, samples, statistics.collectives, statistics.bytes, gradients.collectives,
+      gradients.bytes,
+    ]
+    let times = [step_ms, blocked_ms, statistics.blocked_ms, gradients.blocked_ms]
+    return counts.allSatisfy { RunMetrics.counts.contains($0) }
+      && times.allSatisfy { (0...1e12).contains($0) }
+  }
+}
+
 /// An evaluation's row of `metrics.jsonl`.
 public struct EvaluationMetrics: Codable, Hashable, Sendable {
   /// The steps taken before.
@@ -63,6 +76,10 @@ public struct RunMetrics: Hashable, Sendable {
   public private(set) var evaluations: [EvaluationMetrics] = []
 
   private struct Kind: Decodable { let split: String? }
+  private struct Implausible: Error {}
+
+  /// Steps, samples and bytes, of which a few can be added.
+  fileprivate static let counts = 0...1 << 50
 
   /// Reads the metrics of the run directory at `path`; a last line that a killed run did not end is
   /// left out.
@@ -81,9 +98,13 @@ public struct RunMetrics: Hashable, Sendable {
     for (number, line) in lines.dropLast().enumerated() {
       do {
         if try decoder.decode(Kind.self, from: line).split == nil {
-          steps.append(try decoder.decode(StepMetrics.self, from: line))
+          let row = try decoder.decode(StepMetrics.self, from: line)
+          guard row.isPlausible else { throw Implausible() }
+          steps.append(row)
         } else {
-          evaluations.append(try decoder.decode(EvaluationMetrics.self, from: line))
+          let row = try decoder.decode(EvaluationMetrics.self, from: line)
+          guard Self.counts.contains(row.step) else { throw Implausible() }
+          evaluations.append(row)
         }
       } catch {
         throw ConfigurationError("\(file):\(number + 1)", "is damaged: no row of metrics")

@@ -24,7 +24,12 @@ public struct TextSampler {
       throw ConfigurationError(
         path, "the run has no vocabulary.json: its data are token shards, which name no characters")
     }
-    vocabulary = try JSONDecoder().decode(Vocabulary.self, from: data)
+    guard let vocabulary = try? JSONDecoder().decode(Vocabulary.self, from: data),
+      (1...65_536).contains(vocabulary.characters.count)
+    else {
+      throw ConfigurationError("\(path)/vocabulary.json", "is damaged: no vocabulary of a run")
+    }
+    self.vocabulary = vocabulary
     let files = (try? FileManager.default.contentsOfDirectory(atPath: "\(path)/checkpoints")) ?? []
     let steps = files.compactMap { name -> Int? in
       guard name.hasPrefix("step-"), name.hasSuffix(".safetensors") else { return nil }
