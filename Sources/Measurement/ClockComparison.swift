@@ -54,6 +54,10 @@ public struct ClockOffset: Hashable, Sendable {
     last.time > first.time ? (last.offset - first.offset) / (last.time - first.time) * 1e9 : 0
   }
 
+  /// Whether the clocks drift apart by less than a second a second: a reading from a file may say
+  /// anything.
+  var isPlausible: Bool { drift.magnitude < 1e9 }
+
   /// A time of this rank's clock on rank 0's.
   public func common(_ time: UInt64) -> Double {
     Double(time) - first.offset - drift / 1e9 * (Double(time) - first.time)
