@@ -169,7 +169,7 @@ targets += [
     "Training",
     [
       "Training", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
-      "Autograd", "Kernels", "Layers", "Measurement", "Spawning",
+      "Autograd", "Kernels", "Layers", "Measurement", "Spawning", "safetensors-verdicts",
     ]),
   tests("TensorBoard", ["TensorBoard"]),
   tests("Claims", ["Claims", "Collectives", "Measurement", "Training"]),
@@ -182,7 +182,25 @@ targets += [
     ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")]),
   tests("Fault", ["Spawning", "lockstep", "checkpoint-faults", "Training"]),
   tests("House", ["Spawning"]),
+  // The readers as fuzzers see them; the corpus is read in every test run.
+  .target(
+    name: "FuzzTargets",
+    dependencies: [
+      "Collectives", "Datasets", "Measurement", "Reports", "Tensors", "Training",
+    ], path: "Tests/Fuzz/Targets", swiftSettings: strict),
+  tests("Fuzz", ["FuzzTargets", "Spawning"]),
+  .executableTarget(
+    name: "safetensors-verdicts", dependencies: ["Training"], path: "Tests/safetensors-verdicts",
+    swiftSettings: strict),
 ]
+
+// Tests/Fuzz/run sets LOCKSTEP_FUZZ=on: the program needs libFuzzer, which only its build has.
+if Context.environment["LOCKSTEP_FUZZ"] == "on" {
+  targets.append(
+    .executableTarget(
+      name: "lockstep-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Driver",
+      swiftSettings: features))
+}
 
 let package = Package(
   name: "lockstep",

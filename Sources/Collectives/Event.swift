@@ -134,6 +134,9 @@ public struct Event: BitwiseCopyable, Sendable {
   /// The size of an event in memory and in files.
   public static let byteCount = MemoryLayout<Event>.stride
 
+  /// The most elements or bytes of one event: those of all events of a file can be added.
+  private static let mostBytes: Int64 = 1 << 40
+
   /// The event that was written as `bytes`, whose names are those of `texts` in their writer's order;
   /// nil where they are no event.
   public init?(bytes: ArraySlice<UInt8>, texts: [String]) {
@@ -152,9 +155,12 @@ public struct Event: BitwiseCopyable, Sendable {
     let numbers = (next(Int32.self), next(Int32.self), next(Int32.self))
     let words = (0..<7).map { _ in next(Int64.self) }
     let isNamed = kinds.1 == 1
+    let (counts, times, tested) = (words[0..<2], words[2..<6], words[6])
     guard Kind(rawValue: UInt8(kinds.0)) != nil, kinds.1 <= 2,
       Pass(rawValue: UInt8(kinds.2)) != nil,
-      !isNamed || texts.indices.contains(Int(numbers.0))
+      !isNamed || texts.indices.contains(Int(numbers.0)),
+      numbers.1 >= 0, numbers.2 >= 0, counts.allSatisfy({ (0...Self.mostBytes).contains($0) }),
+      times.allSatisfy({ $0 >= 0 }), words[2] <= words[5], tested >= 0
     else { return nil }
     self.init(
       ([kinds.0, kinds.1, kinds.2, numbers.0, numbers.1, numbers.2] + words)[...], texts: texts)

@@ -1,8 +1,8 @@
 import CZlib
 import Foundation
 
-/// Reads a whole file, inflated if it is gzip.
-func fileContents(_ path: String) throws(DatasetError) -> [UInt8] {
+/// Reads a whole file, inflated if it is gzip and `inflating`.
+func fileContents(_ path: String, inflating: Bool = true) throws(DatasetError) -> [UInt8] {
   let data: Data
   do {
     data = try Data(contentsOf: URL(fileURLWithPath: path))
@@ -13,7 +13,7 @@ func fileContents(_ path: String) throws(DatasetError) -> [UInt8] {
     throw DatasetError(path, reason)
   }
   let bytes = [UInt8](data)
-  return bytes.starts(with: [0x1f, 0x8b]) ? try inflated(bytes, path) : bytes
+  return inflating && bytes.starts(with: [0x1f, 0x8b]) ? try inflated(bytes, path) : bytes
 }
 
 /// The contents of gzip data, of one member or several.

@@ -92,7 +92,8 @@ public struct TokenDataset: Dataset {
   {
     func read(_ name: String) throws(DatasetError) -> [UInt16] {
       let path = "\(folder)/\(name)"
-      let bytes = try fileContents(path)
+      // A shard's first token may be what a gzip file begins with.
+      let bytes = try fileContents(path, inflating: false)
       guard bytes.count % 2 == 0 else {
         throw DatasetError(path, "has \(bytes.count) bytes, expected two for each token")
       }

@@ -17,11 +17,15 @@ public struct Vocabulary: Hashable, Sendable, Codable {
   /// The tokens of a text, or the first character that has none.
   public func encode(_ text: String) -> Result<[UInt16], UnknownCharacter> {
     if self == .bytes { return .success(text.utf8.map(UInt16.init)) }
-    let numbers = Dictionary(
-      uniqueKeysWithValues: characters.enumerated().map { ($1, UInt16($0)) })
+    // By code point: as texts, the ångström sign and the letter Å are equal.
+    var numbers: [Unicode.Scalar: UInt16] = [:]
+    for (number, character) in zip(0...UInt16.max, characters)
+    where character.unicodeScalars.count == 1 {
+      if let scalar = character.unicodeScalars.first { numbers[scalar] = number }
+    }
     var tokens: [UInt16] = []
     for scalar in text.unicodeScalars {
-      guard let token = numbers[String(scalar)] else {
+      guard let token = numbers[scalar] else {
         return .failure(UnknownCharacter(character: String(scalar)))
       }
       tokens.append(token)

@@ -15,6 +15,12 @@ public struct ClockOffset: Hashable, Sendable {
     public init(time: Double, offset: Double, bound: Double) {
       (self.time, self.offset, self.bound) = (time, offset, bound)
     }
+
+    /// Whether clocks of nanoseconds can have shown this: a reading from a file may say anything.
+    var isPlausible: Bool {
+      let limit = Double(Int64.max)
+      return (0...limit).contains(time) && offset.magnitude <= limit && (0...limit).contains(bound)
+    }
   }
 
   private let first: Reading
@@ -47,6 +53,10 @@ public struct ClockOffset: Hashable, Sendable {
   public var drift: Double {
     last.time > first.time ? (last.offset - first.offset) / (last.time - first.time) * 1e9 : 0
   }
+
+  /// Whether the clocks drift apart by less than a second a second: a reading from a file may say
+  /// anything.
+  var isPlausible: Bool { drift.magnitude < 1e9 }
 
   /// A time of this rank's clock on rank 0's.
   public func common(_ time: UInt64) -> Double {

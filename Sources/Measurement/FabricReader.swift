@@ -122,6 +122,10 @@ private struct FabricSection {
       throw wrong(field, "a number above 0")
     }
     guard number > 0 else { throw wrong(field, "a number above 0") }
+    // So far from 1 that no fabric has it, and that times of it would not be finite.
+    guard (1e-12...1e12).contains(number) else {
+      throw wrong(field, "a number from 1e-12 to 1e12")
+    }
     return number
   }
 
@@ -129,6 +133,7 @@ private struct FabricSection {
     guard case .number(let number)? = values[field], let count = Int(exactly: number),
       count >= least
     else { throw wrong(field, "a whole number from \(least) on") }
+    guard count <= 1 << 40 else { throw wrong(field, "a whole number up to \(1 << 40)") }
     return count
   }
 

@@ -53,7 +53,7 @@ public struct RankRecord: Sendable {
         kind: event.kind, purpose: event.purpose,
         key: Key(
           communicator: communicator,
-          group: communicator < groups.count ? groups[communicator] : 0,
+          group: groups.indices.contains(communicator) ? groups[communicator] : 0,
           number: Int(event.number)), elements: Int(event.elements), bytes: Int(event.bytes),
         issue: clock.common(event.issue), returned: clock.common(event.returned),
         waitBegin: clock.common(event.waitBegin), end: clock.common(event.end),

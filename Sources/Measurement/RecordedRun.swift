@@ -76,7 +76,9 @@ public struct RecordedRun: Sendable {
         : RecordingError(path, "no such run directory")
     }
     guard let header = try? JSONDecoder().decode(EventFileHeader.self, from: data),
-      header.rank == rank, header.ranks > rank, !header.clock.isEmpty
+      header.rank == rank, header.ranks > rank, let first = header.clock.first,
+      let last = header.clock.last, header.clock.allSatisfy(\.isPlausible),
+      ClockOffset(first, last).isPlausible
     else { throw RecordingError(file, "is damaged: not the header of rank \(rank)'s events") }
     guard header.format == 1 else {
       throw RecordingError(file, "has format \(header.format); this Lockstep reads format 1")

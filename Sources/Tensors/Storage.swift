@@ -80,6 +80,15 @@ public final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     }
   }
 
+  /// Writes `bytes` over those of the elements from byte `start` on.
+  public func write(bytes: RawSpan, atByte start: Int) {
+    precondition(start >= 0 && bytes.byteCount <= count * MemoryLayout<Element>.stride - start)
+    unsafe bytes.withUnsafeBytes { source in
+      guard let base = source.baseAddress else { return }
+      unsafe (block + start).copyMemory(from: base, byteCount: source.count)
+    }
+  }
+
   /// Copies `range` of `source` to `start`; the two may not overlap.
   public func write(_ source: Storage, _ range: Range<Int>, at start: Int) {
     precondition(range.lowerBound >= 0 && range.upperBound <= source.count)

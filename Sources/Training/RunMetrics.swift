@@ -35,6 +35,19 @@ public struct StepMetrics: Codable, Hashable, Sendable {
   }
 }
 
+extension StepMetrics {
+  /// Whether a run can have written this: a row from a file may say anything.
+  fileprivate var isPlausible: Bool {
+    let counts = [
+      step, epoch, samples, statistics.collectives, statistics.bytes, gradients.collectives,
+      gradients.bytes,
+    ]
+    let times = [step_ms, blocked_ms, statistics.blocked_ms, gradients.blocked_ms]
+    return counts.allSatisfy { RunMetrics.counts.contains($0) }
+      && times.allSatisfy { (0...1e12).contains($0) }
+  }
+}
+
 /// An evaluation's row of `metrics.jsonl`.
 public struct EvaluationMetrics: Codable, Hashable, Sendable {
   /// The steps taken before.
@@ -75,12 +88,21 @@ public struct RunMetrics: Hashable, Sendable {
       decoder.nonConformingFloatDecodingStrategy = .convertFromString(
         positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
       if try decoder.decode(Kind.self, from: line).split == nil {
-        self = .step(try decoder.decode(StepMetrics.self, from: line))
+        let row = try decoder.decode(StepMetrics.self, from: line)
+        guard row.isPlausible else { throw Implausible() }
+        self = .step(row)
       } else {
-        self = .evaluation(try decoder.decode(EvaluationMetrics.self, from: line))
+        let row = try decoder.decode(EvaluationMetrics.self, from: line)
+        guard RunMetrics.counts.contains(row.step) else { throw Implausible() }
+        self = .evaluation(row)
       }
     }
   }
+
+  private struct Implausible: Error {}
+
+  /// Steps, samples and bytes, of which a few can be added.
+  fileprivate static let counts = 0...1 << 50
 
   /// Reads the metrics of the run directory at `path`; a last line that a killed run did not end is
   /// left out.

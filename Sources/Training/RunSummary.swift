@@ -29,8 +29,8 @@ public struct TrafficPerStep: Codable, Hashable, Sendable {
 
   init(_ steps: [TrafficSummary]) {
     let n = Double(max(steps.count, 1))
-    collectives_per_step = Double(steps.reduce(0) { $0 + $1.collectives }) / n
-    bytes_per_step = Double(steps.reduce(0) { $0 + $1.bytes }) / n
+    collectives_per_step = steps.reduce(0) { $0 + Double($1.collectives) } / n
+    bytes_per_step = steps.reduce(0) { $0 + Double($1.bytes) } / n
     blocked_ms = MedianInterval(steps.isEmpty ? [0] : steps.map(\.blocked_ms))
   }
 }

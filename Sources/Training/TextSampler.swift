@@ -24,7 +24,12 @@ public struct TextSampler {
       throw ConfigurationError(
         path, "the run has no vocabulary.json: its data are token shards, which name no characters")
     }
-    vocabulary = try JSONDecoder().decode(Vocabulary.self, from: data)
+    guard let vocabulary = try? JSONDecoder().decode(Vocabulary.self, from: data),
+      (1...65_536).contains(vocabulary.characters.count)
+    else {
+      throw ConfigurationError("\(path)/vocabulary.json", "is damaged: no vocabulary of a run")
+    }
+    self.vocabulary = vocabulary
     guard let checkpoint = try CheckpointFolder(run: path).newest().checkpoint else {
       throw ConfigurationError(path, "the run has no checkpoint yet")
     }

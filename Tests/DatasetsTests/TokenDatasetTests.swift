@@ -67,6 +67,26 @@ import Testing
     #expect(odd?.description.contains("has 3 bytes") ?? false)
   }
 
+  @Test func aShardMayBeginLikeAGzipFile() throws {
+    let shard: [UInt8] = [0x1f, 0x8b, 1, 0, 2, 0]
+    try write(shard, "train.bin")
+    try write(shard, "val.bin")
+    let split = try TokenDataset.shards(in: folder.path, context: 2, vocabulary: 65_536)
+    #expect(split.train.batch([0]).input.elements == [0x8b1f, 1])
+  }
+
+  @Test func charactersThatLookTheSameAreDifferentTokens() throws {
+    // The letter Å and the ångström sign are equal as texts.
+    let text = "\u{c5}\u{212b}K\u{212a}\u{c5}\u{212b}K\u{212a}"
+    try write(Array(text.utf8), "text")
+    let split = try TokenDataset.text(
+      "\(folder.path)/text", context: 1, bytes: false, trainShare: 0.5)
+    let vocabulary = try #require(split.vocabulary)
+    #expect(vocabulary.characters.count == 4)
+    let tokens = try vocabulary.encode(text).get().map { Int($0) }
+    #expect(Array(vocabulary.decode(tokens).utf8) == Array(text.utf8))
+  }
+
   @Test func onlyAnswersCountAndTheyAreRight() throws {
     let data = ArithmeticDataset(digits: 3, count: 200, context: 13, seed: 1)
     let batch = data.batch(0..<200)

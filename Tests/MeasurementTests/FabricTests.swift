@@ -123,6 +123,9 @@ import Testing
     ),
     (#""latency_us": 1"#, #""latency_us": true"#, "latency_us is true", "a number above 0"),
     (#""latency_us": 1"#, #""latency_us": 0"#, "latency_us is 0.0", "a number above 0"),
+    (#""latency_us": 1"#, #""latency_us": 1e300"#, "latency_us is 1e+300", "from 1e-12 to 1e12"),
+    (#""latency_us": 1"#, #""latency_us": 1e-300"#, "latency_us is 1e-300", "from 1e-12"),
+    (#""bytes": 64"#, #""bytes": 1e18"#, "points[0].bytes is 1e+18", "a whole number up to"),
     (#""bandwidth_gbit": 9"#, #""bandwidth_gbit": -9"#, "bandwidth_gbit is -9.0", "above 0"),
     (
       #""bandwidth_gbit""#, #""reduction_gb_per_s": 0, "bandwidth_gbit""#,

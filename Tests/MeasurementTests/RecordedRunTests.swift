@@ -94,6 +94,34 @@ import Testing
     }
   }
 
+  /// A negative communicator, more bytes than there are, an end before the beginning.
+  @Test(arguments: [(8, [0xff, 0xff, 0xff, 0xff]), (31, [0x7f]), (63, [0x80])])
+  func anEventThatCannotHaveBeenIsDamage(place: Int, bytes: [UInt8]) throws {
+    try withFolder { path in
+      try record(path, steps: 3)
+      let file = "\(path)/events/rank-0.0.events"
+      var events = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+      events.replaceSubrange(place..<place + bytes.count, with: bytes)
+      try Data(events).write(to: URL(fileURLWithPath: file))
+      #expect(try message(path).contains("is damaged: event 0"))
+    }
+  }
+
+  @Test func aClockThatNoMachineHasIsDamage() throws {
+    try withFolder { path in
+      try record(path, steps: 3)
+      let file = "\(path)/events/rank-1.json"
+      let header = try String(contentsOfFile: file, encoding: .utf8)
+      for bad in ["\"offset\":1e300", "\"bound\":-1", "\"time\":1e20"] {
+        let name = bad.prefix { $0 != ":" }
+        let damaged = header.replacing("\(name):0", with: bad)
+        #expect(damaged != header)
+        try Data(damaged.utf8).write(to: URL(fileURLWithPath: file))
+        #expect(try message(path).contains("is damaged: not the header of rank 1's events"))
+      }
+    }
+  }
+
   private func message(_ path: String) throws -> String {
     do {
       _ = try RecordedRun(path: path)

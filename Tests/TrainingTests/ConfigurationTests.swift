@@ -61,15 +61,51 @@ import Training
       "epochs: 1", "epochs: 1\nparallel: {watchdogSeconds: 1}",
       "parallel.watchdogSeconds is \"1\", expected a whole number from 2 to 86400"
     ),
+    (
       "epochs: 1", "epochs: 1\ncheckpoint: {everySteps: 5, everySeconds: 9}",
       "both checkpoint.everySteps and checkpoint.everySeconds are given"
     ),
     ("epochs: 1", "epochs: 1\ncheckpoint: {keep: 0}", "checkpoint.keep is \"0\""),
     ("epochs: 1", "epochs: 1\ncheckpoint: {everyStep: 5}", "did you mean \"everySteps\"?"),
+    (
+      "[8]", "[9223372036854775807]",
+      "expected a list of whole numbers from 1 to 16777216"
+    ),
+    ("batch: 32", "batchPerRank: 9223372036854775807", "a whole number from 1 to 4294967296"),
+    ("[1]", "[1000000]", "expected a list of whole numbers from 1 to 1000"),
+    (
+      "batch: 32", "batch: " + String(repeating: "[", count: 100_000), "run.yaml: line"
+    ),
+    (
+      "batch: 32", "batch: {" + String(repeating: "x", count: 100_000) + ": 1}",
+      "batch is a mapping"
+    ),
+    ("batch: 32", String(repeating: "x", count: 100_000) + ": 1", "unknown key"),
+    ("batch: 32", "# " + String(repeating: "x", count: 1 << 20), "expected no more than 1048576"),
   ])
   func aWrongValueIsNamed(old: String, new: String, expected: String) {
     let found = message(Self.good.replacing(old, with: new))
     #expect(found.contains(expected), "\(found)")
+  }
+
+  /// The composer would copy what stands for an alias, and ten lines are 10¹⁰ values.
+  @Test func aliasesOfAliasesAreRefusedAtOnce() {
+    var text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    for i in 1...10 {
+      let aliases = Array(repeating: "*a\(i - 1)", count: 10).joined(separator: ", ")
+      text += "a\(i): &a\(i) [\(aliases)]\n"
+    }
+    #expect(message(text) == "run.yaml:2: anchors and aliases are not supported")
+    let plain = Self.good.replacing("name: test", with: "name: test # 2 * 3 & *more*")
+    #expect(message(plain) == "nothing was wrong")
+  }
+
+  @Test(arguments: ["null", "Null", "NULL"])
+  func aNameThatYAMLReadsAsNullIsKept(name: String) throws {
+    let text = Self.good.replacing("name: test", with: "name: \"\(name)\"")
+    let run = try RunConfiguration(yaml: text, name: "run.yaml")
+    let again = try RunConfiguration(yaml: try run.resolvedYAML, name: "resolved.yaml")
+    #expect(run.name == name && again.name == name)
   }
 
   @Test func anAssignmentIsNamedAsItWasGiven() {

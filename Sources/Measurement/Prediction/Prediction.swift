@@ -174,7 +174,9 @@ extension Prediction {
   private static func choice(_ rows: [Row]) -> Choice? {
     let sorted = rows.sorted { $0.step_ms.median < $1.step_ms.median }
     guard let best = sorted.first else { return nil }
-    let ahead = sorted.dropFirst().first.map { $0.step_ms.median / best.step_ms.median - 1 }
+    let ahead = sorted.dropFirst().first.map {
+      $0.step_ms.median / max(best.step_ms.median, 1e-9) - 1
+    }
     func name(_ row: Row) -> String {
       row.statistics_group.map {
         $0 == row.ranks ? "\(row.norm) over all ranks" : "\(row.norm) over groups of \($0)"
@@ -182,7 +184,7 @@ extension Prediction {
     }
     let reason: String
     if let ahead, let next = sorted.dropFirst().first {
-      let percent = Int((100 * ahead).rounded())
+      let percent = (100 * ahead).rounded()
       let parts = [
         ("computes", next.compute_ms - best.compute_ms),
         (
@@ -197,7 +199,7 @@ extension Prediction {
       ]
       let most = parts.max { $0.1 < $1.1 } ?? parts[0]
       reason =
-        "\(name(next)) takes \(percent)% longer; most of all it \(most.0) longer"
+        "\(name(next)) takes \(fixed(percent, 0))% longer; most of all it \(most.0) longer"
         + (ahead > tolerance
           ? "" : "; predictions were checked to 15%, so measure both before you choose")
     } else {

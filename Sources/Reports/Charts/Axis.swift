@@ -11,7 +11,8 @@ struct Axis {
   /// An axis of about `count` round numbers that reaches from `low` to `high` at least; where
   /// `isTight`, exactly, with the round numbers between.
   init(from low: Double, to high: Double, count: Int, isTight: Bool = false) {
-    let high = high > low ? high : low + 1
+    let least = max(1e-9 * max(abs(low), abs(high)), 1e-300)
+    let high = high - low >= least ? high : low + max(1, abs(low))
     let rough = (high - low) / Double(max(count, 1))
     let power = pow(10, floor(log10(rough)))
     let step = power * ([1, 2, 5].first { $0 * power >= rough * 0.6 } ?? 10)

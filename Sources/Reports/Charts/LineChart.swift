@@ -17,9 +17,14 @@ struct LineChart {
   var scale = 1.0
   var unit = ""
 
-  /// The chart, or nil where there is nothing to draw; values that are not finite are left out.
+  private static func isDrawn(_ value: Double) -> Bool {
+    value.magnitude <= Double(Float.greatestFiniteMagnitude)
+  }
+
+  /// The chart, or nil where there is nothing to draw; values that are not finite, or
+  /// greater than any 32-bit float, are left out.
   func chart(id: String, title: String, caption: String) -> Chart? {
-    let all = series.flatMap { $0.line + $0.points }.filter(\.value.isFinite)
+    let all = series.flatMap { $0.line + $0.points }.filter { Self.isDrawn($0.value) }
     guard let last = all.map(\.step).max(), let first = all.map(\.step).min() else { return nil }
     let values = all.map { $0.value * scale }
     let height = 240.0
@@ -38,7 +43,7 @@ struct LineChart {
     var marks = 0
     for one in series {
       // Curves are drawn a thousand wide and stretched over the width that there is.
-      let runs = one.line.split { !$0.value.isFinite }
+      let runs = one.line.split { !Self.isDrawn($0.value) }
       for run in runs where run.count > 1 {
         let points = run.map {
           SVGElement.number(1000 * across.position(Double($0.step))) + ","
@@ -64,7 +69,7 @@ struct LineChart {
         marks += 1
       }
       let dots = one.points + runs.filter { $0.count == 1 }.flatMap { $0 }
-      for point in dots where point.value.isFinite {
+      for point in dots where Self.isDrawn(point.value) {
         elements.append(
           SVGElement(
             "circle",

@@ -35,6 +35,9 @@ struct ConfigurationNode: Sendable {
   var content: Content
   let place: String
 
+  /// What stands for null where it is not in quotation marks.
+  static let nulls = ["", "~", "null", "Null", "NULL"]
+
   /// What kind of value it is, for messages.
   var kind: String {
     switch content {
@@ -47,6 +50,13 @@ struct ConfigurationNode: Sendable {
 
   /// Reads a YAML document; JSON is one too.
   static func parse(_ yaml: String, name: String) throws(ConfigurationError) -> ConfigurationNode {
+    guard yaml.utf8.count <= ConfigurationLimits.document else {
+      throw ConfigurationError(
+        name, "has \(yaml.utf8.count) bytes, expected no more than \(ConfigurationLimits.document)")
+    }
+    if let line = lineOfAlias(yaml) {
+      throw ConfigurationError("\(name):\(line)", "anchors and aliases are not supported")
+    }
     let root: Node?
     do {
       root = try Yams.compose(yaml: yaml)
@@ -56,7 +66,38 @@ struct ConfigurationNode: Sendable {
       throw ConfigurationError(name, "\(error)")
     }
     guard let root else { throw ConfigurationError(name, "the document is empty") }
-    return try convert(root, name)
+    var left = ConfigurationLimits.values
+    return try convert(root, name, &left)
+  }
+
+  /// The line of what may be an alias, where there may be an anchor too.
+  ///
+  /// The composer puts a copy in the place of every alias, so that a few lines of aliases to aliases
+  /// would stand for more values than any memory holds.
+  private static func lineOfAlias(_ yaml: String) -> Int? {
+    var hasAnchor = false
+    var (line, aliasLine): (Int, Int?) = (1, nil)
+    var last = UInt8(ascii: "\n")
+    var mark: UInt8?
+    for byte in yaml.utf8 {
+      let isSpace = [0x20, 0x09, 0x0a, 0x0d].contains(byte)
+      if mark == UInt8(ascii: "&"), !isSpace { hasAnchor = true }
+      if mark == UInt8(ascii: "*"), !isSpace { aliasLine = aliasLine ?? line }
+      mark = isWithinWords(last) ? nil : byte
+      if byte == UInt8(ascii: "\n") { line += 1 }
+      last = byte
+    }
+    return hasAnchor ? aliasLine : nil
+  }
+
+  /// Whether a character after this one does not begin a value.
+  private static func isWithinWords(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"):
+      true
+    default: [UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "/")].contains(byte)
+    }
   }
 
   private static func describe(_ error: YamlError) -> String {
@@ -71,18 +112,22 @@ struct ConfigurationNode: Sendable {
     }
   }
 
-  private static func convert(_ node: Node, _ name: String) throws(ConfigurationError)
-    -> ConfigurationNode
+  private static func convert(_ node: Node, _ name: String, _ left: inout Int)
+    throws(ConfigurationError) -> ConfigurationNode
   {
     let place = node.mark.map { "\(name):\($0.line):\($0.column)" } ?? name
+    left -= 1
+    guard left >= 0 else {
+      throw ConfigurationError(
+        place, "the document has more than \(ConfigurationLimits.values) values")
+    }
     switch node {
     case .scalar(let scalar):
-      let isNull =
-        scalar.style == .plain && ["", "~", "null", "Null", "NULL"].contains(scalar.string)
+      let isNull = scalar.style == .plain && nulls.contains(scalar.string)
       return ConfigurationNode(content: isNull ? .null : .scalar(scalar.string), place: place)
     case .sequence(let sequence):
       var nodes: [ConfigurationNode] = []
-      for element in sequence { nodes.append(try convert(element, name)) }
+      for element in sequence { nodes.append(try convert(element, name, &left)) }
       return ConfigurationNode(content: .sequence(nodes), place: place)
     case .mapping(let mapping):
       var entries: [Entry] = []
@@ -91,7 +136,7 @@ struct ConfigurationNode: Sendable {
         guard let text = key.string else {
           throw ConfigurationError(keyPlace, "a key has to be a text")
         }
-        entries.append(Entry(key: text, place: keyPlace, value: try convert(value, name)))
+        entries.append(Entry(key: text, place: keyPlace, value: try convert(value, name, &left)))
       }
       return ConfigurationNode(content: .mapping(entries), place: place)
     case .alias:

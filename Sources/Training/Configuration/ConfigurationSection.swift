@@ -127,7 +127,7 @@ struct ConfigurationSection {
     throws(ConfigurationError) -> [Int]
   {
     if !has(key), let value { return value }
-    let expected = "a list of whole numbers from \(range.lowerBound) on"
+    let expected = "a list of whole numbers from \(range.lowerBound) to \(range.upperBound)"
     guard case .sequence(let nodes)? = entries[key]?.value.content, !nodes.isEmpty else {
       throw wrong(key, expected)
     }
@@ -179,8 +179,11 @@ struct ConfigurationSection {
 }
 
 /// "; did you mean …?" for the name nearest to `word`, or the list of names where none is near.
+///
+/// A word much longer than any name is near none.
 public func suggestion(_ word: String, _ names: [String]) -> String {
-  let nearest = names.min { distance(word, $0) < distance(word, $1) }
+  let isLong = word.utf8.count > 100
+  let nearest = isLong ? nil : names.min { distance(word, $0) < distance(word, $1) }
   guard let nearest, distance(word, nearest) <= max(2, word.count / 3) else {
     return "; expected one of \(names.joined(separator: ", "))"
   }

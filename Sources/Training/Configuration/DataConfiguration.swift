@@ -48,7 +48,8 @@ public struct DataConfiguration: Hashable, Sendable {
       source = .mnist(
         folder: try section.text("path"),
         files: try section.choice("files", of: ["train", "t10k"], default: "train"),
-        holdOut: section.has("holdOut") ? try section.int("holdOut", in: 2...Int.max) : nil)
+        holdOut: section.has("holdOut")
+          ? try section.int("holdOut", in: 2...ConfigurationLimits.count.upperBound) : nil)
     case "cifar10": source = .cifar10(folder: try section.text("path"))
     case "synthetic" where section.has("vocabulary"):
       for key in ["imageSize", "channels", "classes"] where section.has(key) {
@@ -57,7 +58,7 @@ public struct DataConfiguration: Hashable, Sendable {
       }
       source = .syntheticTokens(
         vocabulary: try section.int("vocabulary", in: 2...65_536),
-        samples: try section.int("samples", default: 1024, in: 1...Int.max))
+        samples: try section.int("samples", default: 1024, in: ConfigurationLimits.extent))
     case "text":
       source = .text(
         path: try section.text("path"),
@@ -69,13 +70,13 @@ public struct DataConfiguration: Hashable, Sendable {
     case "arithmetic":
       source = .arithmetic(
         digits: try section.int("digits", default: 3, in: 1...9),
-        samples: try section.int("samples", default: 20_000, in: 1...Int.max))
+        samples: try section.int("samples", default: 20_000, in: ConfigurationLimits.extent))
     case "synthetic":
       let size = try section.int("imageSize", in: 1...4096)
       source = .synthetic(
         shape: [size, size, try section.int("channels", default: 3, in: 1...4096)],
         classes: try section.int("classes", default: 10, in: 1...256),
-        samples: try section.int("samples", default: 1024, in: 1...Int.max))
+        samples: try section.int("samples", default: 1024, in: ConfigurationLimits.extent))
     default: source = .digits
     }
     let augment = try ConfigurationSection(

@@ -54,7 +54,7 @@ public struct ModelConfiguration: Hashable, Sendable {
       node, path: path, keys: ["kind"] + Set(own.values.joined()).sorted()
     ).choice("kind", of: own.keys.sorted())
     let section = try ConfigurationSection(node, path: path, keys: ["kind"] + (own[kind] ?? []))
-    let positive = 1...Int.max
+    let positive = ConfigurationLimits.extent
     normPlace = section.place("norm")
     norm =
       try section.node("norm").map { node throws(ConfigurationError) in
@@ -69,7 +69,7 @@ public struct ModelConfiguration: Hashable, Sendable {
     case "ngpt": self.kind = .nGPT(try NormalizedTransformerSettings(section, path: path))
     case "mlp": self.kind = .mlp(hidden: try section.ints("hidden", in: positive))
     default:
-      let blocks = try section.ints("blocks", in: positive)
+      let blocks = try section.ints("blocks", in: ConfigurationLimits.depth)
       let widths = try section.ints("widths", in: positive)
       guard blocks.count == widths.count else {
         throw ConfigurationError(
@@ -147,7 +147,7 @@ extension NormSettings {
       section.isNull("momentum")
       ? nil : try section.double("momentum", default: momentum ?? 0.1, in: 0...1)
     affine = try section.bool("affine", default: affine)
-    groups = try section.int("groups", default: groups, in: 1...Int.max)
+    groups = try section.int("groups", default: groups, in: ConfigurationLimits.extent)
     merge = try section.choice("merge", default: merge)
     overlap = try section.bool("overlap", default: overlap)
     epsilonPlacement = try section.choice("epsilonPlacement", default: epsilonPlacement)

@@ -12,7 +12,7 @@ extension RunConfiguration {
   public var resolvedYAML: String {
     get throws {
       var pairs: [(String, Node)] = [
-        ("name", scalar(name)), ("seed", scalar(seed)), ("model", model.node),
+        ("name", text(name)), ("seed", scalar(seed)), ("model", model.node),
         ("data", data.node),
       ]
       switch batch {
@@ -165,9 +165,9 @@ extension DataConfiguration {
     switch source {
     case .digits: pairs = [("kind", scalar("digits"))]
     case .mnist(let folder, let files, let holdOut):
-      pairs = [("kind", scalar("mnist")), ("path", scalar(folder)), ("files", scalar(files))]
+      pairs = [("kind", scalar("mnist")), ("path", text(folder)), ("files", scalar(files))]
       if let holdOut { pairs.append(("holdOut", scalar(holdOut))) }
-    case .cifar10(let folder): pairs = [("kind", scalar("cifar10")), ("path", scalar(folder))]
+    case .cifar10(let folder): pairs = [("kind", scalar("cifar10")), ("path", text(folder))]
     case .syntheticTokens(let vocabulary, let samples):
       pairs = [
         ("kind", scalar("synthetic")), ("vocabulary", scalar(vocabulary)),
@@ -175,12 +175,12 @@ extension DataConfiguration {
       ]
     case .text(let path, let bytes, let share):
       pairs = [
-        ("kind", scalar("text")), ("path", scalar(path)),
+        ("kind", scalar("text")), ("path", text(path)),
         ("unit", scalar(bytes ? "byte" : "character")), ("trainShare", scalar(share)),
       ]
     case .tokens(let folder, let vocabulary):
       pairs = [
-        ("kind", scalar("tokens")), ("path", scalar(folder)), ("vocabulary", scalar(vocabulary)),
+        ("kind", scalar("tokens")), ("path", text(folder)), ("vocabulary", scalar(vocabulary)),
       ]
     case .arithmetic(let digits, let samples):
       pairs = [
@@ -207,6 +207,12 @@ extension DataConfiguration {
 
 private func scalar(_ value: some CustomStringConvertible) -> Node {
   .scalar(Node.Scalar(value.description))
+}
+
+/// A text, in quotation marks where it would be read as null without.
+private func text(_ value: String) -> Node {
+  let isNull = ConfigurationNode.nulls.contains(value)
+  return .scalar(Node.Scalar(value, .implicit, isNull ? .doubleQuoted : .any))
 }
 
 private func sequence(_ values: [some CustomStringConvertible]) -> Node {

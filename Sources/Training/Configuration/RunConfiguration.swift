@@ -117,7 +117,7 @@ public struct RunConfiguration: Sendable {
           ? "data are sequences of tokens, which model.kind transformer takes"
           : "data are images, which model.kind mlp and resnet take")
     }
-    let positive = 1...Int.max
+    let positive = ConfigurationLimits.count
     switch (section.has("batch"), section.has("batchPerRank")) {
     case (true, false): batch = .global(try section.int("batch", in: positive))
     case (false, true): batch = .perRank(try section.int("batchPerRank", in: positive))
@@ -144,7 +144,8 @@ public struct RunConfiguration: Sendable {
     let schedule = try ConfigurationSection(
       section.nodeOrEmpty("schedule"), path: "schedule",
       keys: ["warmupSteps", "decay", "milestones", "factor", "final"])
-    warmupSteps = try schedule.int("warmupSteps", default: 0, in: 0...Int.max)
+    warmupSteps = try schedule.int(
+      "warmupSteps", default: 0, in: 0...ConfigurationLimits.count.upperBound)
     decay = try Self.decay(schedule)
     clipNorm =
       section.has("clipNorm") && !section.isNull("clipNorm")
@@ -234,7 +235,7 @@ public struct RunConfiguration: Sendable {
     switch kind {
     case "step":
       return .step(
-        milestones: try section.ints("milestones", in: 1...Int.max),
+        milestones: try section.ints("milestones", in: ConfigurationLimits.count),
         factor: try section.double("factor", default: 0.1, in: 0...1))
     case "cosine": return .cosine(final: try section.double("final", default: 0, in: 0...1))
     case "linear": return .linear(final: try section.double("final", default: 0, in: 0...1))

@@ -12,11 +12,11 @@ extension TransformerSettings {
   init(_ section: ConfigurationSection, path: String)
     throws(ConfigurationError)
   {
-    let positive = 1...Int.max
+    let positive = ConfigurationLimits.extent
     let (width, heads) = try section.heads(path: path)
     self.init(
       context: try section.int("context", in: positive), width: width, heads: heads,
-      layers: try section.int("layers", in: positive))
+      layers: try section.int("layers", in: ConfigurationLimits.depth))
     positions = try section.choice("positions", default: positions)
     if positions == .rotary {
       try section.checkPairs(width / heads, at: "positions", path: path)
@@ -28,7 +28,7 @@ extension TransformerSettings {
     activation = name == gated ? nil : Activation(rawValue: name) ?? .geluTanh
     // SwiGLU has three matrices: two thirds of the width give it as many parameters.
     let usual = name == gated ? (8 * width / 3 + 15) / 16 * 16 : 4 * width
-    hidden = try section.int("hidden", default: usual, in: positive)
+    hidden = try section.int("hidden", default: usual, in: ConfigurationLimits.count)
     tiedEmbedding = try section.bool("tiedEmbedding", default: tiedEmbedding)
     dropout = try section.double("dropout", default: 0, in: 0...0.99)
     placement = try section.choice("placement", default: placement)
@@ -55,13 +55,13 @@ extension NormalizedTransformerSettings {
 
   /// Decodes an nGPT's part of the `model` section.
   init(_ section: ConfigurationSection, path: String) throws(ConfigurationError) {
-    let positive = 1...Int.max
+    let positive = ConfigurationLimits.extent
     let (width, heads) = try section.heads(path: path)
     try section.checkPairs(width / heads, at: "heads", path: path)
     self.init(
       context: try section.int("context", in: positive), width: width, heads: heads,
-      layers: try section.int("layers", in: positive))
-    hidden = try section.int("hidden", default: hidden, in: positive)
+      layers: try section.int("layers", in: ConfigurationLimits.depth))
+    hidden = try section.int("hidden", default: hidden, in: ConfigurationLimits.count)
     tiedEmbedding = try section.bool("tiedEmbedding", default: tiedEmbedding)
     initialStep = try section.double("initialStep", default: initialStep, in: 0...1)
   }
@@ -70,7 +70,7 @@ extension NormalizedTransformerSettings {
 extension ConfigurationSection {
   /// The width, and the heads that divide it.
   fileprivate func heads(path: String) throws(ConfigurationError) -> (width: Int, heads: Int) {
-    let positive = 1...Int.max
+    let positive = ConfigurationLimits.extent
     let (width, heads) = (try int("width", in: positive), try int("heads", in: positive))
     guard width % heads == 0 else {
       throw ConfigurationError(

@@ -28,7 +28,7 @@ struct ParityTrajectory {
       section.requiredNode("model"), path: "model", describesInput: true)
     (optimizer, learningRate) = try RunConfiguration.optimizer(
       section.requiredNode("optimizer"), path: "optimizer")
-    steps = try section.int("steps", in: 1...Int.max)
+    steps = try section.int("steps", in: ConfigurationLimits.count)
   }
 
   /// Trains on the recorded batches, each shared out over the ranks.

@@ -1,0 +1,85 @@
+public import Foundation
+import Tensors
+
+extension SafetensorsFile {
+  /// Reads a file.
+  ///
+  /// The header is checked first, against the size of the file; a file larger than the machine's memory
+  /// is refused.
+  ///
+  /// - Throws: ``StateError`` that says what is wrong with the file.
+  public init(path: String) throws(StateError) {
+    let unreadable = StateError(description: "\(path): cannot be read")
+    let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    guard let attributes = try? FileManager.default.attributesOfItem(atPath: target) else {
+      let exists = FileManager.default.fileExists(atPath: path)
+      throw exists ? unreadable : StateError(description: "\(path): no such file")
+    }
+    guard attributes[.type] as? FileAttributeType == .typeRegular,
+      let size = attributes[.size] as? Int
+    else { throw StateError(description: "\(path): is no regular file") }
+    guard let handle = FileHandle(forReadingAtPath: target) else { throw unreadable }
+    defer { try? handle.close() }
+    try self.init(size: size, path: path) { count throws(StateError) in
+      guard let data = try? handle.read(upToCount: count) ?? Data(), data.count == count else {
+        throw unreadable
+      }
+      return data
+    }
+  }
+
+  /// Decodes a file's bytes; `path` stands in messages.
+  ///
+  /// - Throws: ``StateError`` that says what is wrong with them.
+  public init(_ data: Data, path: String) throws(StateError) {
+    var rest = data[...]
+    try self.init(size: data.count, path: path) { count throws(StateError) in
+      defer { rest = rest.dropFirst(count) }
+      return rest.prefix(count)
+    }
+  }
+
+  /// The most that is read at once, in bytes.
+  private static let chunk = 16 << 20
+
+  /// Decodes `size` bytes, of which `next` gives the next so many.
+  private init(
+    size: Int, path: String, next: (Int) throws(StateError) -> Data
+  ) throws(StateError) {
+    let length = try SafetensorsHeader.length(
+      [UInt8](try next(min(size, 8))), fileSize: size, path: path)
+    let header = try SafetensorsHeader(
+      [UInt8](try next(length)), bodySize: size - 8 - length, path: path)
+    let memory = ProcessInfo.processInfo.physicalMemory
+    guard UInt64(size) < memory else {
+      throw StateError(
+        description: "\(path): has \(size) bytes, and this machine's memory \(memory)")
+    }
+    /// The elements of the next tensor.
+    func elements<Element: BitwiseCopyable>(
+      _ count: Int, _: Element.Type
+    ) throws(StateError) -> Storage<Element> {
+      let storage = Storage<Element>(count: count)
+      let bytes = count * MemoryLayout<Element>.stride
+      for start in stride(from: 0, to: bytes, by: Self.chunk) {
+        storage.write(bytes: try next(min(Self.chunk, bytes - start)).bytes, atByte: start)
+      }
+      return storage
+    }
+    var tensors: [String: Value] = [:]
+    for entry in header.entries {
+      let (shape, count) = (entry.shape, entry.shape.count)
+      switch entry.type {
+      case .float32:
+        tensors[entry.name] = .float32(Tensor(try elements(count, Float.self), shape: shape))
+      case .int64:
+        tensors[entry.name] = .int64(
+          try elements(count, Int64.self).copy(0..<count), shape: shape)
+      case .uint8:
+        tensors[entry.name] = .uint8(
+          try elements(count, UInt8.self).copy(0..<count), shape: shape)
+      }
+    }
+    (self.path, self.tensors, self.metadata) = (path, tensors, header.metadata)
+  }
+}
