@@ -1,5 +1,6 @@
 import Autograd
 import Models
+import Norms
 import Tensors
 
 /// A value that two configurations do not share.

@@ -16,13 +16,20 @@ enum Settings {
   static func variable(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
 
   static let target: FuzzTarget = {
-    guard let target = variable("LOCKSTEP_FUZZ_TARGET").flatMap(FuzzTarget.init) else {
+    guard let target = variable("LOCKSTEP_FUZZ_TARGET").flatMap(FuzzTarget.init(rawValue:)) else {
       print("LOCKSTEP_FUZZ_TARGET names none of \(FuzzTarget.allCases.map(\.rawValue))")
       exit(2)
     }
     return target
   }()
   static let folder = variable("LOCKSTEP_FUZZ_FOLDER") ?? NSTemporaryDirectory()
+}
+
+/// What libFuzzer calls with each input.
+func test(_ bytes: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
+  Settings.target.read(
+    Array(UnsafeBufferPointer(start: bytes, count: size)), in: Settings.folder)
+  return 0
 }
 
 if let seeds = Settings.variable("LOCKSTEP_FUZZ_SEEDS") {
@@ -38,9 +45,4 @@ if let seeds = Settings.variable("LOCKSTEP_FUZZ_SEEDS") {
 
 var count = CommandLine.argc
 var arguments = CommandLine.unsafeArgv
-exit(
-  runDriver(&count, &arguments) { bytes, size in
-    Settings.target.read(
-      Array(UnsafeBufferPointer(start: bytes, count: size)), in: Settings.folder)
-    return 0
-  })
+exit(runDriver(&count, &arguments, test))

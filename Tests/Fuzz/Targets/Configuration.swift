@@ -14,9 +14,10 @@ func readConfiguration(_ input: [UInt8]) {
   }
   do {
     let again = try RunConfiguration(yaml: resolved, name: "resolved.yaml")
-    precondition(try again.resolvedYAML == resolved, "a resolved configuration changed")
-    precondition(
-      try RunConfiguration.differences([configuration, again]).isEmpty, "a configuration changed")
+    let text = try again.resolvedYAML
+    precondition(text == resolved, "a resolved configuration changed")
+    let differences = try RunConfiguration.differences([configuration, again])
+    precondition(differences.isEmpty, "a configuration changed")
   } catch { preconditionFailure("a resolved configuration is refused: \(error)\n\(resolved)") }
 }
 

@@ -20,7 +20,8 @@ func readRun(_ input: [UInt8], in folder: String) {
   expectingMessage {
     let report = try RunReport(paths: [run], predictingOn: [])
     _ = try jsonDocument(report)
-    precondition(!(try ReportPage(report)).html.isEmpty)
+    let page = try ReportPage(report)
+    precondition(!page.html.isEmpty, "a report has no page")
   }
   expectingMessage {
     var trace = Trace(try RecordedRun(path: run), last: 3)
@@ -94,7 +95,8 @@ func readFabric(_ input: [UInt8], in folder: String) {
   try? FileManager.default.removeItem(atPath: copy)
   do {
     try fabric.write(to: copy)
-    precondition(try Fabric.read(copy) == fabric, "a fabric changed")
+    let again = try Fabric.read(copy)
+    precondition(again == fabric, "a fabric changed")
   } catch { preconditionFailure("a fabric cannot be written and read again: \(error)") }
 }
 
