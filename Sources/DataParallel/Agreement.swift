@@ -4,6 +4,9 @@ public import Collectives
 public struct AgreedError: Error, CustomStringConvertible, Sendable {
   /// What was wrong, in the words of the first rank that found it.
   public let description: String
+
+  /// An error that all ranks have found alike.
+  public init(description: String) { self.description = description }
 }
 
 /// Runs `body` on every rank, and throws on all of them if it throws on any, so that none goes on
