@@ -36,11 +36,11 @@ import Testing
         + usual.dropFirst(),
       [CollectiveSignature(.allReduce, 33, of: .float64, for: .statistics(Self.site, .backward))]
         + usual.dropFirst(),
-      usual[..<2] + [CollectiveSignature(.begunAllReduce, 500, of: .float32)] + usual[3...],
-      usual[..<2]
+      Array(usual[..<2]) + [CollectiveSignature(.begunAllReduce, 500, of: .float32)] + usual[3...],
+      Array(usual[..<2])
         + [CollectiveSignature(.begunAllReduce, 500, of: .float32, for: .gradients(bucket: 1))]
         + usual[3...],
-      usual[..<3] + [CollectiveSignature(.broadcast, 4, of: .byte, root: 2)],
+      Array(usual[..<3]) + [CollectiveSignature(.broadcast, 4, of: .byte, root: 2)],
     ]
     let all = Set(wrong.map(fingerprint) + [fingerprint(usual)])
     #expect(all.count == wrong.count + 1)
