@@ -131,6 +131,13 @@ final class Watchdog: @unchecked Sendable {
     return RankState(moment, nanoseconds: duration)
   }
 
+  /// How long the main thread may wait for what it waits for.
+  ///
+  /// A rank that has ended gives the others time to say themselves what they wait for.
+  private var allowed: UInt64 {
+    moment.signature?.kind == .finish ? moment.limit + 2 * Self.patience : moment.limit
+  }
+
   private var limit: String {
     let seconds = Double(moment.limit) / 1e9
     return seconds == seconds.rounded() ? "\(Int(seconds)) s" : "\(seconds) s"
@@ -167,9 +174,9 @@ final class Watchdog: @unchecked Sendable {
     if inquiry != nil { return goOn(now) }
     sayHello(now)
     guard moment.isWaiting, !moment.isExempt else { return }
-    if waited >= moment.limit {
+    if waited >= allowed {
       raiseAlarm(now)
-    } else if waited >= moment.limit / 2, let meeting = moment.meeting,
+    } else if waited >= allowed / 2, let meeting = moment.meeting,
       !warned.contains(meeting)
     {
       if rank == 0 {
@@ -219,7 +226,9 @@ final class Watchdog: @unchecked Sendable {
   private func goOn(_ now: UInt64) {
     guard var asking = inquiry else { return }
     let verdict = WaitVerdict(asking.waiting, states: asking.states, ranks: places.count)
-    guard verdict.silent.isEmpty || now - asking.begin >= Self.patience else {
+    // A warning has to come well before the end.
+    let patience = asking.isLast ? Self.patience : min(Self.patience, moment.limit / 4)
+    guard verdict.silent.isEmpty || now - asking.begin >= patience else {
       if now - asking.asked >= Self.again {
         asking.asked = now
         inquiry = asking

@@ -1,4 +1,4 @@
-public import ArgumentParser
+import ArgumentParser
 
 /// The configuration that a command works on.
 struct ConfigurationOptions: ParsableArguments {

@@ -18,7 +18,7 @@ struct WatchdogTests {
     let sum =
       "the all-reduce of 2 float64 for statistics of bn1, forward (number 1 on statistics)"
     for rank in 0..<ranks - 1 {
-      #expect(errors.contains("watchdog: rank \(rank): step 5, has waited for 2."), "\(errors)")
+      #expect(errors.contains("watchdog: rank \(rank): step 5, has waited for "), "\(errors)")
     }
     #expect(errors.contains(" s in \(sum)"), "\(errors)")
     #expect(

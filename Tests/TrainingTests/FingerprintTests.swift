@@ -1,5 +1,7 @@
 import Collectives
 import DataParallel
+import Models
+import Norms
 import Tensors
 import Testing
 import Training
