@@ -14,7 +14,9 @@ struct InterruptionTests {
   private func interrupted(_ command: [String], in run: String, by signal: String) throws
     -> Finished
   {
+    // Without job control a shell lets what it starts in the background ignore SIGINT.
     let script = """
+      set -m
       "$@" & pid=$!
       until [[ $(wc -l 2>/dev/null <\(run)/metrics.jsonl || echo 0) -gt 15 ]]; do sleep 0.02; done
       kill -\(signal) $pid
