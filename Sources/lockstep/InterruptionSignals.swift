@@ -20,11 +20,11 @@ enum InterruptionSignals {
     // A handler may not be the first to touch it.
     _ = received.load(ordering: .relaxed)
     for number in numbers {
-      _ = unsafe signal(number) { number in
+      _ = signal(number) { number in
         let (isFirst, before) = InterruptionSignals.received.compareExchange(
           expected: 0, desired: number, ordering: .relaxed)
         if !isFirst, before == SIGINT, number == SIGINT {
-          _ = unsafe signal(SIGINT, SIG_DFL)
+          _ = signal(SIGINT, SIG_DFL)
           raise(SIGINT)
         }
       }
