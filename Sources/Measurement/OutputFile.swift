@@ -7,6 +7,9 @@ public struct OutputError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Why not.
   public let reason: String
 
+  /// Says that there is no writing to `path`, and why.
+  public init(path: String, reason: String) { (self.path, self.reason) = (path, reason) }
+
   /// The place and the reason.
   public var description: String { "\(path): cannot be written: \(reason)" }
 }
@@ -128,6 +131,7 @@ private func systemReason() -> String { unsafe String(cString: strerror(errno)) 
 /// How many bytes a user may still write to the file system of an open file, if it says.
 private func freeBytes(_ file: CInt) -> Int? {
   var status = statvfs()
-  guard unsafe fstatvfs(file, &status) == 0 else { return nil }
+  // Some network file systems say that they have no blocks at all.
+  guard unsafe fstatvfs(file, &status) == 0, status.f_blocks > 0 else { return nil }
   return Int(clamping: UInt64(status.f_bavail) &* UInt64(status.f_frsize))
 }

@@ -11,8 +11,8 @@ public import Foundation
 /// rate one of the step: so the step's number is the whole state of all three.
 ///
 /// The header's `__metadata__` has `lockstep.step`, `lockstep.optimizer_steps`, `lockstep.ranks`,
-/// `lockstep.seed`, `lockstep.configuration` (the resolved configuration), `lockstep.version` (of this
-/// layout) and `lockstep.sha256`: the SHA-256 of every byte of the file, its own 64 digits taken as
+/// `lockstep.seed`, `lockstep.configuration` (the resolved configuration), `lockstep.data` (the SHA-256 of
+/// the data), `lockstep.version` (of this layout) and `lockstep.sha256`: the SHA-256 of every byte of the file, its own 64 digits taken as
 /// zeros. safetensors itself accepts a file with a flipped bit.
 public struct Checkpoint: Sendable {
   /// How many steps the run had taken.
@@ -25,16 +25,19 @@ public struct Checkpoint: Sendable {
   public let seed: UInt64
   /// The resolved configuration, as YAML.
   public let configuration: String
+  /// The digest of the data that it was trained on, ``DataSplit/digest``.
+  public let data: String
   /// The tensors by name.
   public let tensors: [String: SafetensorsFile.Value]
 
   /// Puts a checkpoint together.
   init(
     step: Int, optimizerSteps: Int, ranks: Int, seed: UInt64, configuration: String,
-    tensors: [String: SafetensorsFile.Value]
+    data: String, tensors: [String: SafetensorsFile.Value]
   ) {
     (self.step, self.optimizerSteps, self.ranks) = (step, optimizerSteps, ranks)
-    (self.seed, self.configuration, self.tensors) = (seed, configuration, tensors)
+    (self.seed, self.configuration, self.data) = (seed, configuration, data)
+    self.tensors = tensors
   }
 
   /// How the names begin that are not the model's.
@@ -42,7 +45,7 @@ public struct Checkpoint: Sendable {
   private static let version = "1"
 
   private enum Key: String, CaseIterable {
-    case version, step, optimizerSteps = "optimizer_steps", ranks, seed, configuration
+    case version, step, optimizerSteps = "optimizer_steps", ranks, seed, configuration, data
     var name: String { prefix + rawValue }
   }
 
@@ -81,7 +84,7 @@ public struct Checkpoint: Sendable {
     self.init(
       step: try number(.step), optimizerSteps: try number(.optimizerSteps),
       ranks: try number(.ranks), seed: try number(.seed), configuration: try text(.configuration),
-      tensors: file.tensors)
+      data: try text(.data), tensors: file.tensors)
   }
 
   /// The file's bytes.
@@ -99,7 +102,7 @@ public struct Checkpoint: Sendable {
       metadata: [
         "format": "pt", Key.version.name: Self.version, Key.step.name: "\(step)",
         Key.optimizerSteps.name: "\(optimizerSteps)", Key.ranks.name: "\(ranks)",
-        Key.seed.name: "\(seed)", Key.configuration.name: configuration,
+        Key.seed.name: "\(seed)", Key.configuration.name: configuration, Key.data.name: data,
         CheckpointDigest.key: CheckpointDigest.zeros,
       ])
     CheckpointDigest.put(into: &writer)

@@ -66,7 +66,9 @@ public struct CheckpointFolder: Sendable {
     }
     guard problems.isEmpty else {
       throw StateError(
-        description: "no checkpoint can be used: \(problems.joined(separator: "; "))")
+        description:
+          "no checkpoint can be used: \(problems.joined(separator: "; ")); remove them to begin anew"
+      )
     }
     return (nil, [])
   }

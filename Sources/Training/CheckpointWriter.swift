@@ -52,8 +52,10 @@ final class CheckpointWriter: Sendable {
     }
   }
 
-  /// Whether a checkpoint is being written.
-  var isBusy: Bool { group.wait(timeout: .now()) == .timedOut }
+  /// Whether a checkpoint is still being written after so many seconds.
+  func isBusy(after seconds: Double = 0) -> Bool {
+    group.wait(timeout: .now() + seconds) == .timedOut
+  }
 
   /// The step of the newest good checkpoint, if there is one.
   var newest: Int? { state.withLock { $0.newest } }

@@ -4,9 +4,11 @@ import Measurement
 /// `metrics.jsonl` of a run directory, as it is written.
 final class MetricsFile {
   private let file: FileHandle
+  private let path: String
 
   /// Opens the file at `path` to append to it.
   init(path: String) throws {
+    self.path = path
     file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
     try file.seekToEnd()
   }
@@ -16,7 +18,13 @@ final class MetricsFile {
 
   /// Adds a row.
   func append(_ row: some Encodable) throws {
-    try file.write(contentsOf: Data((try jsonLine(row) + "\n").utf8))
+    let line = Data((try jsonLine(row) + "\n").utf8)
+    do {
+      try file.write(contentsOf: line)
+    } catch {
+      throw OutputError(
+        path: path, reason: "\(reason(error)); make room there and go on with --resume")
+    }
   }
 
   /// Cuts the file at `path` back to what a run had written that had taken `step` steps and had not
@@ -28,8 +36,14 @@ final class MetricsFile {
   static func cutBack(path: String, to step: Int) throws(OutputError) -> (RunTally, damaged: Int) {
     var tally = RunTally()
     var damaged = 0
-    let data = FileManager.default.contents(atPath: path) ?? Data()
     let output = try OutputFile(path: path)
+    var data = Data()
+    if FileManager.default.fileExists(atPath: path) {
+      guard let contents = FileManager.default.contents(atPath: path) else {
+        throw OutputError(path: path, reason: "what is in it cannot be read")
+      }
+      data = contents
+    }
     var kept = Data()
     let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for line in lines.dropLast() {

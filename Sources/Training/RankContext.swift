@@ -1,4 +1,5 @@
 public import Collectives
+import DataParallel
 public import Norms
 
 /// The communicators of one rank, one for each kind of traffic, so that orders cannot mix and
@@ -50,6 +51,19 @@ public final class RankContext {
       checks.record(in: log)
       recordedGroups.append(0)
     }
+  }
+
+  /// Runs `body`, which may take one rank long while the others wait, as `agreeing` does.
+  ///
+  /// Collective. All ranks throw the same `AgreedError`, or none does.
+  public func agreeingAtLength<Result>(_ body: () throws -> Result) throws -> Result {
+    try waitingForOthers { try agreeing(over: control, body) }
+  }
+
+  /// Runs `body`, in which ranks wait for what another does alone, which may take long.
+  public func waitingForOthers<Result>(_ body: () throws -> Result) rethrows -> Result {
+    guard let activity else { return try body() }
+    return try activity.exempting(body)
   }
 
   /// This process's index.

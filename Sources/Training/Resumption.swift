@@ -47,9 +47,8 @@ public struct Resumption: Sendable {
   public static func find(
     _ path: String, _ configuration: RunConfiguration, data: DataSplit, context: RankContext
   ) throws -> Resumption {
-    let found = try agreeing(over: context.control) {
-      context.rank == 0
-        ? try look(path, configuration, samples: data.train.count, ranks: context.size) : .none
+    let found = try context.agreeingAtLength {
+      context.rank == 0 ? try look(path, configuration, data: data, ranks: context.size) : .none
     }
     var kind = [found.kind]
     try context.control.broadcast(&kind, from: 0)
@@ -63,7 +62,7 @@ public struct Resumption: Sendable {
   }
 
   private static func look(
-    _ path: String, _ configuration: RunConfiguration, samples: Int, ranks: Int
+    _ path: String, _ configuration: RunConfiguration, data: DataSplit, ranks: Int
   ) throws -> Resumption {
     let files = FileManager.default
     guard files.fileExists(atPath: path), !RunDirectory.isEmptyFolder(path) else { return .none }
@@ -78,9 +77,15 @@ public struct Resumption: Sendable {
     let (checkpoint, problems) = try newest(folder, of: configuration)
     guard let checkpoint else { return Resumption(.firstStep) }
     try checkBatch(configuration, checkpoint, ranks: ranks, in: path)
+    guard checkpoint.data == data.digest else {
+      throw ConfigurationError(
+        path,
+        "the data are not those that the run has seen, so that it would not go on with the same samples; "
+          + "give it its data, or begin a run with --init-from")
+    }
     let batch = configuration.globalBatch(ranks: ranks)
     let sampler = ShardedSampler(
-      count: samples, batch: batch, seed: configuration.seed,
+      count: data.train.count, batch: batch, seed: configuration.seed,
       dropLast: configuration.data.dropLast)
     let total = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
     guard total >= max(checkpoint.step, before.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch))
@@ -90,7 +95,7 @@ public struct Resumption: Sendable {
         "the run had \(before.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)) steps and has taken "
           + "\(checkpoint.step), and is to have \(total) now; its length may only grow")
     }
-    if checkpoint.step == total, let summary = try RunSummary.read(run: path),
+    if checkpoint.step == total, let summary = (try? RunSummary.read(run: path)) ?? nil,
       summary.steps == total
     {
       return Resumption(.end(summary), problems: problems)
@@ -99,7 +104,9 @@ public struct Resumption: Sendable {
   }
 
   /// What may change from one start of a run to the next.
-  private static let free = ["steps", "epochs", "evaluate", "checkpoint"]
+  private static let free = [
+    "steps", "epochs", "evaluate", "checkpoint", "parallel.watchdogSeconds",
+  ]
 
   private static func check(
     _ configuration: RunConfiguration, goesOnFrom before: RunConfiguration, in path: String

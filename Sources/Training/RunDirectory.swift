@@ -35,13 +35,14 @@ public final class RunDirectory {
     do {
       try files.createDirectory(
         atPath: "\(unfinished)/checkpoints", withIntermediateDirectories: true)
-      try Data(yaml.utf8).write(to: URL(fileURLWithPath: "\(unfinished)/config.yaml"))
+      try OutputFile.write(Data(yaml.utf8), path: "\(unfinished)/config.yaml")
       try Data().write(to: URL(fileURLWithPath: "\(unfinished)/metrics.jsonl"))
-      try Data((try jsonDocument(LaunchRecord(ranks: ranks)) + "\n").utf8).write(
-        to: URL(fileURLWithPath: "\(unfinished)/launch.json"))
+      try OutputFile.write(
+        Data((try jsonDocument(LaunchRecord(ranks: ranks)) + "\n").utf8),
+        path: "\(unfinished)/launch.json")
       if let vocabulary {
-        try Data((try jsonDocument(vocabulary) + "\n").utf8).write(
-          to: URL(fileURLWithPath: "\(unfinished)/vocabulary.json"))
+        try OutputFile.write(
+          Data((try jsonDocument(vocabulary) + "\n").utf8), path: "\(unfinished)/vocabulary.json")
       }
       // In the place of an empty folder, too.
       guard unsafe rename(unfinished, path) == 0 else {
@@ -72,8 +73,8 @@ public final class RunDirectory {
       where OutputFile.isUnfinished(name) {
         try files.removeItem(atPath: "\(path)/\(name)")
       }
-      try? files.removeItem(atPath: "\(path)/summary.json")
       let (tally, damaged) = try MetricsFile.cutBack(path: "\(path)/metrics.jsonl", to: step)
+      try? files.removeItem(atPath: "\(path)/summary.json")
       if try String(contentsOfFile: "\(path)/config.yaml", encoding: .utf8) != yaml {
         try OutputFile.write(Data(yaml.utf8), path: "\(path)/config.yaml")
       }

@@ -51,7 +51,7 @@ public final class RunFiles {
     if tensorBoard { try agreeing(over: context.control) { try Self.checkTensorBoard() } }
     var step: Int?
     if case .checkpoint(let checkpoint) = resumption.place { step = checkpoint?.step }
-    directory = try agreeing(over: context.control) {
+    directory = try context.agreeingAtLength {
       guard context.rank == 0 else { return nil }
       switch resumption.place {
       case .newDirectory:
@@ -143,7 +143,34 @@ public final class RunFiles {
   public var isCheckpointDue: Bool {
     guard let writer, case .seconds(let seconds) = settings.cadence else { return false }
     let elapsed = Double(monotonicNanoseconds() - lastCheckpoint) / 1e9
-    return elapsed >= seconds && !writer.isBusy
+    return elapsed >= seconds && !writer.isBusy()
+  }
+
+  /// How long rank 0 waits for a write before it meets the others again, in seconds: less than half of the
+  /// shortest limit of the watchdog.
+  private static let beat = 0.25
+
+  /// Waits on all ranks until nothing is being written.
+  ///
+  /// They meet again and again, so that a long write is not taken for a rank that does not come.
+  ///
+  /// Collective.
+  ///
+  /// - Returns: on rank 0, why the last checkpoint could not be written, if so; nil elsewhere.
+  private func awaitWriter() throws -> String? {
+    var isBusy: [Int64]
+    repeat {
+      isBusy = [writer?.isBusy(after: Self.beat) == true ? 1 : 0]
+      try context.control.broadcast(&isBusy, from: 0)
+    } while isBusy[0] == 1
+    return writer?.wait()
+  }
+
+  /// Waits for the checkpoint that is being written, where all ranks end with an error.
+  ///
+  /// Collective.
+  public func abandon() throws {
+    if let problem = try awaitWriter() { warn(problem) }
   }
 
   /// Begins to write a checkpoint of `run` as it is, after the one before has been written.
@@ -153,7 +180,7 @@ public final class RunFiles {
   /// Collective.
   public func checkpoint(_ run: TrainingRun) throws {
     let start = monotonicNanoseconds()
-    if let problem = writer?.wait() { warn("the run goes on without a checkpoint: \(problem)") }
+    if let problem = try awaitWriter() { warn("the run goes on without a checkpoint: \(problem)") }
     if let checkpoint = try run.checkpoint(), let directory {
       writer?.begin(checkpoint, metrics: directory.metricsDescriptor)
     }
@@ -166,9 +193,12 @@ public final class RunFiles {
   /// - Throws: ``TrainingFailure`` on all ranks if it could not be.
   private func settle() throws {
     let start = monotonicNanoseconds()
-    let problem = try context.control.broadcast(writer?.wait() ?? "", from: 0)
+    let problem = try context.control.broadcast(try awaitWriter() ?? "", from: 0)
     blocked += monotonicNanoseconds() - start
-    guard problem.isEmpty else { throw TrainingFailure(description: problem) }
+    guard problem.isEmpty else {
+      throw TrainingFailure(
+        description: "the last checkpoint: \(problem); make room there and go on with --resume")
+    }
   }
 
   /// Ends the files of a run that was interrupted after `step` steps and of which a checkpoint was

@@ -10,6 +10,8 @@ public struct TextSampler {
   private let model: Model
   private let vocabulary: Vocabulary
   private let context: Int
+  /// What is wrong with newer checkpoints.
+  public let problems: [String]
 
   /// Opens the newest good checkpoint of a run.
   ///
@@ -30,7 +32,9 @@ public struct TextSampler {
       throw ConfigurationError("\(path)/vocabulary.json", "is damaged: no vocabulary of a run")
     }
     self.vocabulary = vocabulary
-    guard let checkpoint = try CheckpointFolder(run: path).newest().checkpoint else {
+    let found = try CheckpointFolder(run: path).newest()
+    problems = found.problems
+    guard let checkpoint = found.checkpoint else {
       throw ConfigurationError(path, "the run has no checkpoint yet")
     }
     context = length

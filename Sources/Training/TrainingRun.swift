@@ -65,6 +65,9 @@ public final class TrainingRun {
   /// What this rank asks of all, asked once a step.
   public var requests: () -> StepRequests = { StepRequests() }
   private let context: RankContext
+  private let data: DataSplit
+  /// Taken when it is first asked for: on rank 0, and where checkpoints are written.
+  private lazy var dataDigest = data.digest
   private let train: any Dataset
   private let test: any Dataset
   private let testLabels: Int
@@ -87,7 +90,7 @@ public final class TrainingRun {
     self.configuration = configuration
     self.context = context
     context.activity?.limitSeconds = Double(configuration.watchdogSeconds)
-    (train, test) = (data.train, data.test)
+    (train, test, self.data) = (data.train, data.test, data)
     testLabels = test.labelCount(Array(0..<test.count)[...])
     let batch = configuration.globalBatch(ranks: context.size)
     try RunCheck.batch(configuration, batch: batch, samples: train.count)
@@ -135,7 +138,7 @@ public final class TrainingRun {
   ///
   /// Collective. All ranks throw, or none.
   public func restore(_ checkpoint: Checkpoint?) throws {
-    try replica.restore(checkpoint)
+    try context.waitingForOthers { try replica.restore(checkpoint) }
     var step = [Int64(checkpoint?.step ?? 0)]
     try context.control.broadcast(&step, from: 0)
     stepsTaken = Int(step[0])
@@ -148,7 +151,8 @@ public final class TrainingRun {
     guard let tensors = try replica.gathered() else { return nil }
     return Checkpoint(
       step: stepsTaken, optimizerSteps: stepper.optimizer.steps, ranks: context.size,
-      seed: configuration.seed, configuration: try configuration.resolvedYAML, tensors: tensors)
+      seed: configuration.seed, configuration: try configuration.resolvedYAML,
+      data: dataDigest, tensors: tensors)
   }
 
   /// Steps in an epoch.

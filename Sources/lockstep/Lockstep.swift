@@ -65,8 +65,8 @@ struct Lockstep: ParsableCommand {
     }
     let status: Int32
     do {
-      try checkEnvironment()
       let session = try Session(world, checksCollectives: command.checksCollectives)
+      try session.agreeing { try checkEnvironment() }
       status = try command.run(session)
     } catch let error where ExitStatus.isSharedByAllRanks(error) {
       if world.rank == 0 { printError("Error: \(error)") }

@@ -32,9 +32,11 @@ struct Sample: ParsableCommand, RankedCommand {
 
   func run(_ session: Session) throws -> Int32 {
     let text = try session.agreeing {
-      session.isFirst
-        ? try TextSampler(run: run).text(
-          prompt: prompt, count: tokens, temperature: temperature, seed: seed) : ""
+      guard session.isFirst else { return "" }
+      let sampler = try TextSampler(run: run)
+      for problem in sampler.problems { session.log.warning("\(problem)") }
+      return try sampler.text(
+        prompt: prompt, count: tokens, temperature: temperature, seed: seed)
     }
     session.print(text)
     return ExitStatus.done

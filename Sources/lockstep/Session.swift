@@ -50,7 +50,7 @@ final class Session {
 
   /// Runs `body`, which may fail on some ranks alone, with all ranks of one mind.
   func agreeing<Result>(_ body: () throws -> Result) throws -> Result {
-    try DataParallel.agreeing(over: context.control, body)
+    try context.agreeingAtLength(body)
   }
 
   /// Reads a configuration and its data on every rank, the same on all.
@@ -62,7 +62,9 @@ final class Session {
       context.activity?.limitSeconds = Double(configuration.watchdogSeconds)
       return (configuration, try configuration.loadData())
     }
-    try configuration.agreeOnStart(data: data, over: context.control)
+    try context.waitingForOthers {
+      try configuration.agreeOnStart(data: data, over: context.control)
+    }
     return (configuration, data)
   }
 }

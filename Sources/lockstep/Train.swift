@@ -1,5 +1,6 @@
 import ArgumentParser
 import Collectives
+import DataParallel
 import Datasets
 import Logging
 import Measurement
@@ -36,7 +37,7 @@ struct Train: ParsableCommand, RankedCommand {
     help: """
       Go on from the newest good checkpoint in --run-dir, or begin there if there is no run: one command \
       line serves the first start and all that follow. The configuration may differ in steps or epochs, \
-      which may grow, evaluate and checkpoint.
+      which may grow, evaluate, checkpoint and parallel.watchdogSeconds.
       """)
   var resume = false
 
@@ -57,6 +58,9 @@ struct Train: ParsableCommand, RankedCommand {
   var checksCollectives: Bool { checks.checksCollectives }
 
   func validate() throws {
+    guard runDir != "" else {
+      throw ValidationError("--run-dir is empty, expected the path of a directory.")
+    }
     guard !resume || runDir != nil else {
       throw ValidationError("--resume needs --run-dir: the directory of the run to go on with.")
     }
@@ -102,16 +106,23 @@ struct Train: ParsableCommand, RankedCommand {
       "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)\(after)"
     )
     let progress = ProgressLine(isOn: session.isFirst)
-    let summary = try train(
-      run, ranks: session.context.size, after: files.earlier,
-      onStep: { result in
-        try files.append(result)
-        progress.show(
-          result, label: "step \(result.step)/\(run.totalSteps)",
-          progress: Double(result.step) / Double(run.totalSteps))
-      },
-      onCheckpoint: { try files.checkpoint(run) },
-      onEvaluation: { try files.append($0, step: $1) })
+    let summary: RunSummary?
+    do {
+      summary = try train(
+        run, ranks: session.context.size, after: files.earlier,
+        onStep: { result in
+          try files.append(result)
+          progress.show(
+            result, label: "step \(result.step)/\(run.totalSteps)",
+            progress: Double(result.step) / Double(run.totalSteps))
+        },
+        onCheckpoint: { try files.checkpoint(run) },
+        onEvaluation: { try files.append($0, step: $1) })
+    } catch let error where error is TrainingFailure || error is ReplicaError {
+      // What was begun before is good.
+      try files.abandon()
+      throw error
+    }
     progress.finish()
     guard let summary else {
       try files.interrupt(signal: InterruptionSignals.current)

@@ -25,7 +25,7 @@ public struct CheckpointSettings: Hashable, Sendable {
         section.place(given[1]),
         "both \(path).\(given[0]) and \(path).\(given[1]) are given, expected one")
     }
-    let positive = 1...Int.max
+    let positive = ConfigurationLimits.count
     switch given.first {
     case "everySteps": cadence = .steps(try section.int("everySteps", in: positive))
     case "everyEpochs": cadence = .epochs(try section.int("everyEpochs", in: positive))

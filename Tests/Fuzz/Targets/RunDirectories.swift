@@ -68,11 +68,12 @@ func runSeed(in folder: String) throws -> [UInt8] {
   let context = try RankContext(Solo())
   context.record(in: EventLog(capacity: 1 << 10))
   let run = try TrainingRun(configuration, data: configuration.loadData(), context: context)
-  let files = try RunFiles(creating: path, configuration, vocabulary: nil, context: context)
+  let files = try RunFiles(at: path, configuration, vocabulary: nil, context: context)
   let summary = try train(
     run, ranks: 1, onStep: { try files.append($0) },
+    onCheckpoint: { try files.checkpoint(run) },
     onEvaluation: { try files.append($0, step: $1) })
-  try files.finish(run, summary)
+  if let summary { _ = try files.finish(summary) }
   return input(
     names.map { name in
       FileManager.default.contents(atPath: "\(path)/\(name)").map { [UInt8]($0) } ?? []
@@ -87,7 +88,7 @@ func readFabric(_ input: [UInt8], in folder: String) {
   for library in MPILibrary.allCases {
     let network = NetworkModel(fabric, library: library)
     for (bytes, ranks) in [(8, 2), (100_000, 7), (1 << 30, 4096)] {
-      let cost = network.allReduce(bytes: bytes, ranks: ranks, blocking: bytes > 8)
+      let cost = network.allReduce(bytes: bytes, ranks: ranks, world: ranks, blocking: bytes > 8)
       precondition(cost.microseconds.isFinite && cost.occupied.isFinite)
     }
   }
