@@ -247,8 +247,12 @@ final class Watchdog: @unchecked Sendable {
       return
     }
     Self.print("Error: \(verdict.text(after: limit))")
+    // Where even the abort hangs or returns.
+    Thread.detachNewThread {
+      sleep(5)
+      _exit(3)
+    }
     world.abort(status: 3)
-    // Where even that hangs or returns.
     _exit(3)
   }
 

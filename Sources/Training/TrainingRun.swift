@@ -148,6 +148,8 @@ public final class TrainingRun {
   ///
   /// Collective. It changes nothing, so that a run takes the same course whenever it is asked.
   public func checkpoint() throws -> Checkpoint? {
+    // Nothing of this step's backward pass has been compared yet, and a run goes on from what is saved.
+    try verifyCollectives()
     guard let tensors = try replica.gathered() else { return nil }
     return Checkpoint(
       step: stepsTaken, optimizerSteps: stepper.optimizer.steps, ranks: context.size,
@@ -270,9 +272,13 @@ public final class TrainingRun {
   ///
   /// Collective.
   public func verifyReplicas() throws {
+    try verifyCollectives()
+    try DataParallel.verifyReplicas(model.parameters, over: context.control)
+  }
+
+  private func verifyCollectives() throws {
     let mine = Int64(bitPattern: context.fingerprint.value)
     let all = try context.control.allGather([mine])
     if all.contains(where: { $0 != all[0] }) { throw try context.fingerprintError() }
-    try DataParallel.verifyReplicas(model.parameters, over: context.control)
   }
 }

@@ -1,6 +1,8 @@
 import Collectives
 import DataParallel
 import Datasets
+import Norms
+import Tensors
 import Testing
 import Training
 

@@ -109,7 +109,7 @@ struct CheckpointFaults {
 
   /// Lets the system refuse every write of the newer one beyond each of its bytes, or every `share`-th.
   func stopAtEveryByte(share: Int) throws {
-    _ = unsafe signal(SIGXFSZ, SIG_IGN)
+    _ = signal(SIGXFSZ, SIG_IGN)
     var limit = rlimit()
     unsafe getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
     let before = limit.rlim_cur

@@ -74,7 +74,8 @@ public struct NetworkModel: Sendable {
     else { return 1 }
     let ratios = points.filter { $0.ranks == nearest }.map { point in
       let algorithm = AllReduceAlgorithm.chosen(
-        by: library, bytes: point.bytes, ranks: nearest, world: nearest, blocking: blocking)
+        by: library, bytes: point.bytes, ranks: nearest,
+        world: max(fabric.ranks, nearest), blocking: blocking)
       let measured = blocking ? point.between_us : point.nonblocking_us
       return (
         size: log(Double(point.bytes)),
