@@ -77,9 +77,9 @@ public struct ArithmeticDataset: Dataset {
   }
 
   /// Shows the tokens and the labels.
-  public func visitContents(_ visit: (RawSpan) -> Void) {
-    unsafe visit(tokens.span.bytes)
-    unsafe visit(labels.span.bytes)
+  public func visitContents(_ visit: ([UInt8]) -> Void) {
+    visit(tokens)
+    visitBytes(of: labels, visit)
   }
 
   /// The characters of the answers.

@@ -32,8 +32,24 @@ public protocol Dataset: Sendable {
   func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch
   /// How many labels of the samples at `indices` count.
   func labelCount(_ indices: ArraySlice<Int>) -> Int
-  /// Shows every byte that the samples and their labels are made of, for digests.
-  func visitContents(_ visit: (RawSpan) -> Void)
+  /// Shows every byte that the samples and their labels are made of, piece by piece, for digests.
+  func visitContents(_ visit: ([UInt8]) -> Void)
+}
+
+/// Shows whole numbers as bytes, little-endian, in pieces of some size.
+func visitBytes<Number: FixedWidthInteger>(of numbers: [Number], _ visit: ([UInt8]) -> Void) {
+  let size = Number.bitWidth / 8
+  for from in stride(from: 0, to: numbers.count, by: 1 << 16) {
+    let part = numbers[from..<min(from + 1 << 16, numbers.count)]
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(part.count * size)
+    for number in part {
+      for shift in stride(from: 0, to: Number.bitWidth, by: 8) {
+        bytes.append(UInt8(truncatingIfNeeded: number >> Number(shift)))
+      }
+    }
+    visit(bytes)
+  }
 }
 
 extension Dataset {

@@ -48,9 +48,9 @@ public struct ImageDataset: Dataset {
   }
 
   /// Shows the bytes and the labels.
-  public func visitContents(_ visit: (RawSpan) -> Void) {
-    unsafe visit(bytes.span.bytes)
-    unsafe visit(labels.span.bytes)
+  public func visitContents(_ visit: ([UInt8]) -> Void) {
+    visit(bytes)
+    visit(labels)
   }
 
   /// The images at `indices`, in that order.

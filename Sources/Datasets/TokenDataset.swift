@@ -36,8 +36,8 @@ public struct TokenDataset: Dataset {
   }
 
   /// Shows the tokens.
-  public func visitContents(_ visit: (RawSpan) -> Void) {
-    unsafe visit(tokens.span.bytes)
+  public func visitContents(_ visit: ([UInt8]) -> Void) {
+    visitBytes(of: tokens, visit)
   }
 
   /// Every position has a label.

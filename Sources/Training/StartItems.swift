@@ -58,9 +58,7 @@ extension DataSplit {
     var digest = SHA256()
     for part in [train, test] {
       digest.update(data: Data("\(part.shape) \(part.classes) \(part.count)\n".utf8))
-      part.visitContents { span in
-        unsafe span.withUnsafeBytes { unsafe digest.update(bufferPointer: $0) }
-      }
+      part.visitContents { digest.update(data: $0) }
     }
     return hexadecimal(digest.finalize())
   }

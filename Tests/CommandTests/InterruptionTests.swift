@@ -10,15 +10,18 @@ struct InterruptionTests {
     "model.norm.kind=batch-renorm", "--no-events",
   ]
 
-  /// Starts a command, sends `signal` to it when its run has taken some steps, and waits for its end.
+  /// Starts a command, sends `signal` to it when its run has taken some more steps, and waits for its
+  /// end.
   private func interrupted(_ command: [String], in run: String, by signal: String) throws
     -> Finished
   {
     // Without job control a shell lets what it starts in the background ignore SIGINT.
     let script = """
       set -m
+      rows() { wc -l 2>/dev/null <\(run)/metrics.jsonl || echo 0; }
+      before=$(rows)
       "$@" & pid=$!
-      until [[ $(wc -l 2>/dev/null <\(run)/metrics.jsonl || echo 0) -gt 15 ]]; do sleep 0.02; done
+      until (( $(rows) > before + 15 )); do sleep 0.02; done
       kill -\(signal) $pid
       wait $pid
       """

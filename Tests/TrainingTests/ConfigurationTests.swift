@@ -78,9 +78,9 @@ import Training
     ),
     (
       "batch: 32", "batch: {" + String(repeating: "x", count: 100_000) + ": 1}",
-      "batch is a mapping"
+      "run.yaml: line 8, column 100009"
     ),
-    ("batch: 32", String(repeating: "x", count: 100_000) + ": 1", "unknown key"),
+    ("batch: 32", String(repeating: "x", count: 100_000) + ": 1", "could not find expected ':'"),
     ("batch: 32", "# " + String(repeating: "x", count: 1 << 20), "expected no more than 1048576"),
   ])
   func aWrongValueIsNamed(old: String, new: String, expected: String) {
