@@ -271,7 +271,8 @@ def verdicts(program, files):
                 out.write(data)
         result = subprocess.run(
             [program], input="\n".join(paths) + "\n", capture_output=True, text=True, check=True)
-    lines = result.stdout.splitlines()
+    # Not splitlines, which ends lines at other characters too.
+    lines = result.stdout.removesuffix("\n").split("\n")
     assert len(lines) == len(files), "the program stopped early"
     return lines
 
