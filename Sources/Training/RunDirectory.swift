@@ -4,7 +4,7 @@ import Measurement
 
 /// The directory that a run's files are in.
 ///
-/// Only rank 0 has one.
+/// Only rank 0 has one. No other process can write it until it is released.
 public final class RunDirectory {
   /// Where it is.
   public let path: String
@@ -15,6 +15,7 @@ public final class RunDirectory {
   /// What was found that is not as it should be.
   public let warnings: [String]
   private let metrics: MetricsFile
+  private let lock: RunLock
 
   /// Creates the directory with the resolved configuration in it, how the run was started on `ranks`
   /// ranks, and the vocabulary of its text.
@@ -44,6 +45,7 @@ public final class RunDirectory {
         try OutputFile.write(
           Data((try jsonDocument(vocabulary) + "\n").utf8), path: "\(unfinished)/vocabulary.json")
       }
+      lock = try RunLock(unfinished)
       // In the place of an empty folder, too.
       guard unsafe rename(unfinished, path) == 0 else {
         throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
@@ -59,12 +61,13 @@ public final class RunDirectory {
   /// Opens the directory of a run that goes on after `step` steps on `ranks` ranks: its metrics are cut
   /// back to there, and what only a run that ended has is removed.
   ///
-  /// - Throws: ``ConfigurationError`` if it cannot be written.
+  /// - Throws: ``ConfigurationError`` if it cannot be written, or another process writes it.
   public init(
     resuming path: String, _ configuration: RunConfiguration, ranks: Int, after step: Int
   ) throws {
     let yaml = try configuration.resolvedYAML
     let files = FileManager.default
+    lock = try RunLock(path)
     do {
       let folder = CheckpointFolder(run: path)
       try files.createDirectory(atPath: folder.path, withIntermediateDirectories: true)
@@ -140,6 +143,9 @@ public final class RunDirectory {
     try OutputFile.write(
       Data((try jsonDocument(summary) + "\n").utf8), path: "\(path)/summary.json")
   }
+
+  /// Lets others write it: nothing is written any more.
+  func release() { lock.release() }
 }
 
 /// The system's own words for a file error.

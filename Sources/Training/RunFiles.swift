@@ -171,6 +171,7 @@ public final class RunFiles {
   /// Collective.
   public func abandon() throws {
     if let problem = try awaitWriter() { warn(problem) }
+    directory?.release()
   }
 
   /// Begins to write a checkpoint of `run` as it is, after the one before has been written.
@@ -211,6 +212,7 @@ public final class RunFiles {
     try recorder?.write(groups: context.recordedGroups)
     marker?.write(signals.first { $0 != 0 } ?? 0)
     marker?.finish(removing: false)
+    directory?.release()
     try context.control.barrier()
   }
 
@@ -232,6 +234,7 @@ public final class RunFiles {
       if let reading { try recorder?.finish(groups: context.recordedGroups, clock: reading) }
       try directory?.write(summary)
       marker?.finish(removing: true)
+      directory?.release()
     }
     return summary
   }

@@ -32,7 +32,8 @@ import Training
       let files = try RunFiles(
         at: path, run, resumption: resumption, vocabulary: data.vocabulary, context: context,
         warn: { warnings.texts.append($0) })
-      replica.requests = {
+      // The replica keeps the closure, which would keep both, and the directory's lock with them.
+      replica.requests = { [unowned replica] in
         StepRequests(stop: replica.stepsTaken + 1 == stop, checkpoint: files.isCheckpointDue)
       }
       let summary = try Training.train(
@@ -275,6 +276,18 @@ import Training
       #expect(found.contains("step-20.safetensors: cannot be written"), "\(found)")
       #expect(!exists("\(path)/summary.json"))
       #expect(try CheckpointFolder(run: path).newest().checkpoint?.step == 19)
+    }
+  }
+
+  @Test func twoRunsDoNotWriteOneDirectory() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      var first: RunDirectory? = try RunDirectory(creating: path, run(), ranks: 1)
+      let found = message { _ = try train(run(), in: path) }
+      #expect(found.contains("\(path): another process is writing this run"), "\(found)")
+      #expect(first?.path == path)
+      first = nil
+      #expect(try train(run(), in: path, stop: 1).from == 0)
     }
   }
 

@@ -1,0 +1,42 @@
+import Foundation
+import Measurement
+
+/// Keeps other processes from writing into the same run directory.
+///
+/// The kernel gives it up with the process that holds it, however that ends. File systems without locks
+/// on folders, as some networks', have none: nothing is held there.
+final class RunLock {
+  /// How long a run is waited for that may be about to end, in seconds: the ranks of one whose mpirun was
+  /// killed live on for a moment.
+  private static let patience = 5.0
+
+  private let folder: CInt
+  private var isHeld = true
+
+  /// Takes the lock of the run directory at `path`.
+  ///
+  /// - Throws: ``ConfigurationError`` if another run holds it.
+  init(_ path: String) throws(ConfigurationError) {
+    folder = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let deadline = Date().addingTimeInterval(Self.patience)
+    while folder >= 0, flock(folder, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK {
+      guard Date() < deadline else {
+        close(folder)
+        throw ConfigurationError(
+          path,
+          "another process is writing this run; wait until it has ended, or name another directory with "
+            + "--run-dir")
+      }
+      Thread.sleep(forTimeInterval: 0.1)
+    }
+  }
+
+  deinit { release() }
+
+  /// Gives the lock up.
+  func release() {
+    guard isHeld else { return }
+    isHeld = false
+    if folder >= 0 { close(folder) }
+  }
+}
