@@ -40,12 +40,18 @@ public struct StateDictionary: Sendable {
 
   /// Reads a state saved as safetensors, or the model's part of a checkpoint, whose digest is verified.
   public init(path: String) throws(StateError) {
+    let location = URL(fileURLWithPath: path).resolvingSymlinksInPath()
+    let attributes = try? FileManager.default.attributesOfItem(atPath: location.path)
+    // Every rank reads it, and a device may have no end.
+    if let attributes, attributes[.type] as? FileAttributeType != .typeRegular {
+      throw StateError(description: "\(path): is no file but a folder, a pipe or a device")
+    }
     let data: Data
     do {
-      data = try Data(contentsOf: URL(fileURLWithPath: path))
+      data = try Data(contentsOf: location)
     } catch {
-      let exists = FileManager.default.fileExists(atPath: path)
-      throw StateError(description: "\(path): \(exists ? "cannot be read" : "no such file")")
+      let reason = attributes == nil ? "no such file" : "cannot be read"
+      throw StateError(description: "\(path): \(reason)")
     }
     // A state that PyTorch saved has none.
     _ = try CheckpointDigest.isRight(data, path: path)

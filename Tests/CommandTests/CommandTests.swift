@@ -194,6 +194,10 @@ struct CommandTests {
     ),
     (["train", "Configs/digits-resnet.yaml", "--init-from", "nowhere"], "nowhere: no such file"),
     (
+      ["train", "Configs/digits-resnet.yaml", "--init-from", "/dev/zero"],
+      "/dev/zero: is no file but a folder, a pipe or a device"
+    ),
+    (
       ["train", "Configs/digits-resnet.yaml", "--set", "data={kind: mnist, path: /nowhere}"],
       "/nowhere/train-images-idx3-ubyte: no such file"
     ),
