@@ -59,7 +59,6 @@ static inline int cmpi_world_ranks(cmpi_comm c, int size, const int *ranks, int 
   if (group != MPI_GROUP_NULL) MPI_Group_free(&group);
   return code;
 }
-static inline int cmpi_comm_free(cmpi_comm *c) { return MPI_Comm_free(&c->handle); }
 static inline int cmpi_abort(cmpi_comm c, int status) { return MPI_Abort(c.handle, status); }
 
 static inline int cmpi_allreduce_sum(void *values, int count, cmpi_type type, cmpi_comm c) {

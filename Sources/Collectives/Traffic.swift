@@ -6,11 +6,6 @@ public struct Traffic: Hashable, Sendable {
   public var bytes = 0
   /// How long this rank was inside them, or waited for them, in nanoseconds.
   public var blockedNanoseconds = 0
-  /// The part of it that was for statistics of the backward pass.
-  public var blockedBackwardNanoseconds = 0
-  /// The part of ``blockedNanoseconds`` that went into tests which let a collective make progress while
-  /// this rank computed: no waiting, but work for the library.
-  public var testedNanoseconds = 0
 
   /// No traffic.
   public init() {}
@@ -21,8 +16,6 @@ public struct Traffic: Hashable, Sendable {
     difference.collectives -= earlier.collectives
     difference.bytes -= earlier.bytes
     difference.blockedNanoseconds -= earlier.blockedNanoseconds
-    difference.blockedBackwardNanoseconds -= earlier.blockedBackwardNanoseconds
-    difference.testedNanoseconds -= earlier.testedNanoseconds
     return difference
   }
 
@@ -32,8 +25,6 @@ public struct Traffic: Hashable, Sendable {
     sum.collectives += b.collectives
     sum.bytes += b.bytes
     sum.blockedNanoseconds += b.blockedNanoseconds
-    sum.blockedBackwardNanoseconds += b.blockedBackwardNanoseconds
-    sum.testedNanoseconds += b.testedNanoseconds
     return sum
   }
 }

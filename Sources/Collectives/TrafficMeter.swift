@@ -83,7 +83,7 @@ public final class TrafficMeter {
     if isPaused { return }
     let now = monotonicNanoseconds()
     activity?.end(at: now)
-    block(open, from: open.issue, to: now)
+    block(from: open.issue, to: now)
     record(open, returned: now, waitBegin: now, end: now)
   }
 
@@ -92,16 +92,15 @@ public final class TrafficMeter {
     if isPaused { return }
     open.returned = monotonicNanoseconds()
     activity?.end(at: open.returned)
-    block(open, from: open.issue, to: open.returned)
+    block(from: open.issue, to: open.returned)
   }
 
   /// Notes that this rank asked, from `start` to now, whether a collective is over.
   public func tested(_ open: inout OpenCollective, since start: UInt64, isOver: Bool) {
     if isPaused { return }
     let now = monotonicNanoseconds()
-    block(open, from: start, to: now)
+    block(from: start, to: now)
     open.tested += Int(now - start)
-    traffic.testedNanoseconds += Int(now - start)
     if isOver && open.completed == nil { open.completed = now }
   }
 
@@ -121,7 +120,7 @@ public final class TrafficMeter {
     if isPaused { return }
     let now = monotonicNanoseconds()
     activity?.end(at: now)
-    block(open, from: waitBegin, to: now)
+    block(from: waitBegin, to: now)
     record(
       open, returned: open.returned, waitBegin: waitBegin, end: open.completed ?? now)
   }
@@ -141,11 +140,8 @@ public final class TrafficMeter {
   /// Notes that it is over.
   public func endUncounted() { activity?.end(at: monotonicNanoseconds()) }
 
-  private func block(_ open: OpenCollective, from start: UInt64, to end: UInt64) {
+  private func block(from start: UInt64, to end: UInt64) {
     traffic.blockedNanoseconds += Int(end - start)
-    if case .statistics(_, .backward) = open.signature.purpose {
-      traffic.blockedBackwardNanoseconds += Int(end - start)
-    }
   }
 
   private func record(

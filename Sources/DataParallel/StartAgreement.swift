@@ -29,13 +29,7 @@ public func agreeOnStart(_ items: [StartItem], over communicator: any Communicat
     let others = values.indices.filter { values[$0] != values[0] }
     guard let first = others.first else { continue }
     throw AgreedError(
-      description: "\(item.name) of \(rankList(others)) is not that of rank 0: "
+      description: "\(item.name) of \(CollectiveDifference.ranks(others)) is not that of rank 0: "
         + "\(values[first]), not \(values[0]); \(item.remedy)")
   }
-}
-
-/// "rank 1", "ranks 1 and 3", "ranks 1, 2 and 5".
-public func rankList(_ ranks: [Int]) -> String {
-  guard let last = ranks.last, ranks.count > 1 else { return "rank \(ranks.first ?? 0)" }
-  return "ranks \(ranks.dropLast().map(String.init).joined(separator: ", ")) and \(last)"
 }

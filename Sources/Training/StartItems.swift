@@ -37,7 +37,8 @@ extension RunConfiguration {
       return "\(difference.key) is \(values[1]), not \(values[0])"
     }
     throw AgreedError(
-      description: "the configuration of \(rankList(others)) is not that of rank 0: "
+      description: "the configuration of \(CollectiveDifference.ranks(others)) is not that of "
+        + "rank 0: "
         + differences.joined(separator: "; ") + "; start all ranks with one configuration")
   }
 }
