@@ -80,10 +80,29 @@ public func mpirunCommand(_ ranks: Int, _ name: String, _ arguments: [String]) -
 }
 
 /// Runs one of this package's executables on `ranks` ranks.
+///
+/// Where mpirun itself dies of a wrong address, as Open MPI 4.1's does now and then while it ends an
+/// aborted job, the command is run again, twice at most.
 public func mpirun(
   _ ranks: Int, _ name: String, _ arguments: [String], environment: [String: String] = [:],
   seconds: Double = 120
 ) throws -> Finished {
-  try spawn(
-    mpirunCommand(ranks, name, arguments), environment: environment, seconds: seconds)
+  func run() throws -> Finished {
+    try spawn(
+      mpirunCommand(ranks, name, arguments), environment: environment, seconds: seconds)
+  }
+  var (finished, again) = (try run(), 0)
+  while finished.launcherDied, again < 2 {
+    again += 1
+    finished = try run()
+  }
+  return finished
+}
+
+extension Finished {
+  /// Whether there is a backtrace of mpirun itself.
+  fileprivate var launcherDied: Bool {
+    errors.contains("*** Process received signal ***")
+      && (errors.contains("] mpirun(") || errors.contains("show_help.c"))
+  }
 }
