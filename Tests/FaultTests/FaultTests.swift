@@ -17,6 +17,14 @@ struct FaultTests {
     #expect(finished.output.hasPrefix("rounds 6, failures 0"), "\(finished.output)")
   }
 
+  @Test func memoryAndTheRunDirectoryStayAsTheyAreOverManySteps() throws {
+    let finished = try spawn(
+      ["Tests/Faults/long-run", "--steps", "20000", "--lockstep", executable("lockstep")],
+      seconds: 300)
+    #expect(finished.status == 0, "\(finished.errors)\(finished.output)")
+    #expect(finished.output.hasPrefix("20000 steps on 2 ranks"), "\(finished.output)")
+  }
+
   @Test(.enabled(if: canMount, "needs root, for file systems of its own"))
   func noFaultOfTheStorageLosesOrInventsACheckpoint() throws {
     let programs = URL(fileURLWithPath: executable("lockstep")).deletingLastPathComponent().path
