@@ -146,7 +146,8 @@ targets += [
     name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors"],
     path: "Tests/mpi-checks", swiftSettings: strict),
   .executableTarget(
-    name: "faulty-ranks", dependencies: ["MPIBackend", "Training", "Collectives", "Tensors"],
+    name: "faulty-ranks",
+    dependencies: ["Forwarding", "MPIBackend", "Training", "Collectives", "Tensors"],
     path: "Tests/faulty-ranks", swiftSettings: strict),
   // What Tests/Faults/storage damages checkpoints with.
   .executableTarget(
@@ -169,11 +170,15 @@ targets += [
     "Training",
     [
       "Training", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
-      "Autograd", "Kernels", "Layers", "Measurement", "Spawning", "safetensors-verdicts",
+      "Autograd", "Kernels", "Layers", "Forwarding", "Measurement", "Spawning",
+      "safetensors-verdicts",
     ]),
   tests("TensorBoard", ["TensorBoard"]),
   tests("Claims", ["Claims", "Collectives", "Measurement", "Training"]),
-  // What the tests share to run programs with a time limit.
+  // What the tests share to make communicators that go wrong, and to run programs with a time limit.
+  .target(
+    name: "Forwarding", dependencies: ["Collectives", "Tensors"], path: "Tests/Forwarding",
+    swiftSettings: strict),
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Collectives", "Spawning", "mpi-checks", "faulty-ranks"]),
   tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),

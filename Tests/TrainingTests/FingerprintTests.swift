@@ -1,5 +1,6 @@
 import Collectives
 import DataParallel
+import Forwarding
 import Models
 import Norms
 import Tensors
@@ -80,8 +81,8 @@ import Training
 }
 
 /// A communicator that says on rank 1 in step 3 that the statistics of layer1.0.bn1 are another layer's.
-final class MisnamingCommunicator: Communicator {
-  private let inner: any Communicator
+final class MisnamingCommunicator: ForwardingCommunicator {
+  let inner: any Communicator
   private let worldRank: Int
   private var calls = 0
 
@@ -90,9 +91,9 @@ final class MisnamingCommunicator: Communicator {
     self.worldRank = worldRank ?? inner.rank
   }
 
-  var rank: Int { inner.rank }
-  var size: Int { inner.size }
-  var meter: TrafficMeter { inner.meter }
+  func forwarding(_ inner: any Communicator) -> any Communicator {
+    MisnamingCommunicator(inner, worldRank: worldRank)
+  }
 
   func sum<Element: Communicable>(_ values: inout MutableSpan<Element>) throws(CommunicationError) {
     if meter.purpose == .statistics(EventName("layer1.0.bn1"), .forward) {
@@ -102,59 +103,5 @@ final class MisnamingCommunicator: Communicator {
       }
     }
     try inner.sum(&values)
-  }
-
-  func beginSum<Element: Communicable>(_ addends: Storage<Element>) throws(CommunicationError)
-    -> PendingSum<Element>
-  {
-    try inner.beginSum(addends)
-  }
-
-  func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
-    try inner.mergeMoments(triples)
-  }
-
-  func allGather<Element: Communicable>(_ values: Storage<Element>, into gathered: Storage<Element>)
-    throws(CommunicationError)
-  {
-    try inner.allGather(values, into: gathered)
-  }
-
-  func sumAndScatter<Element: Communicable>(
-    _ addends: Storage<Element>, into block: Storage<Element>
-  ) throws(CommunicationError) {
-    try inner.sumAndScatter(addends, into: block)
-  }
-
-  func broadcast<Element: Communicable>(_ values: inout MutableSpan<Element>, from root: Int)
-    throws(CommunicationError)
-  {
-    try inner.broadcast(&values, from: root)
-  }
-
-  func gather<Element: Communicable>(_ values: [Element], to root: Int) throws(CommunicationError)
-    -> [[Element]]?
-  {
-    try inner.gather(values, to: root)
-  }
-
-  func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
-    -> [[Element]]
-  {
-    try inner.allGather(values)
-  }
-
-  func barrier() throws(CommunicationError) { try inner.barrier() }
-
-  func duplicate() throws(CommunicationError) -> any Communicator {
-    MisnamingCommunicator(try inner.duplicate(), worldRank: worldRank)
-  }
-
-  func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
-    MisnamingCommunicator(try inner.split(color: color, key: key), worldRank: worldRank)
-  }
-
-  func splitByNode() throws(CommunicationError) -> any Communicator {
-    MisnamingCommunicator(try inner.splitByNode(), worldRank: worldRank)
   }
 }

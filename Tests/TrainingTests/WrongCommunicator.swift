@@ -1,18 +1,18 @@
 import Collectives
+import Forwarding
 import Tensors
 
 /// A communicator whose last rank gets the last element of every result wrong, and whose barriers hold
 /// nobody.
 ///
 /// Single elements are left alone: they say when to measure.
-final class WrongCommunicator: Communicator {
-  private let inner: any Communicator
+final class WrongCommunicator: ForwardingCommunicator {
+  let inner: any Communicator
 
   init(_ inner: any Communicator) { self.inner = inner }
 
-  var rank: Int { inner.rank }
-  var size: Int { inner.size }
-  var meter: TrafficMeter { inner.meter }
+  func forwarding(_ inner: any Communicator) -> any Communicator { WrongCommunicator(inner) }
+
   private var isWrong: Bool { rank == size - 1 }
 
   private func spoil<Element: Communicable>(_ values: Storage<Element>) {
@@ -58,31 +58,7 @@ final class WrongCommunicator: Communicator {
     if isWrong, values.count > 1 { values[values.count - 1] += values[0] }
   }
 
-  func gather<Element: Communicable>(_ values: [Element], to root: Int) throws(CommunicationError)
-    -> [[Element]]?
-  {
-    try inner.gather(values, to: root)
-  }
-
-  func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
-    -> [[Element]]
-  {
-    try inner.allGather(values)
-  }
-
   func barrier() {}
-
-  func duplicate() throws(CommunicationError) -> any Communicator {
-    WrongCommunicator(try inner.duplicate())
-  }
-
-  func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
-    WrongCommunicator(try inner.split(color: color, key: key))
-  }
-
-  func splitByNode() throws(CommunicationError) -> any Communicator {
-    WrongCommunicator(try inner.splitByNode())
-  }
 
   private final class Over: PendingOperation {
     func wait() {}

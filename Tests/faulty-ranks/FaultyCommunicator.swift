@@ -1,12 +1,13 @@
 import Collectives
+import Forwarding
 import Glibc
 import Tensors
 
 /// A communicator that issues something else at the call that a ``Fault`` chooses.
 ///
 /// A training step calls sums alone.
-final class FaultyCommunicator: Communicator {
-  private let inner: any Communicator
+final class FaultyCommunicator: ForwardingCommunicator {
+  let inner: any Communicator
   private let fault: Fault
 
   init(_ inner: any Communicator, _ fault: Fault) {
@@ -14,10 +15,9 @@ final class FaultyCommunicator: Communicator {
     self.fault = fault
   }
 
-  var rank: Int { inner.rank }
-  var size: Int { inner.size }
-  var meter: TrafficMeter { inner.meter }
-  var checks: TrafficMeter? { inner.checks }
+  func forwarding(_ inner: any Communicator) -> any Communicator {
+    FaultyCommunicator(inner, fault)
+  }
 
   private func call<Element: Communicable>(_: Element.Type, _ elements: Int, isBegun: Bool) -> Call
   {
@@ -69,53 +69,5 @@ final class FaultyCommunicator: Communicator {
   {
     try goesOn(call(Element.self, addends.count, isBegun: true))
       ? inner.beginSum(addends) : Solo().beginSum(addends)
-  }
-
-  func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
-    try inner.mergeMoments(triples)
-  }
-
-  func allGather<Element: Communicable>(_ values: Storage<Element>, into gathered: Storage<Element>)
-    throws(CommunicationError)
-  {
-    try inner.allGather(values, into: gathered)
-  }
-
-  func sumAndScatter<Element: Communicable>(
-    _ addends: Storage<Element>, into block: Storage<Element>
-  ) throws(CommunicationError) {
-    try inner.sumAndScatter(addends, into: block)
-  }
-
-  func broadcast<Element: Communicable>(_ values: inout MutableSpan<Element>, from root: Int)
-    throws(CommunicationError)
-  {
-    try inner.broadcast(&values, from: root)
-  }
-
-  func gather<Element: Communicable>(_ values: [Element], to root: Int) throws(CommunicationError)
-    -> [[Element]]?
-  {
-    try inner.gather(values, to: root)
-  }
-
-  func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
-    -> [[Element]]
-  {
-    try inner.allGather(values)
-  }
-
-  func barrier() throws(CommunicationError) { try inner.barrier() }
-
-  func duplicate() throws(CommunicationError) -> any Communicator {
-    FaultyCommunicator(try inner.duplicate(), fault)
-  }
-
-  func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
-    FaultyCommunicator(try inner.split(color: color, key: key), fault)
-  }
-
-  func splitByNode() throws(CommunicationError) -> any Communicator {
-    FaultyCommunicator(try inner.splitByNode(), fault)
   }
 }

@@ -1,0 +1,72 @@
+package import Collectives
+package import Tensors
+
+/// A communicator that hands its calls on to another; faults are made by what it implements itself.
+package protocol ForwardingCommunicator: Communicator {
+  /// The communicator that does the work.
+  var inner: any Communicator { get }
+
+  /// What this one makes of a communicator that comes of ``inner``.
+  func forwarding(_ inner: any Communicator) -> any Communicator
+}
+
+extension ForwardingCommunicator {
+  package var rank: Int { inner.rank }
+  package var size: Int { inner.size }
+  package var meter: TrafficMeter { inner.meter }
+  package var checks: TrafficMeter? { inner.checks }
+
+  package func beginSum<Element: Communicable>(_ addends: Storage<Element>)
+    throws(CommunicationError) -> PendingSum<Element>
+  {
+    try inner.beginSum(addends)
+  }
+
+  package func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
+    try inner.mergeMoments(triples)
+  }
+
+  package func allGather<Element: Communicable>(
+    _ values: Storage<Element>, into gathered: Storage<Element>
+  ) throws(CommunicationError) {
+    try inner.allGather(values, into: gathered)
+  }
+
+  package func sumAndScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>
+  ) throws(CommunicationError) {
+    try inner.sumAndScatter(addends, into: block)
+  }
+
+  package func broadcast<Element: Communicable>(
+    _ values: inout MutableSpan<Element>, from root: Int
+  ) throws(CommunicationError) {
+    try inner.broadcast(&values, from: root)
+  }
+
+  package func gather<Element: Communicable>(_ values: [Element], to root: Int)
+    throws(CommunicationError) -> [[Element]]?
+  {
+    try inner.gather(values, to: root)
+  }
+
+  package func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
+    -> [[Element]]
+  {
+    try inner.allGather(values)
+  }
+
+  package func barrier() throws(CommunicationError) { try inner.barrier() }
+
+  package func duplicate() throws(CommunicationError) -> any Communicator {
+    forwarding(try inner.duplicate())
+  }
+
+  package func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+    forwarding(try inner.split(color: color, key: key))
+  }
+
+  package func splitByNode() throws(CommunicationError) -> any Communicator {
+    forwarding(try inner.splitByNode())
+  }
+}
