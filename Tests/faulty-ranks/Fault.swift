@@ -1,4 +1,5 @@
 import Collectives
+import Forwarding
 import Foundation
 import Glibc
 import Tensors
