@@ -35,8 +35,9 @@ public enum MPIRuntime {
     return world
   }
 
-  /// Ends MPI; no communicator may be used afterwards.
+  /// Ends MPI when all ranks have come to it; no communicator may be used afterwards.
   public static func finish() {
+    watchdog.withLock(\.self)?.awaitEnd()
     activity.beginFinish()
     _ = MPI_Finalize()
     watchdog.withLock { $0?.stop() }

@@ -32,16 +32,24 @@ final class Watchdog: @unchecked Sendable {
   /// The most of the time between two looks that counts as waiting: a process that was stopped, or got
   /// no core, does not know how long the others were there for it.
   private static let longestLook: UInt64 = 500_000_000
+  /// After how long without a look a process has been stopped, or got no core, in nanoseconds.
+  private static let stale: UInt64 = 300_000_000
   /// How often a rank says hello before it gives up being heard.
   private static let hellos = 60
 
   private let world: MPICommunicator
+  /// The main thread's, for what ranks agree on past all other messages; nil for one rank.
+  private let meeting: (any Communicator)?
   private let rank: Int
   private let launcher: LauncherWatch?
   private let channel: StatusChannel?
   private let places: [StatusChannel.Place?]
   private let key: [UInt8]
   private let isStopped = Atomic<Bool>(false)
+  /// Whether the job is being ended: ranks have been asked the last question.
+  private let isEnding = Atomic<Bool>(false)
+  /// When all messages so far were last taken.
+  private let lastTaken = Atomic<UInt64>(monotonicNanoseconds())
 
   // All below belongs to the thread.
   private var look = monotonicNanoseconds()
@@ -63,19 +71,43 @@ final class Watchdog: @unchecked Sendable {
     rank = world.rank
     launcher = LaunchEnvironment.current.launcherName == nil ? nil : LauncherWatch()
     channel = world.size > 1 ? StatusChannel() : nil
-    if world.size > 1 {
-      let channelSetup = try world.duplicate()
+    meeting = world.size > 1 ? try world.duplicate() : nil
+    if let meeting {
       var random = SystemRandomNumberGenerator()
       var key = (0..<16).map { _ in UInt8.random(in: 0...255, using: &random) }
-      try channelSetup.broadcast(&key, from: 0)
+      try meeting.broadcast(&key, from: 0)
       self.key = key
-      places = try channelSetup.allGather(channel?.place.bytes ?? []).map(StatusChannel.Place.init)
+      places = try meeting.allGather(channel?.place.bytes ?? []).map(StatusChannel.Place.init)
     } else {
       (key, places) = ([], [])
     }
     let thread = Thread { [self] in run() }
     thread.name = "watchdog"
     thread.start()
+  }
+
+  /// Returns on the main thread when all ranks may end MPI: never, where the job is being ended.
+  ///
+  /// Open MPI's mpirun hangs or dies where a job is ended while only some ranks are in `MPI_Finalize`. And
+  /// it continues what was stopped before it kills it.
+  ///
+  /// Collective.
+  func awaitEnd() {
+    if let meeting {
+      // No traffic of the run's.
+      meeting.meter.isPaused = true
+      MPIRuntime.activity.beginFinish()
+      try? meeting.barrier()
+    }
+    // After a stop, the thread has first to hear what was said meanwhile.
+    for _ in 0..<1000
+    where monotonicNanoseconds() - lastTaken.load(ordering: .acquiring) > Self.stale {
+      usleep(1000)
+    }
+    if isEnding.load(ordering: .acquiring) {
+      sleep(10)
+      _exit(3)
+    }
   }
 
   /// Ends the thread, soon.
@@ -92,13 +124,19 @@ final class Watchdog: @unchecked Sendable {
         // What came while this process was stopped, the others have long decided without it.
         let isOld = monotonicNanoseconds() - look > Self.patience
         while let bytes = channel.receive() {
-          if !isOld, let message = StatusMessage(bytes, key: key, to: rank, ranks: places.count) {
+          guard let message = StatusMessage(bytes, key: key, to: rank, ranks: places.count) else {
+            continue
+          }
+          if !isOld {
             take(message)
+          } else if message.kind == .lastQuestion {
+            _exit(3)
           }
         }
       } else {
         usleep(UInt32(Self.period) * 1000)
       }
+      lastTaken.store(monotonicNanoseconds(), ordering: .releasing)
       if launcher?.isGone == true {
         Self.print("Error: rank \(rank): the program that started this job has died")
         _exit(3)
@@ -160,6 +198,7 @@ final class Watchdog: @unchecked Sendable {
       observe()
       send(.answer, to: message.sender, state)
     case .lastQuestion:
+      isEnding.store(true, ordering: .releasing)
       observe()
       printState()
       yieldedUntil = monotonicNanoseconds() + 3 * Self.patience
@@ -220,7 +259,10 @@ final class Watchdog: @unchecked Sendable {
     if !isLast, !warned.insert(meeting).inserted { return }
     inquiry = Inquiry(
       isLast: isLast, waiting: waiting, begin: monotonicNanoseconds(), states: [rank: state])
-    if isLast { printState() }
+    if isLast {
+      isEnding.store(true, ordering: .releasing)
+      printState()
+    }
   }
 
   private func goOn(_ now: UInt64) {
