@@ -110,6 +110,15 @@ final class Watchdog: @unchecked Sendable {
     }
   }
 
+  /// Ends this process after the one that ends the job has had time to say why.
+  private func leave() {
+    guard !isEnding.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    Thread.detachNewThread {
+      usleep(2_500_000)
+      _exit(3)
+    }
+  }
+
   /// Ends the thread, soon.
   func stop() { isStopped.store(true, ordering: .relaxed) }
 
@@ -130,7 +139,7 @@ final class Watchdog: @unchecked Sendable {
           if !isOld {
             take(message)
           } else if message.kind == .lastQuestion {
-            _exit(3)
+            leave()
           }
         }
       } else {

@@ -22,11 +22,14 @@ public struct Resumption: Sendable {
   /// What is wrong with newer checkpoints, on rank 0.
   public let problems: [String]
 
+  /// The lock of the directory that is gone on in, on rank 0.
+  let lock: RunLock?
+
   /// A run in a new directory.
   public static let none = Resumption(.newDirectory)
 
-  private init(_ place: Place, problems: [String] = []) {
-    (self.place, self.problems) = (place, problems)
+  private init(_ place: Place, problems: [String] = [], lock: RunLock? = nil) {
+    (self.place, self.problems, self.lock) = (place, problems, lock)
   }
 
   private var kind: Int64 {
@@ -70,12 +73,14 @@ public struct Resumption: Sendable {
       throw ConfigurationError(
         path, "there is no run to resume: it has no config.yaml; name another with --run-dir")
     }
+    // What is found has to stay as it is until the run goes on from it.
+    let lock = try RunLock(path)
     let before = try RunConfiguration(path: "\(path)/config.yaml")
     try check(configuration, goesOnFrom: before, in: path)
     let folder = CheckpointFolder(run: path)
     try checkFolder(folder)
     let (checkpoint, problems) = try newest(folder, of: configuration)
-    guard let checkpoint else { return Resumption(.firstStep) }
+    guard let checkpoint else { return Resumption(.firstStep, lock: lock) }
     try checkBatch(configuration, checkpoint, ranks: ranks, in: path)
     guard checkpoint.data == data.digest else {
       throw ConfigurationError(
@@ -100,7 +105,7 @@ public struct Resumption: Sendable {
     {
       return Resumption(.end(summary), problems: problems)
     }
-    return Resumption(.checkpoint(checkpoint), problems: problems)
+    return Resumption(.checkpoint(checkpoint), problems: problems, lock: lock)
   }
 
   /// What may change from one start of a run to the next.

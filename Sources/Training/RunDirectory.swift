@@ -61,13 +61,16 @@ public final class RunDirectory {
   /// Opens the directory of a run that goes on after `step` steps on `ranks` ranks: its metrics are cut
   /// back to there, and what only a run that ended has is removed.
   ///
-  /// - Throws: ``ConfigurationError`` if it cannot be written, or another process writes it.
-  public init(
-    resuming path: String, _ configuration: RunConfiguration, ranks: Int, after step: Int
+  /// `lock` is the directory's, taken before `step` was chosen.
+  ///
+  /// - Throws: ``ConfigurationError`` if it cannot be written.
+  init(
+    resuming path: String, _ configuration: RunConfiguration, ranks: Int, after step: Int,
+    lock: RunLock
   ) throws {
     let yaml = try configuration.resolvedYAML
     let files = FileManager.default
-    lock = try RunLock(path)
+    self.lock = lock
     do {
       let folder = CheckpointFolder(run: path)
       try files.createDirectory(atPath: folder.path, withIntermediateDirectories: true)

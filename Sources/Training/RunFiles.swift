@@ -58,10 +58,11 @@ public final class RunFiles {
         return try RunDirectory(
           creating: path, configuration, ranks: context.size, vocabulary: vocabulary)
       case .firstStep, .checkpoint:
+        guard let lock = resumption.lock else { preconditionFailure("rank 0 has found no run") }
         // The events of another start are on another clock, and perhaps of more ranks.
         if context.log != nil { try? FileManager.default.removeItem(atPath: "\(path)/events") }
         return try RunDirectory(
-          resuming: path, configuration, ranks: context.size, after: step ?? 0)
+          resuming: path, configuration, ranks: context.size, after: step ?? 0, lock: lock)
       case .end: preconditionFailure("a run that has ended is not opened")
       }
     }
@@ -171,6 +172,7 @@ public final class RunFiles {
   /// Collective.
   public func abandon() throws {
     if let problem = try awaitWriter() { warn(problem) }
+    marker?.finish(removing: false)
     directory?.release()
   }
 
@@ -212,8 +214,8 @@ public final class RunFiles {
     try recorder?.write(groups: context.recordedGroups)
     marker?.write(signals.first { $0 != 0 } ?? 0)
     marker?.finish(removing: false)
-    directory?.release()
     try context.control.barrier()
+    directory?.release()
   }
 
   /// Writes the summary, with the cost of checkpoints in it, when the last one is written.
@@ -234,8 +236,8 @@ public final class RunFiles {
       if let reading { try recorder?.finish(groups: context.recordedGroups, clock: reading) }
       try directory?.write(summary)
       marker?.finish(removing: true)
-      directory?.release()
     }
+    directory?.release()
     return summary
   }
 }
