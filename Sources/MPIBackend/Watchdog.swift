@@ -100,8 +100,9 @@ final class Watchdog: @unchecked Sendable {
       try? meeting.barrier()
     }
     // After a stop, the thread has first to hear what was said meanwhile.
-    for _ in 0..<1000
-    where monotonicNanoseconds() - lastTaken.load(ordering: .acquiring) > Self.stale {
+    for _ in 0..<1000 {
+      let taken = lastTaken.load(ordering: .acquiring)
+      if monotonicNanoseconds() < taken + Self.stale { break }
       usleep(1000)
     }
     if isEnding.load(ordering: .acquiring) {
