@@ -43,6 +43,8 @@ public struct Checkpoint: Sendable {
   /// How the names begin that are not the model's.
   static let prefix = "lockstep."
   private static let version = "1"
+  /// The most that a file may say of steps, ranks and batches seen.
+  static let largestCount = Int(Int32.max)
 
   private enum Key: String, CaseIterable {
     case version, step, optimizerSteps = "optimizer_steps", ranks, seed, configuration, data
@@ -69,10 +71,13 @@ public struct Checkpoint: Sendable {
       }
       return text
     }
-    func number<Number: FixedWidthInteger>(_ key: Key) throws(StateError) -> Number {
+    func number<Number: FixedWidthInteger>(_ key: Key, to limit: Number) throws(StateError)
+      -> Number
+    {
       let text = try text(key)
-      guard let number = Number(text), number >= 0 else {
-        throw StateError(description: "\(path): \(key.name) is \"\(text)\"")
+      guard let number = Number(text), 0...limit ~= number else {
+        throw StateError(
+          description: "\(path): \(key.name) is \"\(text)\", expected 0 to \(limit)")
       }
       return number
     }
@@ -82,9 +87,10 @@ public struct Checkpoint: Sendable {
           "\(path): has layout \(try text(.version)); this Lockstep reads layout \(Self.version)")
     }
     self.init(
-      step: try number(.step), optimizerSteps: try number(.optimizerSteps),
-      ranks: try number(.ranks), seed: try number(.seed), configuration: try text(.configuration),
-      data: try text(.data), tensors: file.tensors)
+      step: try number(.step, to: Self.largestCount),
+      optimizerSteps: try number(.optimizerSteps, to: Self.largestCount),
+      ranks: try number(.ranks, to: Self.largestCount), seed: try number(.seed, to: .max),
+      configuration: try text(.configuration), data: try text(.data), tensors: file.tensors)
   }
 
   /// The file's bytes.

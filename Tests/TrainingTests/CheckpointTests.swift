@@ -42,6 +42,36 @@ import Training
     }
   }
 
+  /// A checkpoint that says something else, with the digest of that.
+  private func forged(_ good: Data, _ key: String, _ value: String) throws -> Data {
+    let file = try SafetensorsFile(good, path: "good")
+    let zeros = String(repeating: "0", count: 64)
+    var metadata = file.metadata
+    metadata["lockstep.\(key)"] = value
+    metadata["lockstep.sha256"] = zeros
+    var forged = try SafetensorsFile.encode(file.tensors, metadata: metadata)
+    try withTemporaryFolder { folder in
+      try forged.write(to: URL(fileURLWithPath: folder + "/forged"))
+      let digest = try spawn(["sha256sum", folder + "/forged"]).output.prefix(64)
+      let place = try #require(forged.range(of: Data(zeros.utf8)))
+      forged.replaceSubrange(place, with: Data(digest.utf8))
+    }
+    return forged
+  }
+
+  @Test(arguments: ["step", "optimizer_steps", "ranks"])
+  func numbersThatNoRunReachesAreRefused(key: String) throws {
+    let good = try checkpoint(.layer).0.encoded()
+    #expect(try Checkpoint(forged(good, key, "7"), path: "forged").seed == 3)
+    for value in ["9223372036854775807", "2147483648", "-1", "99999999999999999999"] {
+      #expect {
+        _ = try Checkpoint(forged(good, key, value), path: "forged")
+      } throws: {
+        "\($0)" == "forged: lockstep.\(key) is \"\(value)\", expected 0 to 2147483647"
+      }
+    }
+  }
+
   @Test func everyFlippedBitOfTheHeaderIsNoticed() throws {
     let good = try checkpoint(.layer).0.encoded()
     let length = good.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
