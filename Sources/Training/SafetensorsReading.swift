@@ -9,6 +9,39 @@ extension SafetensorsFile {
   ///
   /// - Throws: ``StateError`` that says what is wrong with the file.
   public init(path: String) throws(StateError) {
+    let (handle, size) = try Self.open(path)
+    defer { try? handle.close() }
+    try self.init(size: size, path: path) { count throws(StateError) in
+      try Self.read(count, of: handle, path: path)
+    }
+  }
+
+  /// The bytes of a file, none of which are read before its header has been checked.
+  ///
+  /// - Throws: ``StateError`` that says what is wrong with the file.
+  static func contents(path: String) throws(StateError) -> Data {
+    let (handle, size) = try open(path)
+    defer { try? handle.close() }
+    var bytes = Data()
+    _ = try header(size: size, path: path) { count throws(StateError) in
+      let next = try read(count, of: handle, path: path)
+      bytes += next
+      return next
+    }
+    return bytes + (try read(size - bytes.count, of: handle, path: path))
+  }
+
+  private static func read(_ count: Int, of handle: FileHandle, path: String) throws(StateError)
+    -> Data
+  {
+    guard let data = try? handle.read(upToCount: count) ?? Data(), data.count == count else {
+      throw StateError(description: "\(path): cannot be read")
+    }
+    return data
+  }
+
+  /// Opens a regular file, and says how many bytes it has.
+  private static func open(_ path: String) throws(StateError) -> (FileHandle, size: Int) {
     let unreadable = StateError(description: "\(path): cannot be read")
     let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
     guard let attributes = try? FileManager.default.attributesOfItem(atPath: target) else {
@@ -19,13 +52,7 @@ extension SafetensorsFile {
       let size = attributes[.size] as? Int
     else { throw StateError(description: "\(path): is no regular file") }
     guard let handle = FileHandle(forReadingAtPath: target) else { throw unreadable }
-    defer { try? handle.close() }
-    try self.init(size: size, path: path) { count throws(StateError) in
-      guard let data = try? handle.read(upToCount: count) ?? Data(), data.count == count else {
-        throw unreadable
-      }
-      return data
-    }
+    return (handle, size)
   }
 
   /// Decodes a file's bytes; `path` stands in messages.
@@ -42,10 +69,10 @@ extension SafetensorsFile {
   /// The most that is read at once, in bytes.
   private static let chunk = 16 << 20
 
-  /// Decodes `size` bytes, of which `next` gives the next so many.
-  private init(
+  /// Checks the header of `size` bytes, of which `next` gives the next so many.
+  private static func header(
     size: Int, path: String, next: (Int) throws(StateError) -> Data
-  ) throws(StateError) {
+  ) throws(StateError) -> SafetensorsHeader {
     let length = try SafetensorsHeader.length(
       [UInt8](try next(min(size, 8))), fileSize: size, path: path)
     let header = try SafetensorsHeader(
@@ -55,6 +82,14 @@ extension SafetensorsFile {
       throw StateError(
         description: "\(path): has \(size) bytes, and this machine's memory \(memory)")
     }
+    return header
+  }
+
+  /// Decodes `size` bytes, of which `next` gives the next so many.
+  private init(
+    size: Int, path: String, next: (Int) throws(StateError) -> Data
+  ) throws(StateError) {
+    let header = try Self.header(size: size, path: path, next: next)
     /// The elements of the next tensor.
     func elements<Element: BitwiseCopyable>(
       _ count: Int, _: Element.Type

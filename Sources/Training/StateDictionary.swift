@@ -46,13 +46,7 @@ public struct StateDictionary: Sendable {
     if let attributes, attributes[.type] as? FileAttributeType != .typeRegular {
       throw StateError(description: "\(path): is no file but a folder, a pipe or a device")
     }
-    let data: Data
-    do {
-      data = try Data(contentsOf: location)
-    } catch {
-      let reason = attributes == nil ? "no such file" : "cannot be read"
-      throw StateError(description: "\(path): \(reason)")
-    }
+    let data = try SafetensorsFile.contents(path: path)
     // A state that PyTorch saved has none.
     _ = try CheckpointDigest.isRight(data, path: path)
     let file = try SafetensorsFile(data, path: path)
@@ -85,6 +79,15 @@ public struct StateDictionary: Sendable {
             "\(source): \"\(name)\" has shape \(tensor.shape), expected \(value.shape)")
       }
       left.remove(name)
+    }
+    for counter in model.counters {
+      if case .int64(let values, _)? = tensors[counter.name], let first = values.first,
+        !(0...Int64(Checkpoint.largestCount) ~= first)
+      {
+        throw StateError(
+          description:
+            "\(source): \"\(counter.name)\" is \(first), expected 0 to \(Checkpoint.largestCount)")
+      }
     }
     if let extra = left.sorted().first {
       throw StateError(description: "\(source): the model has no \"\(extra)\"")

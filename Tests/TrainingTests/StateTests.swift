@@ -45,6 +45,40 @@ import Training
     }
   }
 
+  @Test(arguments: [Int64.max, -1])
+  func aCounterThatNoRunReachesIsRefused(value: Int64) throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/state.safetensors"
+      var tensors = try replica(.batch).state().tensors
+      let counter = try #require(tensors.keys.first { $0.hasSuffix("num_batches_tracked") })
+      tensors[counter] = .int64([value], shape: [])
+      try SafetensorsFile.encode(tensors, metadata: [:]).write(to: URL(fileURLWithPath: path))
+      #expect {
+        _ = try replica(.batch, from: StateDictionary(path: path))
+      } throws: {
+        "\($0)".contains("\"\(counter)\" is \(value), expected 0 to")
+      }
+    }
+  }
+
+  @Test func theHeaderIsCheckedBeforeTheRestIsRead() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/state.safetensors"
+      // More than there is memory, of which the file system holds next to nothing.
+      let header = Data(#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#.utf8)
+      let length = Data((0..<8).map { UInt8(header.count >> (8 * $0) & 255) })
+      try (length + header).write(to: URL(fileURLWithPath: path))
+      let file = try #require(FileHandle(forWritingAtPath: path))
+      try file.truncate(atOffset: 1 << 42)
+      try file.close()
+      #expect {
+        _ = try StateDictionary(path: path)
+      } throws: {
+        "\($0)".contains("\((1 << 42) - 12 - header.count) bytes belong to no tensor")
+      }
+    }
+  }
+
   @Test func allScaleNormsOfAModelHaveOneParameter() throws {
     let model = try replica(.scale).model
     let gains = model.parameters.filter { $0.name.contains("norm") }
