@@ -1,3 +1,4 @@
+import Synchronization
 public import Tensors
 
 /// Samples as a model takes them, with what is to be predicted.
@@ -70,6 +71,8 @@ public struct DataSplit: Sendable {
   public let test: any Dataset
   /// How tokens are written, where samples are text.
   public let vocabulary: Vocabulary?
+  /// The digest of all samples, which takes a while, where one has been taken.
+  package let takenDigest = TakenDigest()
 
   /// Puts the two together.
   public init(train: any Dataset, test: any Dataset, vocabulary: Vocabulary? = nil) {
@@ -81,5 +84,19 @@ public struct DataSplit: Sendable {
   /// The two parts of an image data set.
   public init(_ parts: (train: ImageDataset, test: ImageDataset)) {
     self.init(train: parts.train, test: parts.test)
+  }
+}
+
+/// A digest that is taken once for all copies of what it is of.
+package final class TakenDigest: Sendable {
+  private let digest = Mutex<String?>(nil)
+
+  /// The digest, which `take` makes where it has not been asked for yet.
+  package func orTake(_ take: () -> String) -> String {
+    digest.withLock { digest in
+      let value = digest ?? take()
+      digest = value
+      return value
+    }
   }
 }

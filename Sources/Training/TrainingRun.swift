@@ -66,8 +66,6 @@ public final class TrainingRun {
   public var requests: () -> StepRequests = { StepRequests() }
   private let context: RankContext
   private let data: DataSplit
-  /// Taken when it is first asked for: on rank 0, and where checkpoints are written.
-  private lazy var dataDigest = data.digest
   private let train: any Dataset
   private let test: any Dataset
   private let testLabels: Int
@@ -154,7 +152,7 @@ public final class TrainingRun {
     return Checkpoint(
       step: stepsTaken, optimizerSteps: stepper.optimizer.steps, ranks: context.size,
       seed: configuration.seed, configuration: try configuration.resolvedYAML,
-      data: dataDigest, tensors: tensors)
+      data: data.digest, tensors: tensors)
   }
 
   /// Steps in an epoch.
