@@ -75,6 +75,9 @@ public final class CheckedCommunicator: Communicator {
     let signature = CollectiveSignature(kind, elements, of: scalar, root: root, for: meter.purpose)
     let next = meter.traffic.collectives + 1
     own.write([Int64(number), Int64(next)] + signature.fields, at: 0)
+    // A rank that does not come is missed there.
+    check.communicator.meter.announced = signature
+    defer { check.communicator.meter.announced = nil }
     try check.communicator.allGather(own, into: all)
     let width = own.count
     let isSame = (0..<all.count).allSatisfy { all[$0] == all[$0 % width] }

@@ -38,6 +38,8 @@ public final class TrafficMeter {
   /// Where this rank says what it waits for, and under which numbers; nil where nobody watches.
   public private(set) var activity: RankActivity?
   private var place = RankActivity.Place()
+  /// What collectives are issued for where they are part of another one; watchers are told of that.
+  var announced: CollectiveSignature?
 
   /// A meter at zero.
   public init() {}
@@ -73,7 +75,8 @@ public final class TrafficMeter {
     traffic.collectives += 1
     traffic.bytes += elements * scalar.byteCount
     let now = monotonicNanoseconds()
-    activity?.begin(signature, number: traffic.collectives, on: name, at: place.counted, since: now)
+    activity?.begin(
+      announced ?? signature, number: traffic.collectives, on: name, at: place.counted, since: now)
     return OpenCollective(
       signature: signature, number: traffic.collectives, issue: now, returned: now)
   }

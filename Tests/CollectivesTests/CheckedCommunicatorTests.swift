@@ -1,4 +1,5 @@
 import Collectives
+import Foundation
 import Tensors
 import Testing
 
@@ -43,6 +44,31 @@ import Testing
         "the all-reduce of 2 float64 for statistics of bn3, forward (number 2 on statistics)"
       }
     }
+  }
+
+  @Test func aRankThatWaitsInACheckSaysWhatItIsFor() throws {
+    let activity = RankActivity()
+    let texts = try withThreadRanks(2) { ranks in
+      let checked = try CheckedCommunicator(ranks)
+      if ranks.rank == 0 {
+        checked.checks?.publish(in: activity, identity: 1, members: [0...1])
+      }
+      try checked.barrier()
+      checked.meter.purpose = .statistics(EventName("bn2"), .backward)
+      var values = [1.0, 2]
+      var text: String?
+      if ranks.rank == 1 {
+        let deadline = Date().addingTimeInterval(20)
+        repeat {
+          text = activity.now.isWaiting ? activity.now.collective : nil
+        } while text?.contains("statistics") != true && Date() < deadline
+      }
+      try checked.sum(&values)
+      return text
+    }
+    #expect(
+      texts[1]?.hasPrefix("the all-reduce of 2 float64 for statistics of bn2, backward (number")
+        == true, "\(texts)")
   }
 
   @Test(arguments: Mismatch.allCases)
