@@ -103,6 +103,19 @@ public final class OutputFile {
       throw OutputError(path: path, reason: systemReason())
     }
     isFinished = true
+    try Self.synchronize(folder, path: path)
+  }
+
+  /// Makes sure that the name of what is at `path` is on the disk.
+  public static func synchronizeName(of path: String) throws(OutputError) {
+    let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    let folder = unsafe open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard folder >= 0 else { throw OutputError(path: path, reason: systemReason()) }
+    defer { close(folder) }
+    try synchronize(folder, path: path)
+  }
+
+  private static func synchronize(_ folder: CInt, path: String) throws(OutputError) {
     // Not every file system has folders that can be synchronized; the file is.
     guard fsync(folder) == 0 || errno == EINVAL else {
       throw OutputError(path: path, reason: systemReason())

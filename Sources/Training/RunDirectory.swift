@@ -50,6 +50,7 @@ public final class RunDirectory {
       guard unsafe rename(unfinished, path) == 0 else {
         throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
       }
+      try OutputFile.synchronizeName(of: path)
       metrics = try MetricsFile(path: "\(path)/metrics.jsonl")
     } catch {
       try? files.removeItem(atPath: unfinished)
