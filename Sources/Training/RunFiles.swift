@@ -223,7 +223,8 @@ public final class RunFiles {
   /// Collective.
   ///
   /// - Returns: the summary.
-  /// - Throws: ``TrainingFailure`` on all ranks if the last checkpoint could not be written.
+  /// - Throws: ``TrainingFailure`` on all ranks if the last checkpoint, the summary or the last events could
+  ///   not be written.
   public func finish(_ summary: RunSummary) throws -> RunSummary {
     try settle()
     let reading = try clocks?.read()
@@ -232,10 +233,15 @@ public final class RunFiles {
       CheckpointCost(
         written: $0.written, blocked_ms_per_step: Double(blocked) / 1e6 / Double(max(steps, 1)))
     }
-    try agreeing(over: context.control) {
-      if let reading { try recorder?.finish(groups: context.recordedGroups, clock: reading) }
-      try directory?.write(summary)
-      marker?.finish(removing: true)
+    do {
+      try agreeing(over: context.control) {
+        if let reading { try recorder?.finish(groups: context.recordedGroups, clock: reading) }
+        try directory?.write(summary)
+        marker?.finish(removing: true)
+      }
+    } catch let error as AgreedError {
+      throw TrainingFailure(
+        description: "the end of the run: \(error); make room there and go on with --resume")
     }
     directory?.release()
     return summary

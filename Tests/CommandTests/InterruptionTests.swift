@@ -105,6 +105,34 @@ struct InterruptionTests {
     }
   }
 
+  /// Every file in a folder, by its path there.
+  private func contents(_ folder: String) throws -> [String: Data] {
+    var files: [String: Data] = [:]
+    for path in try FileManager.default.subpathsOfDirectory(atPath: folder) {
+      files[path] = FileManager.default.contents(atPath: "\(folder)/\(path)")
+    }
+    return files
+  }
+
+  @Test func aRunThatAnotherProcessWritesIsLeftAsItIs() throws {
+    try withTemporaryFolder { folder in
+      let run = "\(folder)/run"
+      let command = ["train", "Configs/digits-mlp.yaml", "--run-dir", run, "--set"]
+      #expect(try mpirun(2, "lockstep", command + ["epochs=1"]).status == 0)
+      let before = try contents(run)
+      #expect(before.keys.contains { $0.hasPrefix("events/") })
+      let longer = mpirunCommand(2, "lockstep", command + ["epochs=2", "--resume"])
+      let refused = try spawn(["flock", run] + longer)
+      #expect(refused.status == 2, "\(refused.errors)")
+      #expect(
+        refused.errors.components(separatedBy: "another process is writing this run").count == 2,
+        "\(refused.errors)")
+      #expect(try contents(run) == before)
+      #expect(try spawn(longer).status == 0)
+      #expect(try contents(run) != before)
+    }
+  }
+
   @Test(arguments: [
     (["--resume"], "--resume needs --run-dir"),
     (["--resume", "--run-dir", "Configs"], "it has no config.yaml"),

@@ -12,7 +12,8 @@ import Training
   /// Trains in the directory at `path`, which may hold the run already, until after step `stop` or to
   /// the end, and returns the losses of these steps and the summary.
   private func train(
-    _ run: RunConfiguration, in path: String, ranks: Int = 2, stop: Int? = nil
+    _ run: RunConfiguration, in path: String, ranks: Int = 2, stop: Int? = nil,
+    atEnd: @Sendable @escaping () throws -> Void = {}
   ) throws -> Part {
     let data = try run.loadData()
     return try withThreadRanks(ranks) { world in
@@ -41,6 +42,7 @@ import Training
         onCheckpoint: { try files.checkpoint(replica) },
         onEvaluation: { try files.append($0, step: $1) })
       if let summary {
+        if context.rank == 0 { try atEnd() }
         part.summary = try files.finish(summary)
       } else {
         try files.interrupt(signal: SIGTERM)
@@ -276,6 +278,22 @@ import Training
       #expect(found.contains("step-20.safetensors: cannot be written"), "\(found)")
       #expect(!exists("\(path)/summary.json"))
       #expect(try CheckpointFolder(run: path).newest().checkpoint?.step == 19)
+    }
+  }
+
+  @Test func aSummaryThatCannotBeWrittenIsAFailureAndTheRunIsNotLost() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      let error = #expect(throws: TrainingFailure.self) {
+        _ = try train(run(), in: path) {
+          // A folder cannot be replaced by a file: as good as a full disk, also for root.
+          try FileManager.default.createDirectory(
+            atPath: "\(path)/summary.json/x", withIntermediateDirectories: true)
+        }
+      }
+      #expect(error?.description.contains("go on with --resume") == true)
+      let part = try train(run(), in: path)
+      #expect(part.from == 20 && part.summary?.steps == 20)
     }
   }
 
