@@ -50,7 +50,7 @@ extension SafetensorsFile {
     }
     guard attributes[.type] as? FileAttributeType == .typeRegular,
       let size = attributes[.size] as? Int
-    else { throw StateError(description: "\(path): is no regular file") }
+    else { throw StateError(description: "\(path): is no file but a folder, a pipe or a device") }
     guard let handle = FileHandle(forReadingAtPath: target) else { throw unreadable }
     return (handle, size)
   }

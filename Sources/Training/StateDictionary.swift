@@ -40,12 +40,6 @@ public struct StateDictionary: Sendable {
 
   /// Reads a state saved as safetensors, or the model's part of a checkpoint, whose digest is verified.
   public init(path: String) throws(StateError) {
-    let location = URL(fileURLWithPath: path).resolvingSymlinksInPath()
-    let attributes = try? FileManager.default.attributesOfItem(atPath: location.path)
-    // Every rank reads it, and a device may have no end.
-    if let attributes, attributes[.type] as? FileAttributeType != .typeRegular {
-      throw StateError(description: "\(path): is no file but a folder, a pipe or a device")
-    }
     let data = try SafetensorsFile.contents(path: path)
     // A state that PyTorch saved has none.
     _ = try CheckpointDigest.isRight(data, path: path)

@@ -219,7 +219,7 @@ import Training
   @Test func whatIsNoFileIsRefused() throws {
     try withTemporaryFolder { folder in
       for (path, words) in [
-        (folder, "is no regular file"), ("/dev/zero", "is no regular file"),
+        (folder, "is no file but a folder"), ("/dev/zero", "is no file but a folder"),
         (folder + "/none", "no such file"),
       ] {
         let error = #expect(throws: StateError.self) { _ = try SafetensorsFile(path: path) }
