@@ -2,16 +2,6 @@
 # bridge in one more namespace joins them. For scripts to source, which define `fail` before: it
 # prints its arguments and exits.
 
-# Prints one processor of every core that this process may use: what shares a core shares its time.
-physical_cores() {
-  local allowed range processor siblings
-  allowed=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
-  for range in ${allowed//,/ }; do seq "${range%-*}" "${range#*-}"; done | while read -r processor; do
-    siblings=/sys/devices/system/cpu/cpu$processor/topology/thread_siblings_list
-    echo "$processor" "$(cat "$siblings" 2>/dev/null || echo "$processor")"
-  done | awk '!seen[$2]++ { print $1 }'
-}
-
 # Removes everything once this process has ended, however it ends, or asks for it: the pipe that
 # it reads from is then closed. Signals do not reach it. What runs in a node closes the pipe, number
 # 9, only when it is there, where it is found.

@@ -14,7 +14,8 @@ public struct LaunchEnvironment: Sendable {
       name: "Open MPI's mpirun", size: "OMPI_COMM_WORLD_SIZE", rank: "OMPI_COMM_WORLD_RANK"),
     Launcher(name: "a PMI launcher (MPICH, Intel MPI or srun)", size: "PMI_SIZE", rank: "PMI_RANK"),
     Launcher(name: "MVAPICH's launcher", size: "MV2_COMM_WORLD_SIZE", rank: "MV2_COMM_WORLD_RANK"),
-    Launcher(name: "Slurm's srun", size: "SLURM_NTASKS", rank: "SLURM_PROCID"),
+    // Not SLURM_NTASKS, which every process of an allocation has: srun alone sets this.
+    Launcher(name: "Slurm's srun", size: "SLURM_STEP_NUM_TASKS", rank: "SLURM_PROCID"),
   ]
 
   private let variables: [String: String]

@@ -1,10 +1,9 @@
 import Foundation
 import Glibc
 
-/// Tells when the program that started this job has died.
+/// Tells when the launcher that started this job has died.
 ///
-/// Watched are all processes from this one's parent up to the launcher; where none looks like a
-/// launcher, the parent alone.
+/// Watched are all processes from this one's parent up to the launcher.
 struct LauncherWatch {
   private struct Ancestor {
     let process: pid_t
@@ -12,16 +11,17 @@ struct LauncherWatch {
     let start: String
   }
 
+  /// How the names of launchers and their agents begin.
   private static let launchers = [
-    "mpirun", "mpiexec", "orterun", "orted", "prterun", "prte", "prted", "hydra_pmi_proxy",
-    "slurmstepd",
+    "mpirun", "mpiexec", "orterun", "orted", "prte", "hydra_", "mpispawn", "slurmstepd",
   ]
 
   private let parent = getppid()
   private let ancestors: [Ancestor]
 
-  /// Begins to watch.
-  init() {
+  /// Begins to watch; nil where none of this process's ancestors is a launcher. Then nothing is known of
+  /// it, and a parent that is a shell may rightly end before the job.
+  init?() {
     var chain: [Ancestor] = []
     var next = parent
     while next > 1, let status = Self.status(of: next) {
@@ -32,7 +32,7 @@ struct LauncherWatch {
       }
       next = status.parent
     }
-    ancestors = []
+    return nil
   }
 
   /// Whether one of them is gone.

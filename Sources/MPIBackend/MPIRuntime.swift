@@ -11,7 +11,7 @@ public enum MPIRuntime {
 
   /// Initializes MPI (`MPI_THREAD_FUNNELED`) and returns the group of all launched processes.
   ///
-  /// A thread watches from now on that no collective is waited for longer than
+  /// Where there are several, a thread watches from now on that no collective is waited for longer than
   /// ``RankActivity/limitSeconds``, and that the launcher lives.
   ///
   /// - Throws: ``LaunchError`` if another MPI's launcher started this process, so that every
@@ -28,7 +28,7 @@ public enum MPIRuntime {
     }
     try LaunchEnvironment.current.check(worldSize: world.size, library: version)
     world.meter.name = EventName("all ranks")
-    if world.size > 1 || LaunchEnvironment.current.launcherName != nil {
+    if world.size > 1 {
       let started = try Watchdog(world)
       watchdog.withLock { $0 = started }
     }

@@ -6,9 +6,13 @@ public struct OutputError: Error, Hashable, Sendable, CustomStringConvertible {
   public let path: String
   /// Why not.
   public let reason: String
+  /// Whether it was begun: then the path is right, and what is behind it failed.
+  public let hasBegun: Bool
 
   /// Says that there is no writing to `path`, and why.
-  public init(path: String, reason: String) { (self.path, self.reason) = (path, reason) }
+  public init(path: String, reason: String, hasBegun: Bool = false) {
+    (self.path, self.reason, self.hasBegun) = (path, reason, hasBegun)
+  }
 
   /// The place and the reason.
   public var description: String { "\(path): cannot be written: \(reason)" }

@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 
 /// Takes every packet that is sent into a TUN interface and, a fixed time later, lets it arrive
@@ -31,8 +30,7 @@ import Glibc
     var priority = sched_param()
     priority.sched_priority = 1
     if unsafe sched_setscheduler(0, SCHED_FIFO, &priority) != 0 {
-      FileHandle.standardError.write(
-        Data("delay-relay: \(Failure.call("delays will vary: no real-time priority"))\n".utf8))
+      say("\(Failure.call("delays will vary: no real-time priority"))")
     }
   }
 

@@ -16,3 +16,9 @@ struct Failure: Error, CustomStringConvertible {
     return Failure(status: 3, "\(what): \(reason)")
   }
 }
+
+/// Writes a message to standard error; one that cannot be written is dropped.
+func say(_ message: String) {
+  let bytes = Array("delay-relay: \(message)\n".utf8)
+  _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+}

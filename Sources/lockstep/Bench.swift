@@ -45,10 +45,10 @@ struct BenchStep: ParsableCommand, RankedCommand {
     let result = try StepBenchmark(
       settings, data: data, context: session.context, warmup: warmup, steps: steps)
     guard !output.json else {
-      session.print(try jsonDocument(result))
+      try session.print(try jsonDocument(result))
       return ExitStatus.done
     }
-    session.print(
+    try session.print(
       """
       \(result.work), \(result.norm) norm, \(result.ranks) rank(s)
       step         \(result.step_ms.text(2)) ms (median [95% interval] of \(steps))
@@ -110,7 +110,7 @@ struct BenchNorms: ParsableCommand, RankedCommand {
     let result = try NormsBenchmark(
       norms: norms.kinds, shapes: shapes.map(\.axes), rounds: rounds, context: session.context)
     guard !output.json else {
-      session.print(try jsonDocument(result))
+      try session.print(try jsonDocument(result))
       return ExitStatus.done
     }
     var table = Table(["norm", "shape", "forward ms", "backward ms", "both ms [95%]", "GB/s"])
@@ -121,7 +121,7 @@ struct BenchNorms: ParsableCommand, RankedCommand {
         fixed(row.gigabytes_per_s, 1),
       ])
     }
-    session.print(
+    try session.print(
       """
       \(table.text)
 

@@ -112,7 +112,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       session.log.info("wrote \(fabric)")
     }
     let report = CollectivesReport(result, library: MPIRuntime.version, places: places)
-    session.print(
+    try session.print(
       output.json ? try jsonDocument(report) : csv ? report.csv : report.text)
     return ExitStatus.done
   }

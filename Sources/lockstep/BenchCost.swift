@@ -41,7 +41,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
       settings, norms: norms.kinds,
       merges: merges ? StatisticsMerge.allCases : [settings.model.norm.merge], steps: steps,
       data: data, context: session.context)
-    session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
+    try session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
     return ExitStatus.done
   }
 

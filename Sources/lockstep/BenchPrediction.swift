@@ -41,7 +41,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
     let check = try PredictionCheck(
       settings, norms: norms.kinds, steps: steps, on: network, data: data,
       context: session.context)
-    session.print(output.json ? try jsonDocument(check) : Self.text(of: check))
+    try session.print(output.json ? try jsonDocument(check) : Self.text(of: check))
     return check.passed ? ExitStatus.done : ExitStatus.mismatch
   }
 

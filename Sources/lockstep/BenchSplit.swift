@@ -70,10 +70,10 @@ struct BenchSplit: ParsableCommand, RankedCommand {
         }
       }
       guard let comparison else {
-        session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
+        try session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
         return ExitStatus.done
       }
-      session.print(
+      try session.print(
         output.json
           ? try jsonDocument(comparison) : Self.text(of: result) + Self.text(of: comparison))
       return comparison.passed ? ExitStatus.done : ExitStatus.mismatch
@@ -81,7 +81,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
     let result = try SplitCheck(
       settings, data: data, context: session.context, warmup: warmup, steps: steps,
       milliseconds: delay ?? 2)
-    session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
+    try session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
     return result.passed ? ExitStatus.done : ExitStatus.mismatch
   }
 

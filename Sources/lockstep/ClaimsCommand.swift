@@ -5,7 +5,7 @@ import Measurement
 import Training
 
 /// `lockstep claims`.
-struct ClaimsCommand: ParsableCommand, RankedCommand {
+struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     commandName: "claims",
     abstract: "Test what is said about normalization: each claim is an experiment with a verdict.",
@@ -35,12 +35,18 @@ struct ClaimsCommand: ParsableCommand, RankedCommand {
     guard Set(ids).count == ids.count else { throw ValidationError("a claim is named twice.") }
   }
 
+  var needsNoRanks: Bool { list }
+
+  private var claims: [Claim] { ids.isEmpty ? Claim.all : ids.compactMap(Claim.named) }
+
+  /// Lists the claims.
+  func run(_ console: Console) throws -> Int32 {
+    try console.print(Self.text(of: claims))
+    return ExitStatus.done
+  }
+
   func run(_ session: Session) throws -> Int32 {
-    let claims = ids.isEmpty ? Claim.all : ids.compactMap(Claim.named)
-    guard !list else {
-      session.print(Self.text(of: claims))
-      return ExitStatus.done
-    }
+    let claims = self.claims
     session.noteRanks()
     var findings: [Finding] = []
     for (index, claim) in claims.enumerated() {
@@ -52,10 +58,10 @@ struct ClaimsCommand: ParsableCommand, RankedCommand {
           session.log.info("\(place): run \($0)")
         })
       findings.append(finding)
-      if !output.json { session.print(Self.text(of: finding)) }
+      if !output.json { try session.print(Self.text(of: finding)) }
     }
     let all = Findings(ranks: session.context.size, budget: budget, claims: findings)
-    session.print(output.json ? try jsonDocument(all) : Self.summary(of: all))
+    try session.print(output.json ? try jsonDocument(all) : Self.summary(of: all))
     return ExitStatus.done
   }
 

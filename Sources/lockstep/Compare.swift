@@ -49,7 +49,7 @@ struct Compare: ParsableCommand, RankedCommand {
       progress.show(result, label: "\(norm.rawValue) step \(result.step)", progress: done)
     }
     progress.finish()
-    session.print(output.json ? try jsonDocument(comparison) : text(comparison, settings))
+    try session.print(output.json ? try jsonDocument(comparison) : text(comparison, settings))
     return ExitStatus.done
   }
 

@@ -47,7 +47,7 @@ struct Doctor: ParsableCommand, RankedCommand {
       onednn_instruction_set: OneDNN.instructionSet ?? "–", kernels: Kernel.table.name,
       kernels_available: Kernel.available.map(\.name), ranks: ranks,
       oversubscribed_hosts: RankPlace.crowdedHosts(ranks), notes: notes)
-    session.print(output.json ? try jsonDocument(report) : text(report))
+    try session.print(output.json ? try jsonDocument(report) : text(report))
     return ExitStatus.done
   }
 

@@ -2,6 +2,7 @@ import Collectives
 import DataParallel
 import Datasets
 import Foundation
+import Measurement
 import Training
 
 /// What the process's exit status says.
@@ -27,12 +28,16 @@ enum ExitStatus {
   static func isSharedByAllRanks(_ error: any Error) -> Bool {
     error is ConfigurationError || error is AgreedError || error is TrainingFailure
       || error is ReplicaError || error is StateError || error is CollectivesFailure
+      || error is ResultError
       || (error as? CommunicationError)?.isSharedByAllRanks == true
   }
 
-  /// The status of an error that all ranks throw.
+  /// The status of an error that all ranks throw, or the only one.
   static func of(_ error: any Error) -> Int32 {
-    error is TrainingFailure || error is ReplicaError || error is CollectivesFailure
-      || error is CommunicationError ? failed : badInput
+    let isFailure =
+      error is TrainingFailure || error is ReplicaError || error is CollectivesFailure
+      || error is CommunicationError || error is ResultError
+      || (error as? OutputError)?.hasBegun == true
+    return isFailure ? failed : badInput
   }
 }

@@ -4,13 +4,12 @@ import Logging
 import Training
 
 /// `lockstep export`.
-struct Export: ParsableCommand, RankedCommand {
+struct Export: ParsableCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write the model of a run as a plain state_dict.",
     discussion: """
       The file has the parameters and running statistics of a checkpoint under PyTorch's names, as \
-      safetensors: safetensors.torch.load_file reads it, and train --init-from. It is written by rank 0 \
-      alone.
+      safetensors: safetensors.torch.load_file reads it, and train --init-from.
       """)
 
   @Argument(help: "The run directory.")
@@ -25,10 +24,10 @@ struct Export: ParsableCommand, RankedCommand {
   @Option(help: "The step whose checkpoint is taken (default: the newest good one).")
   var step: Int?
 
-  func run(_ session: Session) throws -> Int32 {
-    let (text, problems) = try session.agreeing { session.isFirst ? try write() : ("", []) }
-    for problem in problems { session.log.warning("\(problem)") }
-    session.print(text)
+  func run(_ console: Console) throws -> Int32 {
+    let (text, problems) = try write()
+    for problem in problems { console.log.warning("\(problem)") }
+    try console.print(text)
     return ExitStatus.done
   }
 

@@ -29,22 +29,47 @@ struct Lockstep: ParsableCommand {
 
   /// Parses, runs, and turns every error into one message and the exit status of its kind.
   static func main() {
+    StandardStreams.prepare()
+    let isFirst = LaunchEnvironment.current.rankHint == 0
     do {
       try checkSubcommand(CommandLine.arguments.dropFirst().first)
       var command = try parseAsRoot()
-      if let ranked = command as? any RankedCommand {
+      if let local = command as? any LocalCommand, local.needsNoRanks {
+        Foundation.exit(isFirst ? run(local) : ExitStatus.done)
+      } else if let ranked = command as? any RankedCommand {
         try run(ranked)
       } else {
         try command.run()
       }
     } catch {
-      guard exitCode(for: error) != .success else { exit(withError: error) }  // --help, --version
-      if LaunchEnvironment.current.rankHint == 0 {
-        printError(fullMessage(for: error))
-      }
+      let isHelp = exitCode(for: error) == .success
+      if isHelp { Foundation.exit(isFirst ? show(fullMessage(for: error)) : ExitStatus.done) }
+      if isFirst { printError(fullMessage(for: error)) }
       Foundation.exit(ExitStatus.badInput)
     }
     Foundation.exit(ExitStatus.done)
+  }
+
+  /// Writes what --help and --version ask for, and returns the exit status.
+  private static func show(_ text: String) -> Int32 {
+    do {
+      try StandardStreams.write(text + "\n")
+      return ExitStatus.done
+    } catch {
+      printError("Error: \(error)")
+      return ExitStatus.of(error)
+    }
+  }
+
+  /// Runs a command without MPI, and returns the exit status.
+  private static func run(_ command: any LocalCommand) -> Int32 {
+    do {
+      try checkEnvironment()
+      return try command.run(Console(isFirst: true))
+    } catch {
+      printError("Error: \(error)")
+      return ExitStatus.of(error)
+    }
   }
 
   /// Names the subcommand nearest to a misspelt one.
@@ -90,9 +115,4 @@ struct Lockstep: ParsableCommand {
         "is \"\(name)\", and this processor has \(names.joined(separator: ", "))")
     }
   }
-}
-
-/// Writes a message to standard error.
-func printError(_ message: String) {
-  FileHandle.standardError.write(Data((message + "\n").utf8))
 }

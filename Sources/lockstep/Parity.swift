@@ -17,7 +17,7 @@ struct Parity: ParsableCommand, RankedCommand {
     let files = try session.agreeing { try self.files.map { try SafetensorsFile(path: $0) } }
     let report = try ParityReport.replay(files, context: session.context)
     if output.json {
-      session.print(try jsonDocument(report))
+      try session.print(try jsonDocument(report))
     } else {
       var table = Table(["case", "layer", "", "tolerance", "errors"])
       for result in report.cases {
@@ -29,7 +29,7 @@ struct Parity: ParsableCommand, RankedCommand {
           errors.joined(separator: ", "),
         ])
       }
-      session.print(
+      try session.print(
         "\(table.text)\n\n\(report.cases.count - report.failed) passed, \(report.failed) failed, on \(report.ranks) rank(s)"
       )
     }

@@ -5,7 +5,7 @@ public import Measurement
 import Training
 
 /// `lockstep predict`.
-struct Predict: ParsableCommand, RankedCommand {
+struct Predict: ParsableCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     abstract: "Predict step times on a cluster that you do not have, from recorded runs.",
     discussion: """
@@ -55,17 +55,13 @@ struct Predict: ParsableCommand, RankedCommand {
     }
   }
 
-  func run(_ session: Session) throws -> Int32 {
-    let text = try session.agreeing {
-      guard session.isFirst else { return "" }
-      let network = NetworkModel(
-        try fabric.read(), library: library ?? MPILibrary(version: MPIRuntime.version),
-        node: try nodeFabric.map { (ranksPerNode, try $0.read()) })
-      let prediction = try Prediction(
-        PredictionSources.read(runs), on: network, ranks: ranks.counts, groups: groups.counts)
-      return output.json ? try jsonDocument(prediction) : Self.text(of: prediction)
-    }
-    session.print(text)
+  func run(_ console: Console) throws -> Int32 {
+    let network = NetworkModel(
+      try fabric.read(), library: library ?? MPILibrary(version: MPIRuntime.version),
+      node: try nodeFabric.map { (ranksPerNode, try $0.read()) })
+    let prediction = try Prediction(
+      PredictionSources.read(runs), on: network, ranks: ranks.counts, groups: groups.counts)
+    try console.print(output.json ? try jsonDocument(prediction) : Self.text(of: prediction))
     return ExitStatus.done
   }
 

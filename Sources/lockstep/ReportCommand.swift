@@ -6,7 +6,7 @@ import Reports
 import Training
 
 /// `lockstep report`.
-struct ReportCommand: ParsableCommand, RankedCommand {
+struct ReportCommand: ParsableCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
     abstract: "Write what runs cost and reached as one page of HTML.",
@@ -36,9 +36,8 @@ struct ReportCommand: ParsableCommand, RankedCommand {
       """)
   var json = false
 
-  func run(_ session: Session) throws -> Int32 {
-    let text = try session.agreeing { session.isFirst ? try write() : "" }
-    session.print(text)
+  func run(_ console: Console) throws -> Int32 {
+    try console.print(try write())
     return ExitStatus.done
   }
 

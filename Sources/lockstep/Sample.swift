@@ -4,10 +4,9 @@ import Models
 import Training
 
 /// `lockstep sample`.
-struct Sample: ParsableCommand, RankedCommand {
+struct Sample: ParsableCommand, LocalCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Continue a text with the transformer of a run directory.",
-    discussion: "The text is written by rank 0 alone.")
+    abstract: "Continue a text with the transformer of a run directory.")
 
   @Argument(help: "The run directory.")
   var run: String
@@ -31,15 +30,11 @@ struct Sample: ParsableCommand, RankedCommand {
     }
   }
 
-  func run(_ session: Session) throws -> Int32 {
-    let text = try session.agreeing {
-      guard session.isFirst else { return "" }
-      let sampler = try TextSampler(run: run)
-      for problem in sampler.problems { session.log.warning("\(problem)") }
-      return try sampler.text(
-        prompt: prompt, count: tokens, temperature: temperature, seed: seed)
-    }
-    session.print(text)
+  func run(_ console: Console) throws -> Int32 {
+    let sampler = try TextSampler(run: run)
+    for problem in sampler.problems { console.log.warning("\(problem)") }
+    try console.print(
+      try sampler.text(prompt: prompt, count: tokens, temperature: temperature, seed: seed))
     return ExitStatus.done
   }
 }

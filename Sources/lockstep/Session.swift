@@ -19,26 +19,65 @@ extension RankedCommand {
   var checksCollectives: Bool { false }
 }
 
-/// One rank's view of a command in progress: its communicators, and what it may print.
-final class Session {
-  let context: RankContext
-  /// Messages to people, on standard error and from rank 0 alone.
+/// A command that reads and writes files and needs no ranks: rank 0 runs it, and MPI is not started.
+protocol LocalCommand {
+  /// Runs on rank 0 and returns the exit status.
+  func run(_ console: Console) throws -> Int32
+  /// Whether this is so with the options given.
+  var needsNoRanks: Bool { get }
+}
+
+extension LocalCommand {
+  /// With any options.
+  var needsNoRanks: Bool { true }
+}
+
+/// What a command may say: results on standard output, messages on standard error, both on rank 0 alone.
+struct Console {
+  /// Whether this is rank 0.
+  let isFirst: Bool
+  /// Messages to people.
   let log: Logger
 
-  init(_ world: MPICommunicator, checksCollectives: Bool) throws {
-    context = try RankContext(world, checks: checksCollectives && world.size > 1)
-    let isFirst = context.rank == 0
+  init(isFirst: Bool) {
+    self.isFirst = isFirst
     var log = Logger(label: "lockstep") { _ in MessageHandler() }
     log.logLevel = isFirst ? .info : .critical
     self.log = log
   }
 
-  /// Whether this is rank 0.
-  var isFirst: Bool { context.rank == 0 }
+  /// Writes a result to standard output, on rank 0.
+  func print(_ text: String) throws(ResultError) {
+    if isFirst { try StandardStreams.write(text + "\n") }
+  }
+}
 
-  /// Writes to standard output, on rank 0.
-  func print(_ text: String) {
-    if isFirst { Swift.print(text) }
+/// One rank's view of a command in progress: its communicators, and what it may print.
+final class Session {
+  let context: RankContext
+  private let console: Console
+  /// Messages to people, on standard error and from rank 0 alone.
+  var log: Logger { console.log }
+
+  init(_ world: MPICommunicator, checksCollectives: Bool) throws {
+    context = try RankContext(world, checks: checksCollectives && world.size > 1)
+    console = Console(isFirst: context.rank == 0)
+  }
+
+  /// Whether this is rank 0.
+  var isFirst: Bool { console.isFirst }
+
+  /// Writes a result to standard output, on rank 0.
+  ///
+  /// Collective. All ranks throw the same ``ResultError``, or none does.
+  func print(_ text: String) throws {
+    var problem = ""
+    // A slow reader is waited for.
+    try context.waitingForOthers {
+      do throws(ResultError) { try console.print(text) } catch { problem = error.reason }
+      problem = try context.control.broadcast(problem, from: 0)
+    }
+    if !problem.isEmpty { throw ResultError(reason: problem) }
   }
 
   /// Says how many ranks there are where there is only one.

@@ -4,7 +4,7 @@ import Measurement
 import Training
 
 /// `lockstep trace`.
-struct TraceCommand: ParsableCommand, RankedCommand {
+struct TraceCommand: ParsableCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     commandName: "trace",
     abstract: "Write the last steps of a run as a trace for Perfetto and chrome://tracing.",
@@ -37,28 +37,25 @@ struct TraceCommand: ParsableCommand, RankedCommand {
     }
   }
 
-  func run(_ session: Session) throws -> Int32 {
-    let summary = try session.agreeing { () -> TraceSummary? in
-      guard session.isFirst else { return nil }
-      var trace = Trace(try RecordedRun(path: run), last: steps)
-      return try trace.write(to: output ?? "\(run)/trace.json", limit: megabytes * 1_000_000)
-    }
-    guard let summary else { return ExitStatus.done }
+  func run(_ console: Console) throws -> Int32 {
+    var trace = Trace(try RecordedRun(path: run), last: steps)
+    let summary = try trace.write(
+      to: output ?? "\(run)/trace.json", limit: megabytes * 1_000_000)
     if format.json {
-      session.print(try jsonDocument(summary))
+      try console.print(try jsonDocument(summary))
       return ExitStatus.done
     }
     if summary.steps_cut > 0 {
-      session.log.warning(
+      console.log.warning(
         "the last \(summary.steps_cut) steps are left out: the file would be larger than \(megabytes) MB; ask for fewer --steps or more --megabytes"
       )
     }
     if !summary.complete {
-      session.log.info(
+      console.log.info(
         "the run did not end by itself; its clocks were compared once, so that their drift is not known"
       )
     }
-    session.print(
+    try console.print(
       """
       \(summary.trace): steps \(summary.first_step) to \(summary.last_step) of \(summary.ranks) \
       rank(s), \(counted(Double(summary.events))) events, \

@@ -105,7 +105,8 @@ struct Train: ParsableCommand, RankedCommand {
     session.log.info(
       "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)\(after)"
     )
-    let progress = ProgressLine(isOn: session.isFirst)
+    let progress = ProgressLine(
+      isOn: session.isFirst, startingAt: Double(run.stepsTaken) / Double(run.totalSteps))
     let summary: RunSummary?
     do {
       summary = try train(
@@ -137,9 +138,9 @@ struct Train: ParsableCommand, RankedCommand {
 
   private func print(_ summary: RunSummary, _ path: String, _ session: Session) throws {
     if output.json {
-      session.print(try jsonDocument(summary))
+      try session.print(try jsonDocument(summary))
     } else {
-      session.print(
+      try session.print(
         """
         loss \(fixed(summary.final.loss, 4)), test accuracy \
         \(fixed(100 * summary.final.accuracy, 2))%, test loss \(fixed(summary.final.test_loss, 4))\
