@@ -76,10 +76,13 @@ if FileManager.default.fileExists(atPath: "/usr/include/isa-l/crc.h") {
   kernelsDependencies += ["KernelsV3", "KernelsV4"]
 #endif
 
-func house(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [])
-  -> Target
-{
-  .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+func house(
+  _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [],
+  resources: [Resource] = []
+) -> Target {
+  .target(
+    name: name, dependencies: dependencies, exclude: exclude, resources: resources,
+    swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -104,7 +107,10 @@ targets += [
   house("Norms", ["Autograd", "Kernels", "KernelLoops", "Tensors", "Collectives"]),
   house("Models", ["Layers", "Norms", "Autograd", "Tensors", "Collectives"]),
   house("Optimizers", ["Autograd", "Kernels", "KernelLoops", "Tensors"]),
-  house("Datasets", ["Tensors", "CZlib"], resources: [.copy("Resources")]),
+  // In the program itself, so that it may be copied without a folder of resources beside it.
+  house(
+    "Datasets", ["Tensors", "CZlib"], exclude: ["Resources/digits.md"],
+    resources: [.embedInCode("Resources/digits.csv.gz")]),
   house("DataParallel", ["Autograd", "Collectives", "Tensors", "Kernels"]),
   house("Measurement", ["Collectives", "Tensors"]),
   .target(
@@ -123,7 +129,7 @@ targets += [
   house(
     "Reports",
     ["Training", "Measurement", .product(name: "Mustache", package: "swift-mustache")],
-    resources: [.copy("Resources")]),
+    resources: [.embedInCode("Resources")]),
   house(
     "Claims",
     [

@@ -1,4 +1,3 @@
-import Foundation
 import Tensors
 
 extension ImageDataset {
@@ -6,11 +5,9 @@ extension ImageDataset {
   ///
   /// Every fifth row is for testing.
   public static func digits() throws(DatasetError) -> (train: ImageDataset, test: ImageDataset) {
-    guard
-      let url = Bundle.module.url(
-        forResource: "digits", withExtension: "csv.gz", subdirectory: "Resources")
-    else { throw DatasetError("Resources/digits.csv.gz", "is missing from the package") }
-    return try digits(csv: fileContents(url.path), path: url.path).holdingOut(every: 5)
+    let name = "digits.csv.gz"
+    let csv = try inflated(PackageResources.digits_csv_gz, name)
+    return try digits(csv: csv, path: name).holdingOut(every: 5)
   }
 
   /// Reads rows of 64 integers from 0 to 16 and a label from 0 to 9.

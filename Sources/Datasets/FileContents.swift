@@ -17,7 +17,9 @@ func fileContents(_ path: String, inflating: Bool = true) throws(DatasetError) -
 }
 
 /// The contents of gzip data, of one member or several.
-private func inflated(_ bytes: [UInt8], _ path: String) throws(DatasetError) -> [UInt8] {
+///
+/// Zeros may follow the last one, as tapes and block devices leave them; gunzip skips them too.
+func inflated(_ bytes: [UInt8], _ path: String) throws(DatasetError) -> [UInt8] {
   let limit = 1 << 32
   var output: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 1 << 18)
@@ -49,6 +51,7 @@ private func inflated(_ bytes: [UInt8], _ path: String) throws(DatasetError) -> 
     }
     switch status {
     case Z_STREAM_END:
+      position = input[position...].firstIndex { $0 != 0 } ?? input.count
       if position == input.count { return output }
       guard unsafe inflateReset(&stream) == Z_OK, input[position...].starts(with: [0x1f, 0x8b])
       else {

@@ -4,7 +4,7 @@ public import Tensors
 
 /// Softmax cross-entropy against labels, summed over rows.
 public struct CrossEntropyLoss {
-  /// The sum of the rows' losses; no mean is taken, since the batch may be spread over ranks.
+  /// The sum of the rows' losses, after what was given; no mean is taken, since the batch may be spread over ranks.
   public let sum: Double
   /// How many rows' largest logit is their label's.
   public let correct: Double
@@ -13,10 +13,14 @@ public struct CrossEntropyLoss {
   private let labels: Storage<Int32>
 
   /// Computes the loss of `logits` `[rows, classes]`; a label below 0 leaves its row out.
-  public init(_ logits: Variable, labels: Storage<Int32>) {
+  ///
+  /// The rows' losses are added to `sum` one by one, so that the sum over batches does not depend on how rows
+  /// are dealt out to them.
+  public init(_ logits: Variable, labels: Storage<Int32>, after sum: Double = 0) {
     self.logits = logits.gradient
     self.labels = labels
-    (probabilities, sum, correct) = Kernel.crossEntropy(logits.value, labels: labels)
+    (probabilities, self.sum, correct) = Kernel.crossEntropy(
+      logits.value, labels: labels, after: sum)
   }
 
   /// How many of `samples`, each with as many rows, have no row whose label counts and is not the

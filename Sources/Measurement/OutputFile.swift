@@ -24,10 +24,16 @@ public struct OutputError: Error, Hashable, Sendable, CustomStringConvertible {
 /// It is written under a name that nobody can know before, as a new file: a link that stands there is
 /// an error, and one under the final name is replaced, not followed.
 public final class OutputFile {
+  /// How the bytes get under their name.
+  private enum Way {
+    /// By a new file in an open folder, which is given the name at the end.
+    case replacing(folder: CInt, name: String, temporary: String)
+    /// At once, into what is there and is no file: a device or a pipe.
+    case direct
+  }
+
   private let path: String
-  private let name: String
-  private let temporary: String
-  private let folder: CInt
+  private let way: Way
   private let file: FileHandle
   private var isFinished = false
   /// The bytes so far.
@@ -47,7 +53,7 @@ public final class OutputFile {
     let url = URL(fileURLWithPath: path)
     let parent = url.deletingLastPathComponent().path
     let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (followsFolder ? 0 : O_NOFOLLOW)
-    folder = unsafe open(parent, flags)
+    let folder = unsafe open(parent, flags)
     guard folder >= 0 else {
       throw OutputError(
         path: path,
@@ -56,13 +62,13 @@ public final class OutputFile {
           : !followsFolder && errno == ENOTDIR
             ? "\(parent) is a symbolic link, or no folder" : systemReason())
     }
-    self.path = path
-    name = url.lastPathComponent
-    temporary = "\(name).\(UUID().uuidString)\(Self.suffix)"
+    let name = url.lastPathComponent
+    let temporary = "\(name).\(UUID().uuidString)\(Self.suffix)"
     if let free = freeBytes(folder), free < expectedSize {
       close(folder)
       throw OutputError(
-        path: path, reason: "it takes \(expectedSize) bytes, and \(free) are free there")
+        path: path, reason: "it takes \(expectedSize) bytes, and \(free) are free there",
+        hasBegun: true)
     }
     let created = unsafe openat(
       folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o666)
@@ -71,10 +77,67 @@ public final class OutputFile {
       close(folder)
       throw error
     }
+    self.path = path
+    way = .replacing(folder: folder, name: name, temporary: temporary)
     file = FileHandle(fileDescriptor: created, closeOnDealloc: true)
   }
 
+  /// Begins to write to what a user names: a file, which is replaced when the new one is whole, also where
+  /// a link leads to it; or a device or pipe, which is written to as it is.
+  ///
+  /// - Throws: ``OutputError``.
+  public static func named(_ path: String, expectedSize: Int = 0) throws(OutputError) -> OutputFile {
+    if let descriptor = openDescriptor(path) {
+      let copy = dup(descriptor)
+      guard copy >= 0 else { throw OutputError(path: path, reason: systemReason()) }
+      return OutputFile(direct: copy, path: path)
+    }
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else {
+      // A link may lead to where a file is to be.
+      guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) else {
+        return try OutputFile(path: path, expectedSize: expectedSize)
+      }
+      let folder = URL(fileURLWithPath: path).deletingLastPathComponent()
+      return try OutputFile(
+        path: URL(fileURLWithPath: target, relativeTo: folder).path, expectedSize: expectedSize)
+    }
+    switch status.st_mode & S_IFMT {
+    case S_IFDIR: throw OutputError(path: path, reason: "it is a folder; name a file")
+    case S_IFREG:
+      return try OutputFile(
+        path: URL(fileURLWithPath: path).resolvingSymlinksInPath().path, expectedSize: expectedSize)
+    default:
+      let opened = unsafe open(path, O_WRONLY | O_CLOEXEC)
+      guard opened >= 0 else { throw OutputError(path: path, reason: systemReason()) }
+      return OutputFile(direct: opened, path: path)
+    }
+  }
+
+  private init(direct descriptor: CInt, path: String) {
+    self.path = path
+    way = .direct
+    file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+  }
+
+  /// The open file of this process that a path names, such as /dev/stdout; nil of any other path.
+  private static func openDescriptor(_ path: String) -> CInt? {
+    switch path {
+    case "/dev/stdout": return STDOUT_FILENO
+    case "/dev/stderr": return STDERR_FILENO
+    default:
+      let folder = ["/dev/fd/", "/proc/self/fd/"].first(where: path.hasPrefix)
+      return folder.flatMap { CInt(path.dropFirst($0.count)) }
+    }
+  }
+
+  /// Whether what is written to `path` is written to standard output.
+  public static func isStandardOutput(_ path: String) -> Bool {
+    openDescriptor(path) == STDOUT_FILENO
+  }
+
   deinit {
+    guard case .replacing(let folder, _, let temporary) = way else { return }
     if !isFinished { _ = unsafe unlinkat(folder, temporary, 0) }
     close(folder)
   }
@@ -97,6 +160,14 @@ public final class OutputFile {
 
   /// Ends the file and gives it its name; afterwards both are on the disk.
   public func finish() throws(OutputError) {
+    guard case .replacing(let folder, let name, let temporary) = way else {
+      // A terminal or a pipe has no disk.
+      guard fsync(file.fileDescriptor) == 0 || errno == EINVAL || errno == EROFS else {
+        throw OutputError(path: path, reason: systemReason(), hasBegun: true)
+      }
+      do { try file.close() } catch { throw Self.error(path, error) }
+      return
+    }
     do {
       try file.synchronize()
       try file.close()
@@ -104,7 +175,7 @@ public final class OutputFile {
       throw Self.error(path, error)
     }
     guard unsafe renameat(folder, temporary, folder, name) == 0 else {
-      throw OutputError(path: path, reason: systemReason())
+      throw OutputError(path: path, reason: systemReason(), hasBegun: true)
     }
     isFinished = true
     try Self.synchronize(folder, path: path)
@@ -138,7 +209,8 @@ public final class OutputFile {
   private static func error(_ path: String, _ error: any Error) -> OutputError {
     let cocoa = error as NSError
     let cause = cocoa.userInfo[NSUnderlyingErrorKey] as? NSError
-    return OutputError(path: path, reason: (cause ?? cocoa).localizedDescription)
+    return OutputError(
+      path: path, reason: (cause ?? cocoa).localizedDescription, hasBegun: true)
   }
 }
 

@@ -52,7 +52,7 @@ public struct Trace {
   public mutating func write(to path: String, limit: Int) throws -> TraceSummary {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    let file = try OutputFile(path: path)
+    let file = try OutputFile.named(path)
     let tail = Data("\n]}\n".utf8)
     let bound = run.records.map(\.clockBound).max() ?? 0
     let about = [

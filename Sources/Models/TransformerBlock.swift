@@ -23,6 +23,9 @@ public enum Placement: String, CaseIterable, Hashable, Sendable {
   case hybrid
   /// Hybrid, with the first block's attention on norm(x).
   case hybridStar = "hybrid-star"
+
+  /// Whether layer norms stand on the queries, keys and values of each head.
+  public var normalizesQueryKeyValue: Bool { [.qkv, .hybrid, .hybridStar].contains(self) }
 }
 
 /// The norm on the heads' queries and keys.
@@ -209,7 +212,7 @@ struct TransformerBlock: Layer {
     let first = placement == .hybrid || placement == .qkv ? Sequential([]) : norm("ln_1")
     attention = SelfAttention(
       "\(name).attn", settings,
-      normalizesParts: [.qkv, .hybrid, .hybridStar].contains(placement), build)
+      normalizesParts: placement.normalizesQueryKeyValue, build)
     norms =
       [first, norm("ln_2")] + (placement == .sandwich ? [norm("ln_3"), norm("ln_4")] : [])
     feedForward = FeedForward("\(name).mlp", settings, build)

@@ -30,20 +30,14 @@ public struct ReportPage {
 
   /// The page of a report.
   ///
-  /// - Throws: if the package's templates are missing.
+  /// - Throws: what is wrong with the package's templates.
   public init(_ report: RunReport) throws {
-    func text(_ name: String, _ kind: String) throws -> String {
-      guard
-        let url = Bundle.module.url(
-          forResource: name, withExtension: kind, subdirectory: "Resources")
-      else { throw ConfigurationError("Resources/\(name).\(kind)", "is missing from the package") }
-      return try String(contentsOf: url, encoding: .utf8)
-    }
+    func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
     library = MustacheLibrary(templates: [
-      "report": try MustacheTemplate(string: text("report", "mustache")),
-      "chart": try MustacheTemplate(string: text("chart", "mustache")),
+      "report": try MustacheTemplate(string: text(PackageResources.report_mustache)),
+      "chart": try MustacheTemplate(string: text(PackageResources.chart_mustache)),
     ])
-    style = try text("report", "css")
+    style = text(PackageResources.report_css)
     work = report.work
     summary = Self.summary(report)
     (hasNotes, notes) = (!report.notes.isEmpty, report.notes)

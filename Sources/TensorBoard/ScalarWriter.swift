@@ -26,8 +26,13 @@ public final class ScalarWriter {
 
   /// Creates an event file in `folder`, which is made if it is not there.
   ///
+  /// Where a run goes on, what earlier files say of the step `first` and later ones is `replacingFrom` it:
+  /// TensorBoard shows the new values alone.
+  ///
   /// - Throws: the file system's errors.
-  public init(folder: String, host: String, time: Date = Date()) throws {
+  public init(folder: String, host: String, replacingFrom first: Int? = nil, time: Date = Date())
+    throws
+  {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     // The name that TensorBoard looks for.
     let name = "\(folder)/events.out.tfevents.\(Int(time.timeIntervalSince1970)).\(host)"
@@ -44,6 +49,12 @@ public final class ScalarWriter {
     event.wallTime = time.timeIntervalSince1970
     event.fileVersion = "brain.Event:2"
     try append(event)
+    guard let first else { return }
+    var start = Tensorboard_Event()
+    start.wallTime = time.timeIntervalSince1970
+    start.step = Int64(first)
+    start.sessionLog.status = .start
+    try append(start)
   }
 
   /// Adds the values of `scalars`, by tag, as those of `step`.

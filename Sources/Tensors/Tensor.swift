@@ -55,6 +55,16 @@ public struct Tensor: Sendable {
   /// A copy of the elements in row-major order.
   public var elements: [Float] { storage.copy(range) }
 
+  /// Whether no element is an infinity or no number.
+  public var isFinite: Bool {
+    storage.withMutableSpan(range) { span in
+      // A sum that all elements take part in: zero times what is not finite is no number.
+      var sum: Float = 0
+      for i in 0..<span.count { sum += 0 * span[i] }
+      return sum == 0
+    }
+  }
+
   /// The same elements under another shape with as many.
   public func reshaped(_ shape: Shape) -> Tensor {
     precondition(shape.count == count, "\(self.shape) cannot be read as \(shape)")

@@ -1,5 +1,6 @@
 import Crypto
 public import Foundation
+import Tensors
 
 /// All that a run is after a step, from which it goes on bit by bit.
 ///
@@ -54,6 +55,13 @@ public struct Checkpoint: Sendable {
   /// The parameters, running statistics and counters alone.
   public var model: [String: SafetensorsFile.Value] {
     tensors.filter { !$0.key.hasPrefix(Self.prefix) }
+  }
+
+  /// The first tensor, by name, that holds an infinity or what is no number; nil if there is none.
+  var nameOfNotFinite: String? {
+    tensors.keys.sorted().first {
+      if case .float32(let tensor)? = tensors[$0] { !tensor.isFinite } else { false }
+    }
   }
 
   /// Reads the bytes of a file and verifies its digest; `path` stands in messages.

@@ -30,7 +30,7 @@ public struct CheckpointFolder: Sendable {
 
   /// Reads and verifies a step's checkpoint.
   ///
-  /// - Throws: ``StateError`` if there is none, or it is damaged.
+  /// - Throws: ``StateError`` if there is none, it is damaged, or the run had diverged.
   public func read(step: Int) throws(StateError) -> Checkpoint {
     let file = file(step: step)
     // A link could lead to a file that never ends.
@@ -43,6 +43,10 @@ public struct CheckpointFolder: Sendable {
     let checkpoint = try Checkpoint(data, path: file)
     guard checkpoint.step == step else {
       throw StateError(description: "\(file): is the checkpoint of step \(checkpoint.step)")
+    }
+    if let name = checkpoint.nameOfNotFinite {
+      throw StateError(
+        description: "\(file): \(name) has a value that is not finite: the run had diverged")
     }
     return checkpoint
   }
@@ -73,20 +77,27 @@ public struct CheckpointFolder: Sendable {
     return (nil, [])
   }
 
-  /// Writes a checkpoint, and removes all others but the `keep` − 1 newest of earlier steps.
+  /// Writes a checkpoint, and removes all others but the `keep` − 1 newest of earlier steps and those of
+  /// the steps `best`.
   ///
   /// What is there of later steps is damaged, or of a run that went back: the run would have gone on
   /// from there otherwise.
   ///
   /// - Throws: what the file system refuses; then all others are still there.
-  public func write(_ checkpoint: Checkpoint, keep: Int) throws {
+  public func write(_ checkpoint: Checkpoint, keep: Int, best: Set<Int> = []) throws {
     let writer = try checkpoint.writer()
     let file = try OutputFile(
       path: self.file(step: checkpoint.step), followsFolder: false, expectedSize: writer.size)
     try writer.write(to: file)
     try file.finish()
-    let kept = Set(steps.filter { $0 <= checkpoint.step }.prefix(keep))
+    let earlier = steps.filter { $0 <= checkpoint.step }
+    let kept = best.intersection(earlier).union(earlier.prefix(keep))
     for step in steps where !kept.contains(step) { remove(Self.name(step)) }
+  }
+
+  /// Removes the checkpoints of later steps than `step`.
+  func remove(after step: Int) {
+    for later in steps where later > step { remove(Self.name(later)) }
   }
 
   /// Removes what writes left that were killed.

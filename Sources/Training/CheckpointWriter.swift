@@ -25,12 +25,13 @@ final class CheckpointWriter: Sendable {
   /// Begins to write a checkpoint; first what was written to the open file `metrics` is made sure to be
   /// on the disk.
   ///
-  /// The one before has to be waited for.
-  func begin(_ checkpoint: Checkpoint, metrics: CInt) {
+  /// Afterwards the checkpoints of the steps `best` are kept beside the newest. The one before has to be
+  /// waited for.
+  func begin(_ checkpoint: Checkpoint, best: Set<Int>, metrics: CInt) {
     queue.async(group: group) { [self] in
       fsync(metrics)
       do {
-        try folder.write(checkpoint, keep: keep)
+        try folder.write(checkpoint, keep: keep, best: best)
         state.withLock {
           $0.newest = checkpoint.step
           $0.written += 1

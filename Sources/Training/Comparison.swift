@@ -14,10 +14,22 @@ public struct Comparison: Codable, Sendable {
     public let statistics: TrafficPerStep
     /// Collectives of gradients.
     public let gradients: TrafficPerStep
-    /// Where the run ended, the mean over repeats.
+    /// Where the run ended, the mean over the repeats that did not diverge; no numbers if all did.
     public let final: FinalFigures
-    /// Where each repeat ended.
+    /// Where each repeat ended; no numbers where it diverged.
     public let repeats: [FinalFigures]
+    /// The repeats that diverged; nil if none did.
+    public let diverged: [Divergence]?
+  }
+
+  /// A repeat that came to no end.
+  public struct Divergence: Codable, Sendable {
+    /// Which one, from 1.
+    public let repetition: Int
+    /// The step whose loss was not finite, or after which the network had values or an evaluation that were not.
+    public let step: Int
+
+    private enum CodingKeys: String, CodingKey { case repetition = "repeat", step }
   }
 
   /// The number of ranks.
@@ -39,6 +51,8 @@ extension Comparison {
   /// Where `directory` is given, every run writes a run directory below it: `NORM`, or `NORM-REPEAT`
   /// where there are several repeats.
   ///
+  /// A norm under which the network diverges goes no further; the others do.
+  ///
   /// `onStep` is called after each step with the norm and the step, and how far the whole
   /// comparison is, from 0 to 1.
   public init(
@@ -48,6 +62,7 @@ extension Comparison {
   ) throws {
     var steps: [[[StepResult]]] = norms.map { _ in [] }
     var finals: [[FinalFigures]] = norms.map { _ in [] }
+    var diverged: [[Divergence]] = norms.map { _ in [] }
     for index in 0..<repeats {
       var settings = configuration
       settings.seed &+= UInt64(index)
@@ -63,51 +78,74 @@ extension Comparison {
         }
       }
       var taken: [[StepResult]] = norms.map { _ in [] }
-      var done = 0
-      let all = runs.reduce(0) { $0 + $1.totalSteps } * repeats
-      while runs.contains(where: { $0.stepsTaken < $0.totalSteps }) {
-        for (i, run) in runs.enumerated() {
+      var isOut = norms.map { _ in false }
+      /// Runs `body` for a norm, and takes it out if the network diverges, on all ranks alike.
+      func watching(_ i: Int, _ body: () throws -> Void) throws {
+        do {
+          try body()
+        } catch let failure as TrainingFailure {
+          guard let step = failure.step else { throw failure }
+          diverged[i].append(Divergence(repetition: index + 1, step: step))
+          isOut[i] = true
+          try files?[i].abandon()
+        }
+      }
+      func goesOn(_ i: Int) -> Bool { !isOut[i] && runs[i].stepsTaken < runs[i].totalSteps }
+      let all = Double(runs.reduce(0) { $0 + $1.totalSteps })
+      while runs.indices.contains(where: goesOn) {
+        for (i, run) in runs.enumerated() where goesOn(i) {
           files?[i].resume()
-          for _ in 0..<min(Self.turn, run.totalSteps - run.stepsTaken) {
-            let result = try run.step()
-            taken[i].append(result)
-            try files?[i].append(result)
-            done += 1
-            let before = Double(index) / Double(repeats)
-            onStep(norms[i], result, before + Double(done) / Double(all))
+          try watching(i) {
+            for _ in 0..<min(Self.turn, run.totalSteps - run.stepsTaken) {
+              let result = try run.step()
+              taken[i].append(result)
+              try files?[i].append(result)
+              let done = runs.indices.reduce(0) {
+                $0 + (isOut[$1] ? runs[$1].totalSteps : runs[$1].stepsTaken)
+              }
+              onStep(norms[i], result, (Double(index) + Double(done) / all) / Double(repeats))
+            }
+            try files?[i].pause()
           }
-          try files?[i].pause()
         }
       }
       for (i, run) in runs.enumerated() {
-        try run.verifyReplicas()
-        files?[i].resume()
-        let evaluation = try run.evaluate()
-        finals[i].append(FinalFigures(loss: RunTally(taken[i]).finalLoss, evaluation))
+        if !isOut[i] {
+          try watching(i) {
+            finals[i].append(
+              try Self.end(run, taken[i], files?[i], ranks: context.size))
+          }
+        }
+        if isOut[i] { finals[i].append(.none) }
         steps[i].append(taken[i])
-        guard let files else { continue }
-        try files[i].append(evaluation, step: run.stepsTaken)
-        let seconds = Double(taken[i].reduce(0) { $0 + $1.nanoseconds }) / 1e9
-        try files[i].checkpoint(run)
-        _ = try files[i].finish(
-          RunSummary(
-            run, ranks: context.size, RunTally(taken[i]), seconds: seconds, evaluation))
       }
     }
     ranks = context.size
     results = norms.indices.map { i in
       let times = StepTimes(steps[i])
-      func mean(_ figure: (FinalFigures) -> Double) -> Double {
-        finals[i].map(figure).reduce(0, +) / Double(repeats)
-      }
       return Result(
         norm: norms[i].rawValue, step_ms: times.step_ms, statistics: times.statistics,
-        gradients: times.gradients,
-        final: FinalFigures(
-          loss: mean(\.loss), accuracy: mean(\.accuracy), test_loss: mean(\.test_loss),
-          exact_match: finals[i].allSatisfy { $0.exact_match != nil }
-            ? mean { $0.exact_match ?? 0 } : nil),
-        repeats: finals[i])
+        gradients: times.gradients, final: .mean(of: finals[i].filter { $0.loss.isFinite }),
+        repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i])
     }
+  }
+
+  /// Evaluates a run after its last step, and ends its files.
+  private static func end(
+    _ run: TrainingRun, _ taken: [StepResult], _ files: RunFiles?, ranks: Int
+  ) throws -> FinalFigures {
+    try run.verifyReplicas()
+    files?.resume()
+    let evaluation = try run.evaluate()
+    try evaluation.check(after: run.stepsTaken)
+    let tally = RunTally(taken)
+    if let files {
+      try files.append(evaluation, step: run.stepsTaken)
+      try files.checkpoint(run)
+      let seconds = Double(taken.reduce(0) { $0 + $1.nanoseconds }) / 1e9
+      _ = try files.finish(
+        RunSummary(run, ranks: ranks, tally, seconds: seconds, evaluation))
+    }
+    return FinalFigures(loss: tally.finalLoss, evaluation)
   }
 }

@@ -32,9 +32,12 @@ final class MetricsFile {
   ///
   /// The file is replaced when the new one is whole.
   ///
-  /// - Returns: the steps that are left, and how many lines were damaged and are left out.
-  static func cutBack(path: String, to step: Int) throws(OutputError) -> (RunTally, damaged: Int) {
+  /// - Returns: the steps and evaluations that are left, and how many lines were damaged and are left out.
+  static func cutBack(path: String, to step: Int) throws(OutputError) -> (
+    RunTally, [EvaluationMetrics], damaged: Int
+  ) {
     var tally = RunTally()
+    var evaluations: [EvaluationMetrics] = []
     var damaged = 0
     let output = try OutputFile(path: path)
     var data = Data()
@@ -53,6 +56,7 @@ final class MetricsFile {
         tally.append(row)
       case .evaluation(let row):
         guard row.step < step else { continue }
+        evaluations.append(row)
       case nil:
         damaged += 1
         continue
@@ -61,6 +65,6 @@ final class MetricsFile {
     }
     try output.write(kept)
     try output.finish()
-    return (tally, damaged)
+    return (tally, evaluations, damaged)
   }
 }

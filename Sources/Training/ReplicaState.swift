@@ -48,6 +48,27 @@ struct ReplicaState {
     return tensors
   }
 
+  /// Whether no parameter, running statistic or state of the optimizer holds an infinity or what is no
+  /// number.
+  var isFinite: Bool {
+    model.parameters.allSatisfy(\.value.isFinite) && model.buffers.allSatisfy(\.value.isFinite)
+      && optimizer.state.allSatisfy(\.value.isFinite)
+  }
+
+  /// Runs `body` with rank 0's running statistics on all ranks, which then have their own again.
+  ///
+  /// Collective where ranks have statistics of their own.
+  func lendingStatistics<Result>(_ body: () throws -> Result) throws -> Result {
+    guard hasOwnStatistics, control.size > 1 else { return try body() }
+    let own = (model.buffers.map { $0.value.copy() }, model.counters.map(\.value))
+    try broadcastBuffers(model, over: control)
+    defer {
+      for (buffer, value) in zip(model.buffers, own.0) { buffer.value.write(value) }
+      for (counter, value) in zip(model.counters, own.1) { counter.value = value }
+    }
+    return try body()
+  }
+
   /// Gives every rank its tensors of rank 0's `checkpoint`, which is nil elsewhere.
   ///
   /// On another number of ranks than the checkpoint's, all have the running statistics of its rank 0.

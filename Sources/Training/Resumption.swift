@@ -21,6 +21,11 @@ public struct Resumption: Sendable {
   public let place: Place
   /// What is wrong with newer checkpoints, on rank 0.
   public let problems: [String]
+  /// What the run goes on with that was not so before, but for its length, its evaluations and its
+  /// checkpoints; on rank 0.
+  public let changes: [String]
+  /// Whether it goes back to an earlier step than it could go on from.
+  let goesBack: Bool
 
   /// The lock of the directory that is gone on in, on rank 0.
   let lock: RunLock?
@@ -28,8 +33,12 @@ public struct Resumption: Sendable {
   /// A run in a new directory.
   public static let none = Resumption(.newDirectory)
 
-  private init(_ place: Place, problems: [String] = [], lock: RunLock? = nil) {
-    (self.place, self.problems, self.lock) = (place, problems, lock)
+  private init(
+    _ place: Place, problems: [String] = [], changes: [String] = [], goesBack: Bool = false,
+    lock: RunLock? = nil
+  ) {
+    (self.place, self.problems, self.changes) = (place, problems, changes)
+    (self.goesBack, self.lock) = (goesBack, lock)
   }
 
   private var kind: Int64 {
@@ -42,16 +51,18 @@ public struct Resumption: Sendable {
   }
 
   /// Looks for the run directory at `path` with rank 0's eyes, and for its newest checkpoint that is
-  /// not damaged.
+  /// not damaged, or for that of the step `from`.
   ///
   /// Collective. All ranks throw the same `AgreedError`, or none does: if `path` is something else, the
-  /// run in it is another than `configuration`'s by more than its length, its evaluations and its
-  /// checkpoints, or if all its checkpoints are damaged.
+  /// run in it is another than `configuration`'s by more than what may change, if all its checkpoints are
+  /// damaged, or if there is none of the step `from`.
   public static func find(
-    _ path: String, _ configuration: RunConfiguration, data: DataSplit, context: RankContext
+    _ path: String, _ configuration: RunConfiguration, data: DataSplit, from: Int? = nil,
+    context: RankContext
   ) throws -> Resumption {
     let found = try context.agreeingAtLength {
-      context.rank == 0 ? try look(path, configuration, data: data, ranks: context.size) : .none
+      context.rank == 0
+        ? try look(path, configuration, data: data, from: from, ranks: context.size) : .none
     }
     var kind = [found.kind]
     try context.control.broadcast(&kind, from: 0)
@@ -65,10 +76,13 @@ public struct Resumption: Sendable {
   }
 
   private static func look(
-    _ path: String, _ configuration: RunConfiguration, data: DataSplit, ranks: Int
+    _ path: String, _ configuration: RunConfiguration, data: DataSplit, from: Int?, ranks: Int
   ) throws -> Resumption {
     let files = FileManager.default
-    guard files.fileExists(atPath: path), !RunDirectory.isEmptyFolder(path) else { return .none }
+    guard files.fileExists(atPath: path), !RunDirectory.isFree(path) else {
+      guard let from else { return .none }
+      throw ConfigurationError("--from \(from)", "there is no run in \(path) to go back in")
+    }
     guard files.fileExists(atPath: "\(path)/config.yaml") else {
       throw ConfigurationError(
         path, "there is no run to resume: it has no config.yaml; name another with --run-dir")
@@ -76,11 +90,12 @@ public struct Resumption: Sendable {
     // What is found has to stay as it is until the run goes on from it.
     let lock = try RunLock(path)
     let before = try RunConfiguration(path: "\(path)/config.yaml")
-    try check(configuration, goesOnFrom: before, in: path)
+    let changes = try changes(configuration, from: before, in: path)
     let folder = CheckpointFolder(run: path)
     try checkFolder(folder)
-    let (checkpoint, problems) = try newest(folder, of: configuration)
-    guard let checkpoint else { return Resumption(.firstStep, lock: lock) }
+    let (checkpoint, problems) =
+      try from.map { (try read(folder, step: $0), []) } ?? newest(folder, of: configuration)
+    guard let checkpoint else { return Resumption(.firstStep, changes: changes, lock: lock) }
     try checkBatch(configuration, checkpoint, ranks: ranks, in: path)
     guard checkpoint.data == data.digest else {
       throw ConfigurationError(
@@ -100,34 +115,56 @@ public struct Resumption: Sendable {
         "the run had \(before.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)) steps and has taken "
           + "\(checkpoint.step), and is to have \(total) now; its length may only grow")
     }
-    if checkpoint.step == total, let summary = (try? RunSummary.read(run: path)) ?? nil,
+    if from == nil, checkpoint.step == total, let summary = (try? RunSummary.read(run: path)) ?? nil,
       summary.steps == total
     {
       return Resumption(.end(summary), problems: problems)
     }
-    return Resumption(.checkpoint(checkpoint), problems: problems, lock: lock)
+    return Resumption(
+      .checkpoint(checkpoint), problems: problems, changes: changes, goesBack: from != nil,
+      lock: lock)
   }
 
-  /// What may change from one start of a run to the next.
+  /// What may change from one start of a run to the next without a word: how long it is, and what is kept of
+  /// it. Data are told by their digest, wherever they lie.
   private static let free = [
-    "steps", "epochs", "evaluate", "checkpoint", "parallel.watchdogSeconds",
+    "steps", "epochs", "evaluate", "checkpoint", "parallel.watchdogSeconds", "data.path",
   ]
+  /// What may change too, and is said: what helps where a run diverges.
+  private static let remedies = ["optimizer.learningRate", "schedule", "clipNorm"]
 
-  private static func check(
-    _ configuration: RunConfiguration, goesOnFrom before: RunConfiguration, in path: String
-  ) throws {
-    let others = try RunConfiguration.differences([before, configuration]).filter {
-      difference in
-      !free.contains { difference.key == $0 || difference.key.hasPrefix("\($0).") }
+  /// Says what changes, if the run is the same but for what may change.
+  @discardableResult
+  private static func changes(
+    _ configuration: RunConfiguration, from before: RunConfiguration, in path: String
+  ) throws -> [String] {
+    func isOne(of keys: [String], _ difference: ConfigurationDifference) -> Bool {
+      keys.contains { difference.key == $0 || difference.key.hasPrefix("\($0).") }
     }
-    guard others.isEmpty else {
-      let list = others.map { difference in
+    func words(_ differences: [ConfigurationDifference]) -> [String] {
+      differences.map { difference in
         let values = difference.values.map { $0 ?? "nothing" }
         return "\(difference.key) was \(values[0]) and is \(values[1])"
       }
-      throw ConfigurationError(
-        path, "the run in it is another one: \(list.joined(separator: "; "))")
     }
+    let all = try RunConfiguration.differences([before, configuration])
+    let others = all.filter { !isOne(of: free + remedies, $0) }
+    guard others.isEmpty else {
+      throw ConfigurationError(
+        path, "the run in it is another one: \(words(others).joined(separator: "; "))")
+    }
+    return words(all.filter { isOne(of: remedies, $0) })
+  }
+
+  /// The checkpoint that a run is told to go back to.
+  private static func read(_ folder: CheckpointFolder, step: Int) throws -> Checkpoint {
+    guard folder.steps.contains(step) else {
+      let steps = folder.steps.map(String.init).joined(separator: ", ")
+      throw ConfigurationError(
+        "--from \(step)",
+        "the run has checkpoints of \(steps.isEmpty ? "no step" : steps); name one of them")
+    }
+    return try folder.read(step: step)
   }
 
   private static func checkFolder(_ folder: CheckpointFolder) throws(ConfigurationError) {
@@ -148,7 +185,7 @@ public struct Resumption: Sendable {
         do {
           let before = try RunConfiguration(
             yaml: checkpoint.configuration, name: "lockstep.configuration")
-          try check(configuration, goesOnFrom: before, in: folder.file(step: checkpoint.step))
+          try changes(configuration, from: before, in: folder.file(step: checkpoint.step))
         } catch {
           throw StateError(description: "\(error)")
         }

@@ -12,6 +12,8 @@ public final class RunDirectory {
   public var checkpoints: CheckpointFolder { CheckpointFolder(run: path) }
   /// The steps of its metrics when it was opened.
   public let earlier: RunTally
+  /// The evaluations of its metrics when it was opened.
+  let evaluations: [EvaluationMetrics]
   /// What was found that is not as it should be.
   public let warnings: [String]
   private let metrics: MetricsFile
@@ -20,7 +22,9 @@ public final class RunDirectory {
   /// Creates the directory with the resolved configuration in it, how the run was started on `ranks`
   /// ranks, and the vocabulary of its text.
   ///
-  /// It appears under its name when all of that is in it.
+  /// A new folder appears under its name when all of that is in it. One that is there and empty is filled
+  /// where it is, since a mount point, a link, or the folder that one stands in cannot be replaced;
+  /// `config.yaml`, which makes it a run directory, comes last.
   ///
   /// - Throws: ``ConfigurationError`` if there is something but an empty folder at `path`, or it cannot
   ///   be made.
@@ -28,46 +32,61 @@ public final class RunDirectory {
     creating path: String, _ configuration: RunConfiguration, ranks: Int,
     vocabulary: Vocabulary? = nil
   ) throws {
-    if !Self.isEmptyFolder(path) { try Self.check(path) }
+    try Self.check(path)
     let yaml = try configuration.resolvedYAML
-    let files = FileManager.default
-    let end = path.lastIndex { $0 != "/" } ?? path.startIndex
-    let unfinished = "\(path[...end]).\(UUID().uuidString)\(OutputFile.suffix)"
-    do {
-      try files.createDirectory(
-        atPath: "\(unfinished)/checkpoints", withIntermediateDirectories: true)
-      try OutputFile.write(Data(yaml.utf8), path: "\(unfinished)/config.yaml")
-      try Data().write(to: URL(fileURLWithPath: "\(unfinished)/metrics.jsonl"))
+    func fill(_ folder: String) throws {
+      try FileManager.default.createDirectory(
+        atPath: "\(folder)/checkpoints", withIntermediateDirectories: true)
+      try Data().write(to: URL(fileURLWithPath: "\(folder)/metrics.jsonl"))
       try OutputFile.write(
         Data((try jsonDocument(LaunchRecord(ranks: ranks)) + "\n").utf8),
-        path: "\(unfinished)/launch.json")
+        path: "\(folder)/launch.json")
       if let vocabulary {
         try OutputFile.write(
-          Data((try jsonDocument(vocabulary) + "\n").utf8), path: "\(unfinished)/vocabulary.json")
+          Data((try jsonDocument(vocabulary) + "\n").utf8), path: "\(folder)/vocabulary.json")
       }
-      lock = try RunLock(unfinished)
-      // In the place of an empty folder, too.
-      guard unsafe rename(unfinished, path) == 0 else {
-        throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+      try OutputFile.write(Data(yaml.utf8), path: "\(folder)/config.yaml")
+    }
+    do {
+      if FileManager.default.fileExists(atPath: path) {
+        lock = try RunLock(path)
+        // Another process may have been first.
+        try Self.check(path)
+        try fill(path)
+      } else {
+        let end = path.lastIndex { $0 != "/" } ?? path.startIndex
+        let unfinished = "\(path[...end]).\(UUID().uuidString)\(OutputFile.suffix)"
+        do {
+          try fill(unfinished)
+          lock = try RunLock(unfinished)
+          guard unsafe rename(unfinished, path) == 0 else {
+            throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+          }
+        } catch {
+          try? FileManager.default.removeItem(atPath: unfinished)
+          throw error
+        }
       }
       try OutputFile.synchronizeName(of: path)
       metrics = try MetricsFile(path: "\(path)/metrics.jsonl")
+    } catch let error as ConfigurationError {
+      throw error
     } catch {
-      try? files.removeItem(atPath: unfinished)
       throw ConfigurationError(path, "the run directory cannot be written: \(reason(error))")
     }
-    (self.path, earlier, warnings) = (path, RunTally(), [])
+    (self.path, earlier, evaluations, warnings) = (path, RunTally(), [], [])
   }
 
   /// Opens the directory of a run that goes on after `step` steps on `ranks` ranks: its metrics are cut
-  /// back to there, and what only a run that ended has is removed.
+  /// back to there, and what only a run that ended has is removed; where it `goesBack`, later checkpoints
+  /// too.
   ///
   /// `lock` is the directory's, taken before `step` was chosen.
   ///
   /// - Throws: ``ConfigurationError`` if it cannot be written.
   init(
     resuming path: String, _ configuration: RunConfiguration, ranks: Int, after step: Int,
-    lock: RunLock
+    goesBack: Bool, lock: RunLock
   ) throws {
     let yaml = try configuration.resolvedYAML
     let files = FileManager.default
@@ -76,11 +95,13 @@ public final class RunDirectory {
       let folder = CheckpointFolder(run: path)
       try files.createDirectory(atPath: folder.path, withIntermediateDirectories: true)
       folder.removeUnfinished()
+      if goesBack { folder.remove(after: step) }
       for name in (try? files.contentsOfDirectory(atPath: path)) ?? []
       where OutputFile.isUnfinished(name) {
         try files.removeItem(atPath: "\(path)/\(name)")
       }
-      let (tally, damaged) = try MetricsFile.cutBack(path: "\(path)/metrics.jsonl", to: step)
+      let (tally, evaluations, damaged) = try MetricsFile.cutBack(
+        path: "\(path)/metrics.jsonl", to: step)
       try? files.removeItem(atPath: "\(path)/summary.json")
       if try String(contentsOfFile: "\(path)/config.yaml", encoding: .utf8) != yaml {
         try OutputFile.write(Data(yaml.utf8), path: "\(path)/config.yaml")
@@ -90,7 +111,7 @@ public final class RunDirectory {
       try OutputFile.write(
         Data((try jsonDocument(launch) + "\n").utf8), path: "\(path)/launch.json")
       metrics = try MetricsFile(path: "\(path)/metrics.jsonl")
-      (self.path, earlier) = (path, tally)
+      (self.path, earlier, self.evaluations) = (path, tally, evaluations)
       let isWhole = tally.steps == step && damaged == 0
       warnings =
         isWhole
@@ -106,21 +127,64 @@ public final class RunDirectory {
     }
   }
 
-  /// Throws if there is something at `path`.
+  /// Throws unless a run can begin at `path`: there is nothing, or a folder with nothing in it.
   public static func check(_ path: String) throws(ConfigurationError) {
-    if FileManager.default.fileExists(atPath: path) {
+    let files = FileManager.default
+    var isFolder: ObjCBool = false
+    guard unsafe files.fileExists(atPath: path, isDirectory: &isFolder) else {
+      guard let target = try? files.destinationOfSymbolicLink(atPath: path) else { return }
+      throw ConfigurationError(
+        path,
+        "is a link to \(target), where there is nothing; make that folder, or name another with --run-dir"
+      )
+    }
+    guard isFolder.boolValue else {
+      throw ConfigurationError(path, "is no folder; name another run directory with --run-dir")
+    }
+    let names: [String]
+    do {
+      names = try files.contentsOfDirectory(atPath: path)
+    } catch {
+      throw ConfigurationError(
+        path, "cannot be looked into: \(reason(error)); name another with --run-dir")
+    }
+    if names.contains("config.yaml") {
       throw ConfigurationError(
         path,
         "the run directory exists; name another with --run-dir, remove it, or go on with --resume")
     }
+    if let other = names.sorted().first(where: { !isNoRun($0, in: path) }) {
+      throw ConfigurationError(
+        path,
+        "the folder is not empty: it holds \(other); name an empty one, or a new one, with --run-dir")
+    }
   }
 
-  /// Whether there is a folder at `path` with nothing in it.
-  static func isEmptyFolder(_ path: String) -> Bool {
-    (try? FileManager.default.contentsOfDirectory(atPath: path).isEmpty) ?? false
+  /// Whether what stands under `name` in a folder without `config.yaml` is no obstacle to a run: the file
+  /// system's own, or what a process left that was killed while it made the directory.
+  private static func isNoRun(_ name: String, in path: String) -> Bool {
+    let file = "\(path)/\(name)"
+    switch name {
+    case "lost+found", "launch.json", "vocabulary.json": return true
+    case "checkpoints":
+      return (try? FileManager.default.contentsOfDirectory(atPath: file).isEmpty) ?? false
+    case "metrics.jsonl": return FileManager.default.contents(atPath: file)?.isEmpty ?? false
+    default: return OutputFile.isUnfinished(name)
+    }
   }
 
-  /// `runs/NAME-TIME`, the time in UTC.
+  /// Whether a run can begin at `path`, and not go on.
+  static func isFree(_ path: String) -> Bool {
+    do {
+      try check(path)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /// `runs/NAME-TIME`, the time in UTC; what is no letter, digit, underscore or dot in the name is a hyphen
+  /// there.
   public static func defaultPath(name: String) -> String {
     let format = Date.VerbatimFormatStyle(
       format: """
@@ -128,11 +192,22 @@ public final class RunDirectory {
         \(hour: .twoDigits(clock: .twentyFourHour, hourCycle: .zeroBased))\(minute: .twoDigits)\
         \(second: .twoDigits)
         """, timeZone: .gmt, calendar: Calendar(identifier: .gregorian))
-    return "runs/\(name)-\(Date().formatted(format))"
+    let plain = String(name.map { $0.isLetter || $0.isNumber || "_.".contains($0) ? $0 : "-" })
+    // A leading dot would hide it.
+    let shown = plain.hasPrefix(".") ? "-" + plain.dropFirst() : plain
+    return "runs/\(shown)-\(Date().formatted(format))"
   }
 
   /// The open file of metrics, to be made sure of on the disk.
   var metricsDescriptor: CInt { metrics.descriptor }
+
+  /// The steps of the `count` earlier evaluations with the least loss of which there is a checkpoint.
+  func best(_ count: Int) -> [(step: Int, loss: Double)] {
+    let steps = Set(checkpoints.steps)
+    let kept = evaluations.filter { steps.contains($0.step) && $0.loss.isFinite }
+      .sorted { ($0.loss, $0.step) < ($1.loss, $1.step) }
+    return kept.prefix(count).map { ($0.step, $0.loss) }
+  }
 
   /// Adds a step's row to the metrics.
   public func append(_ result: StepResult) throws { try metrics.append(StepMetrics(result)) }
@@ -154,6 +229,7 @@ public final class RunDirectory {
 
 /// The system's own words for a file error.
 func reason(_ error: any Error) -> String {
+  if let error = error as? OutputError { return error.reason }
   let cocoa = error as NSError
   let underlying = cocoa.userInfo[NSUnderlyingErrorKey] as? NSError
   return (underlying ?? cocoa).localizedDescription

@@ -8,6 +8,8 @@ import TensorBoard
 /// What a run writes: rank 0 its directory, and every rank its events in it.
 public final class RunFiles {
   private let context: RankContext
+  /// The run directory.
+  public let path: String
   /// Rank 0's.
   private let directory: RunDirectory?
   /// Rank 0's.
@@ -20,6 +22,11 @@ public final class RunFiles {
   private let recorder: EventRecorder?
   private let settings: CheckpointSettings
   private let warn: (String) -> Void
+  /// The steps of the best evaluations of which there is a checkpoint, with their losses, the best first;
+  /// the same on all ranks.
+  private var best: [(step: Int, loss: Double)] = []
+  /// The steps that had been taken at this start; the same on all ranks.
+  private let start: Int
   private var lastCheckpoint = monotonicNanoseconds()
   private var blocked: UInt64 = 0
   private var steps = 0
@@ -30,7 +37,8 @@ public final class RunFiles {
   /// Collective.
   ///
   /// - Parameters:
-  ///   - path: The run directory.
+  ///   - path: The run directory; rank 0's counts.
+  ///   - mayCount: Whether the directory is to be `path-2`, `path-3` and so on where there is one.
   ///   - configuration: What is trained.
   ///   - resumption: What was found there.
   ///   - vocabulary: How tokens are written, where samples are text.
@@ -41,7 +49,7 @@ public final class RunFiles {
   ///
   /// - Throws: the same `AgreedError` on all ranks if a file cannot be written.
   public init(
-    at path: String, _ configuration: RunConfiguration, resumption: Resumption = .none,
+    at path: String, mayCount: Bool = false, _ configuration: RunConfiguration, resumption: Resumption = .none,
     vocabulary: Vocabulary?, context: RankContext, tensorBoard: Bool = false,
     interruptions: InterruptionSource? = nil, warn: @escaping (String) -> Void = { _ in }
   ) throws {
@@ -55,28 +63,39 @@ public final class RunFiles {
       guard context.rank == 0 else { return nil }
       switch resumption.place {
       case .newDirectory:
-        return try RunDirectory(
-          creating: path, configuration, ranks: context.size, vocabulary: vocabulary)
+        return try Self.create(
+          path, mayCount: mayCount, configuration, ranks: context.size, vocabulary: vocabulary)
       case .firstStep, .checkpoint:
         guard let lock = resumption.lock else { preconditionFailure("rank 0 has found no run") }
         // The events of another start are on another clock, and perhaps of more ranks.
         if context.log != nil { try? FileManager.default.removeItem(atPath: "\(path)/events") }
         return try RunDirectory(
-          resuming: path, configuration, ranks: context.size, after: step ?? 0, lock: lock)
+          resuming: path, configuration, ranks: context.size, after: step ?? 0,
+          goesBack: resumption.goesBack, lock: lock)
       case .end: preconditionFailure("a run that has ended is not opened")
       }
     }
+    let path = try context.control.broadcast(directory?.path ?? path, from: 0)
+    self.path = path
     let keep = settings.keep
     writer = directory.map { [step] in CheckpointWriter($0.checkpoints, keep: keep, newest: step) }
     marker = writer.map { [step] in
       InterruptionMarker(run: path, writer: $0, step: step ?? 0, source: interruptions)
     }
     directory?.warnings.forEach(warn)
-    scalars = try agreeing(over: context.control) {
-      tensorBoard && context.rank == 0
-        ? try ScalarWriter(
-          folder: "\(path)/tensorboard", host: ProcessInfo.processInfo.hostName) : nil
+    scalars = try agreeing(over: context.control) { [directory] in
+      guard tensorBoard, context.rank == 0 else { return nil }
+      // What the run has written of this step's evaluation it writes again.
+      let writer = try ScalarWriter(
+        folder: "\(path)/tensorboard", host: ProcessInfo.processInfo.hostName, replacingFrom: step)
+      if let row = directory?.earlier.last, row.step == step { try Self.append(row, to: writer) }
+      return writer
     }
+    let known = try context.control.allGather(
+      [Double(step ?? 0)]
+        + (directory?.best(settings.keepBest).flatMap { [Double($0.step), $0.loss] } ?? []))[0]
+    start = Int(known[0])
+    best = stride(from: 1, to: known.count, by: 2).map { (Int(known[$0]), known[$0 + 1]) }
     guard let log = context.log else {
       (clocks, recorder) = (nil, nil)
       return
@@ -118,15 +137,18 @@ public final class RunFiles {
     try directory?.append(result)
     marker?.stepTaken(result.step)
     steps += 1
-    try scalars?.append(
-      [
-        ("train/loss", result.loss), ("train/accuracy", result.accuracy),
-        ("train/learningRate", result.learningRate),
-        ("time/step_ms", Double(result.nanoseconds) / 1e6),
-        ("time/statistics_blocked_ms", Double(result.statistics.blockedNanoseconds) / 1e6),
-        ("time/gradients_blocked_ms", Double(result.gradients.blockedNanoseconds) / 1e6),
-      ], step: result.step)
+    try scalars.map { try Self.append(StepMetrics(result), to: $0) }
     try recorder?.stepTaken(groups: context.recordedGroups)
+  }
+
+  private static func append(_ row: StepMetrics, to scalars: ScalarWriter) throws {
+    try scalars.append(
+      [
+        ("train/loss", row.loss), ("train/accuracy", row.accuracy),
+        ("train/learningRate", row.learningRate), ("time/step_ms", row.step_ms),
+        ("time/statistics_blocked_ms", row.statistics.blocked_ms),
+        ("time/gradients_blocked_ms", row.gradients.blocked_ms),
+      ], step: row.step)
   }
 
   /// Writes all events so far, before another run records in the same log.
@@ -134,6 +156,8 @@ public final class RunFiles {
 
   /// Writes an evaluation's row.
   public func append(_ evaluation: Evaluation, step: Int) throws {
+    // The checkpoint that the run has gone on from.
+    if step == start, step > 0 { note(evaluation, step: step) }
     try directory?.append(evaluation, step: step)
     let exact = evaluation.exactMatch.map { [("test/exactMatch", $0)] } ?? []
     try scalars?.append(
@@ -176,16 +200,48 @@ public final class RunFiles {
     directory?.release()
   }
 
-  /// Begins to write a checkpoint of `run` as it is, after the one before has been written.
+  /// Takes an evaluation after `step` steps, of which there is a checkpoint, among the best if it is.
   ///
-  /// Where that one could not be written, this is said and the run goes on: older ones are still there.
+  /// - Returns: whether it is.
+  @discardableResult
+  private func note(_ evaluation: Evaluation, step: Int) -> Bool {
+    let all = (best + [(step, evaluation.loss)]).sorted { ($0.loss, $0.step) < ($1.loss, $1.step) }
+    best = Array(all.prefix(settings.keepBest))
+    return best.contains { $0.step == step }
+  }
+
+  /// What may be done about a failure in a step, on rank 0, if there is an earlier checkpoint.
+  ///
+  /// Nothing is being written any more.
+  public var wayBack: String? {
+    guard let directory else { return nil }
+    let steps = directory.checkpoints.steps
+    guard let newest = steps.first else { return nil }
+    let bestStep = best.first.flatMap { steps.contains($0.step) ? $0.step : nil }
+    let list = steps.map { "\($0)\($0 == bestStep ? " (the best evaluation)" : "")" }
+    return "go on with it from an earlier step with --run-dir \(path) --resume --from "
+      + "\(bestStep ?? newest); there \(steps.count == 1 ? "is a checkpoint" : "are checkpoints") of "
+      + "\(list.joined(separator: ", "))"
+  }
+
+  /// Begins to write a checkpoint of `run` as it is, after the one before has been written, if it `isDue` or the
+  /// `evaluation` of this step is among the best that are kept.
+  ///
+  /// Where the one before could not be written, this is said and the run goes on: older ones are still there.
   ///
   /// Collective.
-  public func checkpoint(_ run: TrainingRun) throws {
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if the network has values that are not finite.
+  public func checkpoint(_ run: TrainingRun, isDue: Bool = true, evaluation: Evaluation? = nil)
+    throws
+  {
+    let isBest = evaluation.map { note($0, step: run.stepsTaken) } ?? false
+    guard isDue || isBest else { return }
     let start = monotonicNanoseconds()
     if let problem = try awaitWriter() { warn("the run goes on without a checkpoint: \(problem)") }
     if let checkpoint = try run.checkpoint(), let directory {
-      writer?.begin(checkpoint, metrics: directory.metricsDescriptor)
+      writer?.begin(
+        checkpoint, best: Set(best.map(\.step)), metrics: directory.metricsDescriptor)
     }
     lastCheckpoint = monotonicNanoseconds()
     blocked += lastCheckpoint - start
@@ -245,5 +301,27 @@ public final class RunFiles {
     }
     directory?.release()
     return summary
+  }
+}
+
+extension RunFiles {
+  /// Creates the run directory, on rank 0.
+  private static func create(
+    _ path: String, mayCount: Bool, _ configuration: RunConfiguration, ranks: Int,
+    vocabulary: Vocabulary?
+  ) throws -> RunDirectory {
+    var number = 1
+    while true {
+      let next = number == 1 ? path : "\(path)-\(number)"
+      number += 1
+      if mayCount, FileManager.default.fileExists(atPath: next) { continue }
+      do {
+        return try RunDirectory(
+          creating: next, configuration, ranks: ranks, vocabulary: vocabulary)
+      } catch {
+        // Another process may have been first.
+        guard mayCount, FileManager.default.fileExists(atPath: next) else { throw error }
+      }
+    }
   }
 }

@@ -52,6 +52,20 @@ public struct FinalFigures: Codable, Hashable, Sendable {
       exact_match: evaluation.exactMatch)
   }
 
+  /// No numbers: of a run that came to no end.
+  static let none = FinalFigures(loss: .nan, accuracy: .nan, test_loss: .nan, exact_match: nil)
+
+  /// The means over some runs; no numbers over none.
+  static func mean(of runs: [FinalFigures]) -> FinalFigures {
+    guard !runs.isEmpty else { return .none }
+    func mean(_ figure: (FinalFigures) -> Double) -> Double {
+      runs.map(figure).reduce(0, +) / Double(runs.count)
+    }
+    return FinalFigures(
+      loss: mean(\.loss), accuracy: mean(\.accuracy), test_loss: mean(\.test_loss),
+      exact_match: runs.allSatisfy { $0.exact_match != nil } ? mean { $0.exact_match ?? 0 } : nil)
+  }
+
   init(loss: Double, accuracy: Double, test_loss: Double, exact_match: Double?) {
     self.loss = loss
     self.accuracy = accuracy

@@ -32,6 +32,9 @@ public struct RunTally: Sendable {
     seconds += step.step_ms / 1e3
   }
 
+  /// The newest step; nil if there was none.
+  var last: StepMetrics? { recent.last }
+
   /// Times and traffic of the newest steps.
   public var times: StepTimes { StepTimes([recent]) }
 

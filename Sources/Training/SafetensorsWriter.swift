@@ -73,9 +73,9 @@ struct SafetensorsWriter {
     }
   }
 
-  /// Writes the file.
+  /// Writes the file that a user names.
   func write(to path: String) throws(OutputError) {
-    let file = try OutputFile(path: path, expectedSize: size)
+    let file = try OutputFile.named(path, expectedSize: size)
     try write(to: file)
     try file.finish()
   }

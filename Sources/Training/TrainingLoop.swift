@@ -4,34 +4,39 @@ import Norms
 
 /// Trains a run from where it is to its last step.
 ///
-/// Collective. The callbacks are called on every rank; what they print is rank 0's business. A
-/// checkpoint is due before the evaluation of the same step, which may change running statistics: a
-/// run that goes on from one evaluates first.
+/// Collective. The callbacks are called on every rank; what they print is rank 0's business. After a step
+/// comes its evaluation, where one is due, and then a checkpoint, so that none is written of a network that
+/// the step destroyed. A run that goes on from a checkpoint evaluates first where the checkpoint's step is
+/// to be evaluated.
 ///
 /// - Parameters:
 ///   - run: The run.
 ///   - ranks: The number of ranks.
 ///   - earlier: The steps taken before, where rank 0 knows them.
 ///   - onStep: Called after each step.
-///   - onCheckpoint: Called when a checkpoint is due.
 ///   - onEvaluation: Called after each evaluation.
-/// - Throws: what the run and the callbacks throw.
+///   - onCheckpoint: Called where a checkpoint is due, or there was an evaluation; told which.
+/// - Throws: what the run and the callbacks throw; ``TrainingFailure`` on all ranks if an evaluation's
+///   loss is not finite.
 /// - Returns: the summary, or nil if a rank asked for a stop; then a checkpoint was the last thing.
 public func train(
   _ run: TrainingRun, ranks: Int, after earlier: RunTally = RunTally(),
-  onStep: (StepResult) throws -> Void, onCheckpoint: () throws -> Void = {},
-  onEvaluation: (Evaluation, _ step: Int) throws -> Void
+  onStep: (StepResult) throws -> Void,
+  onEvaluation: (Evaluation, _ step: Int) throws -> Void,
+  onCheckpoint: (_ isDue: Bool, Evaluation?) throws -> Void = { _, _ in }
 ) throws -> RunSummary? {
   let start = monotonicNanoseconds()
   var tally = earlier
   var last: Evaluation?
-  func evaluate() throws {
-    guard run.isEvaluationDue else { return }
+  func evaluate() throws -> Evaluation? {
+    guard run.isEvaluationDue else { return nil }
     let figures = try run.evaluate()
+    try figures.check(after: run.stepsTaken)
     try onEvaluation(figures, run.stepsTaken)
     last = figures
+    return figures
   }
-  try evaluate()
+  _ = try evaluate()
   while run.stepsTaken < run.totalSteps {
     let result = try run.step()
     tally.append(StepMetrics(result))
@@ -39,9 +44,10 @@ public func train(
     let isLast = run.stepsTaken == run.totalSteps
     let stops = result.requests.stop && !isLast
     if isLast { try run.verifyReplicas() }
-    if run.isCheckpointDue || result.requests.checkpoint || stops { try onCheckpoint() }
+    let figures = stops ? nil : try evaluate()
+    let isDue = run.isCheckpointDue || result.requests.checkpoint || stops
+    if isDue || figures != nil { try onCheckpoint(isDue, figures) }
     if stops { return nil }
-    try evaluate()
   }
   guard let last else { preconditionFailure("a run without a step") }
   let seconds = Double(monotonicNanoseconds() - start) / 1e9

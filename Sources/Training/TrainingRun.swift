@@ -12,6 +12,27 @@ import Tensors
 public struct TrainingFailure: Error, CustomStringConvertible, Hashable, Sendable {
   /// What happened, and in which step.
   public let description: String
+  /// The step after which the network was no good any more; nil where something else failed.
+  public let step: Int?
+
+  /// A failure that is not the network's.
+  init(description: String) { (self.description, step) = (description, nil) }
+
+  /// The network diverged in a step, as `symptom` shows.
+  init(divergedIn step: Int, _ symptom: String) {
+    description =
+      "step \(step): \(symptom); a smaller learning rate, warm-up or clipNorm may help"
+    self.step = step
+  }
+
+  /// This failure, with what may be done about it.
+  public func adding(_ remedy: String) -> TrainingFailure {
+    TrainingFailure(description: "\(description); \(remedy)", step: step)
+  }
+
+  private init(description: String, step: Int?) {
+    (self.description, self.step) = (description, step)
+  }
 }
 
 /// What one step was, the same on all ranks but for times and traffic.
@@ -50,6 +71,13 @@ public struct Evaluation: Hashable, Sendable {
   public let accuracy: Double
   /// The share of problems whose whole answer was right; nil where labels are no answers.
   public let exactMatch: Double?
+
+  /// Throws if the loss is not finite: then the network is no good after `step`.
+  func check(after step: Int) throws(TrainingFailure) {
+    guard loss.isFinite else {
+      throw TrainingFailure(divergedIn: step, "after it the loss on the test set is \(loss)")
+    }
+  }
 }
 
 /// One replica's part in training one network.
@@ -91,12 +119,15 @@ public final class TrainingRun {
     (train, test, self.data) = (data.train, data.test, data)
     testLabels = test.labelCount(Array(0..<test.count)[...])
     let batch = configuration.globalBatch(ranks: context.size)
+    try RunCheck.data(configuration, data, testLabels: testLabels)
     try RunCheck.batch(configuration, batch: batch, samples: train.count)
     sampler = ShardedSampler(
       count: train.count, batch: batch, seed: configuration.seed,
       dropLast: configuration.data.dropLast)
     totalSteps = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
-    try RunCheck.statisticsGroup(configuration.model, ranks: context.size)
+    try RunCheck.statisticsGroup(
+      configuration.model.norm, at: configuration.places["model.norm.statisticsGroup"],
+      ranks: context.size)
     let group = configuration.model.norm.statisticsGroup
     let scope =
       configuration.model.norm.synchronizes
@@ -112,9 +143,8 @@ public final class TrainingRun {
     let (sites, sizes) = (model.normSites, sampler.batchSizes)
     try agreeing(over: context.control) {
       try RunCheck.norms(
-        configuration.model, sites, ranks: context.size,
-        ranksPerGroup: scope.communicator.size, batchSizes: sizes,
-        accumulate: configuration.accumulate)
+        configuration, sites, ranks: context.size, ranksPerGroup: scope.communicator.size,
+        batchSizes: sizes)
     }
     try agreeing(over: context.control) { [model] in try initialState?.load(into: model) }
     model.applyConstraints()
@@ -145,9 +175,15 @@ public final class TrainingRun {
   /// All that the run is now, on rank 0; nil elsewhere.
   ///
   /// Collective. It changes nothing, so that a run takes the same course whenever it is asked.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if a value on any of them is not finite.
   public func checkpoint() throws -> Checkpoint? {
     // Nothing of this step's backward pass has been compared yet, and a run goes on from what is saved.
-    try verifyCollectives()
+    let isFinite = try verifyCollectives(and: replica.isFinite)
+    guard isFinite else {
+      throw TrainingFailure(
+        divergedIn: stepsTaken, "after it the network has values that are not finite")
+    }
     guard let tensors = try replica.gathered() else { return nil }
     return Checkpoint(
       step: stepsTaken, optimizerSteps: stepper.optimizer.steps, ranks: context.size,
@@ -225,33 +261,42 @@ public final class TrainingRun {
     }
   }
 
-  /// Evaluates the network on the test set, or on `other` data, shared out over the ranks.
+  /// Evaluates the network on the test set, or on `other` data with a label at least, shared out over the
+  /// ranks.
   ///
-  /// Ranks whose running statistics are their own take rank 0's first, so that all evaluate one
-  /// network.
+  /// Ranks whose running statistics are their own are lent rank 0's, so that all evaluate one network. A run
+  /// takes the same course whether it is evaluated or not.
   public func evaluate(on other: (any Dataset)? = nil) throws -> Evaluation {
-    try synchronizeBuffers()
+    try replica.lendingStatistics { try evaluation(on: other) }
+  }
+
+  private func evaluation(on other: (any Dataset)?) throws -> Evaluation {
     let test = other ?? test
     let counted = other.map { $0.labelCount(Array(0..<$0.count)[...]) } ?? testLabels
+    precondition(counted > 0, "an evaluation on no label")
     var sums = [0.0, 0.0, 0.0]
     let mine = share(context.rank, of: context.size, in: 0..<test.count)
-    for from in stride(from: mine.lowerBound, to: mine.upperBound, by: Self.evaluationBatch) {
-      let batch = test.batch(from..<min(from + Self.evaluationBatch, mine.upperBound))
+    for from in stride(from: mine.lowerBound, to: mine.upperBound, by: evaluationBatch) {
+      let batch = test.batch(from..<min(from + evaluationBatch, mine.upperBound))
       let tape = Tape(.evaluation, validRows: batch.validRows)
       let loss = CrossEntropyLoss(
-        try model(tape.input(batch.input), on: tape), labels: batch.labels)
-      sums[0] += loss.sum
+        try model(tape.input(batch.input), on: tape), labels: batch.labels, after: sums[0])
+      sums[0] = loss.sum
       sums[1] += loss.correct
       if test.hasAnswers { sums[2] += Double(loss.exactMatches(of: batch.input.shape[0])) }
     }
     try context.control.sum(&sums)
-    let labels = Double(max(1, counted))
     return Evaluation(
-      loss: sums[0] / labels, accuracy: sums[1] / labels,
-      exactMatch: test.hasAnswers ? sums[2] / Double(max(1, test.count)) : nil)
+      loss: sums[0] / Double(counted), accuracy: sums[1] / Double(counted),
+      exactMatch: test.hasAnswers ? sums[2] / Double(test.count) : nil)
   }
 
-  private static let evaluationBatch = 128
+  /// How many samples a rank evaluates at once: no more than it trains on at once, so that evaluating takes
+  /// no more memory than a step, and no more than fill the processor.
+  private var evaluationBatch: Int {
+    let micro = configuration.globalBatch(ranks: context.size) / configuration.accumulate
+    return max(1, min(128, micro / context.size))
+  }
 
   /// The state to save, with rank 0's running statistics on every rank.
   ///
@@ -274,9 +319,14 @@ public final class TrainingRun {
     try DataParallel.verifyReplicas(model.parameters, over: context.control)
   }
 
-  private func verifyCollectives() throws {
+  /// Throws unless all ranks have issued the same collectives.
+  ///
+  /// - Returns: whether `isRight` is so on all ranks.
+  @discardableResult
+  private func verifyCollectives(and isRight: Bool = true) throws -> Bool {
     let mine = Int64(bitPattern: context.fingerprint.value)
-    let all = try context.control.allGather([mine])
-    if all.contains(where: { $0 != all[0] }) { throw try context.fingerprintError() }
+    let all = try context.control.allGather([mine, isRight ? 1 : 0])
+    if all.contains(where: { $0[0] != all[0][0] }) { throw try context.fingerprintError() }
+    return all.allSatisfy { $0[1] == 1 }
   }
 }

@@ -115,10 +115,7 @@ final class TrainingStep {
     }
     let loss = totals.loss / Double(max(labels, 1))
     guard loss.isFinite else {
-      throw TrainingFailure(
-        description:
-          "step \(number): the loss is \(loss); a smaller learning rate, warm-up or clipNorm may "
-          + "help")
+      throw TrainingFailure(divergedIn: number, "the loss is \(loss)")
     }
     normalization.apply(to: gradients, of: model.parameters)
     if let clipNorm { clipGradients(gradients, toGlobalNorm: clipNorm) }

@@ -40,7 +40,7 @@ struct BenchStep: ParsableCommand, RankedCommand {
 
   func run(_ session: Session) throws -> Int32 {
     var (settings, data) = try session.load(options.configuration, set: options.set)
-    if let norm { settings = settings.with(norm: norm) }
+    if let norm { settings = settings.with(norm: norm, from: "--norm") }
     session.noteRanks()
     let result = try StepBenchmark(
       settings, data: data, context: session.context, warmup: warmup, steps: steps)

@@ -58,7 +58,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
 
   func run(_ session: Session) throws -> Int32 {
     var (settings, data) = try session.load(options.configuration, set: options.set)
-    if let norm { settings = settings.with(norm: norm) }
+    if let norm { settings = settings.with(norm: norm, from: "--norm") }
     session.noteRanks()
     guard check else {
       let fast = try against.map { file in try session.agreeing { try Self.read(file) } }

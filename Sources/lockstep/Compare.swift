@@ -50,11 +50,17 @@ struct Compare: ParsableCommand, RankedCommand {
     }
     progress.finish()
     try session.print(output.json ? try jsonDocument(comparison) : text(comparison, settings))
-    return ExitStatus.done
+    // Where nothing came to an end, nothing was compared.
+    let cameToNothing = comparison.results.allSatisfy { $0.diverged?.count == repeats }
+    return cameToNothing ? ExitStatus.failed : ExitStatus.done
   }
 
   private func text(_ comparison: Comparison, _ settings: RunConfiguration) -> String {
-    let hasAnswers = comparison.results.allSatisfy { $0.final.exact_match != nil }
+    let ended = comparison.results.filter { $0.diverged?.count != repeats }
+    let hasAnswers = !ended.isEmpty && ended.allSatisfy { $0.final.exact_match != nil }
+    func final(_ result: Comparison.Result, _ text: (FinalFigures) -> String) -> String {
+      result.diverged?.count == repeats ? "–" : text(result.final)
+    }
     var table = Table(
       [
         "norm", "loss", "test acc", hasAnswers ? "exact" : nil, "step ms [95%]", "stat coll/step",
@@ -64,8 +70,9 @@ struct Compare: ParsableCommand, RankedCommand {
     for result in comparison.results {
       table.append(
         [
-          result.norm, fixed(result.final.loss, 4), fixed(100 * result.final.accuracy, 2) + "%",
-          result.final.exact_match.map { fixed(100 * $0, 2) + "%" },
+          result.norm, final(result) { fixed($0.loss, 4) },
+          final(result) { fixed(100 * $0.accuracy, 2) + "%" },
+          hasAnswers ? final(result) { fixed(100 * ($0.exact_match ?? 0), 2) + "%" } : nil,
           result.step_ms.text(2), counted(result.statistics.collectives_per_step),
           counted(result.statistics.bytes_per_step), fixed(result.statistics.blocked_ms.median, 3),
           counted(result.gradients.collectives_per_step), counted(result.gradients.bytes_per_step),
@@ -81,7 +88,16 @@ struct Compare: ParsableCommand, RankedCommand {
       a whole batch.
       stat: collectives of norm statistics; grad: gradient buckets. blocked: inside MPI or \
       waiting for it.
-      """
+      """ + comparison.results.map(divergence).joined()
+  }
+
+  /// A line about the runs of a norm that diverged, if some did.
+  private func divergence(_ result: Comparison.Result) -> String {
+    guard let diverged = result.diverged else { return "" }
+    let steps = diverged.map { "\($0.step)" }.joined(separator: ", ")
+    let runs = repeats > 1 ? " in \(diverged.count) of \(repeats) runs" : ""
+    return "\n\(result.norm): diverged\(runs) at step \(steps)"
+      + "; a smaller learning rate, warm-up or clipNorm may help"
   }
 }
 

@@ -50,7 +50,7 @@ struct ReportCommand: ParsableCommand, LocalCommand {
     if output != nil || !json {
       let path = output ?? "\(runs[0])/report.html"
       let page = Data(try ReportPage(report).html.utf8)
-      let file = try OutputFile(path: path)
+      let file = try OutputFile.named(path)
       try file.write(page)
       try file.finish()
       lines.append(

@@ -16,9 +16,9 @@ struct Train: ParsableCommand, RankedCommand {
       evaluation), summary.json, checkpoints/ and events/ (each rank's last collectives and \
       computing, for report, trace and predict).
 
-      Checkpoints are written while training goes on, every 600 seconds and at the end, and the last 3 are \
-      kept, unless the configuration's section checkpoint says otherwise: {everySteps | everyEpochs | \
-      everySeconds, keep}. With --resume a run goes on from the newest one that is not damaged, bit by bit \
+      Checkpoints are written while training goes on, every 600 seconds and at the end. The last 3 are \
+      kept, and the one with the best evaluation, unless the configuration's section checkpoint says \
+      otherwise: {everySteps | everyEpochs | everySeconds, keep, keepBest}. With --resume a run goes on from the newest one that is not damaged, bit by bit \
       if the number of ranks is the same.
 
       SIGTERM, SIGINT and SIGUSR1 end the run after its step, with a checkpoint, interrupted.json in the \
@@ -30,16 +30,25 @@ struct Train: ParsableCommand, RankedCommand {
   @OptionGroup var checks: CheckOptions
 
   @Option(
-    help: "The run directory, which must not exist unless resumed (default: runs/NAME-TIME).")
+    help: "The run directory, new or empty unless resumed (default: runs/NAME-TIME).")
   var runDir: String?
 
   @Flag(
     help: """
       Go on from the newest good checkpoint in --run-dir, or begin there if there is no run: one command \
       line serves the first start and all that follow. The configuration may differ in steps or epochs, \
-      which may grow, evaluate, checkpoint and parallel.watchdogSeconds.
+      which may grow, evaluate, checkpoint, parallel.watchdogSeconds, where the same data lie (data.path), \
+      and in what helps where a run diverges: optimizer.learningRate, schedule and clipNorm.
       """)
   var resume = false
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      With --resume: go back to the checkpoint of this step; what the run did afterwards is removed. For one \
+      start, since the next one would go back again.
+      """, valueName: "step"))
+  var from: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -64,6 +73,9 @@ struct Train: ParsableCommand, RankedCommand {
     guard !resume || runDir != nil else {
       throw ValidationError("--resume needs --run-dir: the directory of the run to go on with.")
     }
+    guard from == nil || resume else {
+      throw ValidationError("--from needs --resume: it says which step a run goes back to.")
+    }
   }
 
   func run(_ session: Session) throws -> Int32 {
@@ -71,13 +83,15 @@ struct Train: ParsableCommand, RankedCommand {
     let (settings, data) = try session.load(options.configuration, set: options.set)
     let path = runDir ?? RunDirectory.defaultPath(name: settings.name)
     try session.agreeing {
-      if session.isFirst, !resume { try RunDirectory.check(path) }
+      if session.isFirst, !resume, runDir != nil { try RunDirectory.check(path) }
       if tensorboard { try RunFiles.checkTensorBoard() }
     }
     let resumption =
       resume
-      ? try Resumption.find(path, settings, data: data, context: session.context) : .none
+      ? try Resumption.find(path, settings, data: data, from: from, context: session.context)
+      : .none
     for problem in resumption.problems { session.log.warning("\(problem)") }
+    for change in resumption.changes { session.log.info("\(path): \(change)") }
     if case .end(let summary) = resumption.place {
       session.log.info("\(path): the run has ended; there is nothing to resume")
       try summary.map { try print($0, path, session) }
@@ -92,7 +106,7 @@ struct Train: ParsableCommand, RankedCommand {
       settings, data: data, context: session.context, initialState: state)
     if case .checkpoint(let checkpoint) = resumption.place { try run.restore(checkpoint) }
     let files = try RunFiles(
-      at: path, settings, resumption: resumption, vocabulary: data.vocabulary,
+      at: path, mayCount: runDir == nil, settings, resumption: resumption, vocabulary: data.vocabulary,
       context: session.context, tensorBoard: tensorboard,
       interruptions: InterruptionSource(
         signal: { InterruptionSignals.current }, noted: { ExitStatus.tell(ExitStatus.interrupted) }),
@@ -103,7 +117,7 @@ struct Train: ParsableCommand, RankedCommand {
     session.noteRanks()
     let after = run.stepsTaken > 0 ? ", going on after step \(run.stepsTaken)" : ""
     session.log.info(
-      "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(path)\(after)"
+      "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(files.path)\(after)"
     )
     let progress = ProgressLine(
       isOn: session.isFirst, startingAt: Double(run.stepsTaken) / Double(run.totalSteps))
@@ -117,22 +131,26 @@ struct Train: ParsableCommand, RankedCommand {
             result, label: "step \(result.step)/\(run.totalSteps)",
             progress: Double(result.step) / Double(run.totalSteps))
         },
-        onCheckpoint: { try files.checkpoint(run) },
-        onEvaluation: { try files.append($0, step: $1) })
+        onEvaluation: { try files.append($0, step: $1) },
+        onCheckpoint: { try files.checkpoint(run, isDue: $0, evaluation: $1) })
     } catch let error where error is TrainingFailure || error is ReplicaError {
       // What was begun before is good.
+      progress.finish()
       try files.abandon()
-      throw error
+      guard let failure = error as? TrainingFailure, failure.step != nil,
+        let wayBack = files.wayBack
+      else { throw error }
+      throw failure.adding(wayBack)
     }
     progress.finish()
     guard let summary else {
       try files.interrupt(signal: InterruptionSignals.current)
       session.log.info(
-        "interrupted after step \(run.stepsTaken) of \(run.totalSteps); go on with --run-dir \(path) --resume"
+        "interrupted after step \(run.stepsTaken) of \(run.totalSteps); go on with --run-dir \(files.path) --resume"
       )
       return ExitStatus.interrupted
     }
-    try print(try files.finish(summary), path, session)
+    try print(try files.finish(summary), files.path, session)
     return ExitStatus.done
   }
 

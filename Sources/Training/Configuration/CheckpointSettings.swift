@@ -14,11 +14,14 @@ public struct CheckpointSettings: Hashable, Sendable {
   public var cadence = Cadence.seconds(600)
   /// How many of the newest are kept.
   public var keep = 3
+  /// How many of those with the least loss in an evaluation are kept beside them; where this is above 0, an
+  /// evaluation that is among the best so far makes a checkpoint.
+  public var keepBest = 1
 
   /// Decodes the `checkpoint` section.
   init(_ node: ConfigurationNode, path: String) throws(ConfigurationError) {
     let cadences = ["everySteps", "everyEpochs", "everySeconds"]
-    let section = try ConfigurationSection(node, path: path, keys: cadences + ["keep"])
+    let section = try ConfigurationSection(node, path: path, keys: cadences + ["keep", "keepBest"])
     let given = cadences.filter(section.has)
     guard given.count < 2 else {
       throw ConfigurationError(
@@ -33,5 +36,6 @@ public struct CheckpointSettings: Hashable, Sendable {
     default: break
     }
     keep = try section.int("keep", default: keep, in: positive)
+    keepBest = try section.int("keepBest", default: keepBest, in: 0...positive.upperBound)
   }
 }

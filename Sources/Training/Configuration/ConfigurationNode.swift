@@ -54,50 +54,93 @@ struct ConfigurationNode: Sendable {
       throw ConfigurationError(
         name, "has \(yaml.utf8.count) bytes, expected no more than \(ConfigurationLimits.document)")
     }
-    if let line = lineOfAlias(yaml) {
+    let stars = possibleAliases(yaml)
+    if !stars.isEmpty, let line = try lineOfAlias(yaml, among: stars, name) {
       throw ConfigurationError("\(name):\(line)", "anchors and aliases are not supported")
     }
-    let root: Node?
+    guard let root = try compose(yaml, name) else {
+      throw ConfigurationError(name, "the document is empty")
+    }
+    var left = ConfigurationLimits.values
+    return try convert(root, name, &left)
+  }
+
+  private static func compose(_ yaml: String, _ name: String) throws(ConfigurationError) -> Node? {
     do {
-      root = try Yams.compose(yaml: yaml)
+      return try Yams.compose(yaml: yaml)
     } catch let error as YamlError {
       throw ConfigurationError(name, describe(error))
     } catch {
       throw ConfigurationError(name, "\(error)")
     }
-    guard let root else { throw ConfigurationError(name, "the document is empty") }
-    var left = ConfigurationLimits.values
-    return try convert(root, name, &left)
   }
 
-  /// The line of what may be an alias, where there may be an anchor too.
+  /// A character of a document by its line and column, both from 1.
+  private struct Position: Hashable {
+    let line: Int
+    let column: Int
+  }
+
+  /// The stars that may begin an alias: those that end no word and begin one; among them those in comments and
+  /// quoted texts.
+  private static func possibleAliases(_ yaml: String) -> Set<Position> {
+    var found: Set<Position> = []
+    var isAfterWord = false
+    var star: Position?
+    forEachCharacter(of: yaml) { scalar, position in
+      let isSpace = scalar.properties.isWhitespace
+      if let star, !isSpace { found.insert(star) }
+      star = scalar == "*" && !isAfterWord ? position : nil
+      isAfterWord = scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
+    }
+    return found
+  }
+
+  /// Visits the characters of a document with their positions, lines ending as YAML 1.1 has it.
+  private static func forEachCharacter(
+    of yaml: String, _ body: (Unicode.Scalar, Position) -> Void
+  ) {
+    var (line, column) = (1, 1)
+    var last: Unicode.Scalar = " "
+    for scalar in yaml.unicodeScalars {
+      if last == "\r", scalar != "\n" { (line, column) = (line + 1, 1) }
+      body(scalar, Position(line: line, column: column))
+      let endsLine = ["\n", "\u{85}", "\u{2028}", "\u{2029}"].contains(scalar)
+      (line, column) = endsLine ? (line + 1, 1) : (line, column + 1)
+      last = scalar
+    }
+  }
+
+  /// The line of the first of `stars` that begins an alias.
   ///
-  /// The composer puts a copy in the place of every alias, so that a few lines of aliases to aliases
-  /// would stand for more values than any memory holds.
-  private static func lineOfAlias(_ yaml: String) -> Int? {
-    var hasAnchor = false
-    var (line, aliasLine): (Int, Int?) = (1, nil)
-    var last = UInt8(ascii: "\n")
-    var mark: UInt8?
-    for byte in yaml.utf8 {
-      let isSpace = [0x20, 0x09, 0x0a, 0x0d].contains(byte)
-      if mark == UInt8(ascii: "&"), !isSpace { hasAnchor = true }
-      if mark == UInt8(ascii: "*"), !isSpace { aliasLine = aliasLine ?? line }
-      mark = isWithinWords(last) ? nil : byte
-      if byte == UInt8(ascii: "\n") { line += 1 }
-      last = byte
+  /// The composer puts a copy in the place of every alias, so that a few lines of aliases to aliases would
+  /// stand for more values than any memory holds. So it is given the document with letters in the place of the
+  /// stars: what it then finds there as a value of its own was an alias.
+  private static func lineOfAlias(_ yaml: String, among stars: Set<Position>, _ name: String)
+    throws(ConfigurationError) -> Int?
+  {
+    var text = String.UnicodeScalarView()
+    forEachCharacter(of: yaml) { text.append(stars.contains($1) ? "x" : $0) }
+    var lines: [Int] = []
+    func visit(_ node: Node) {
+      switch node {
+      case .scalar(let scalar):
+        if scalar.style == .plain, let mark = scalar.mark,
+          stars.contains(Position(line: mark.line, column: mark.column))
+        {
+          lines.append(mark.line)
+        }
+      case .sequence(let sequence): sequence.forEach(visit)
+      case .mapping(let mapping):
+        for (key, value) in mapping {
+          visit(key)
+          visit(value)
+        }
+      case .alias: break
+      }
     }
-    return hasAnchor ? aliasLine : nil
-  }
-
-  /// Whether a character after this one does not begin a value.
-  private static func isWithinWords(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"):
-      true
-    default: [UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "/")].contains(byte)
-    }
+    try compose(String(text), name).map(visit)
+    return lines.min()
   }
 
   private static func describe(_ error: YamlError) -> String {

@@ -34,8 +34,8 @@ struct ConfigurationSection {
   /// Where a key's value stands, or the section where there is none.
   func place(_ key: String) -> String { entries[key]?.value.place ?? place }
 
-  /// Whether the key is given; null counts.
-  func has(_ key: String) -> Bool { entries[key] != nil }
+  /// Whether the key is given; null stands for a value that is taken back.
+  func has(_ key: String) -> Bool { entries[key] != nil && !isNull(key) }
 
   /// Whether the key is given as null.
   func isNull(_ key: String) -> Bool {

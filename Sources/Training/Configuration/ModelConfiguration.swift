@@ -36,8 +36,6 @@ public struct ModelConfiguration: Hashable, Sendable {
   public var activation: Activation
   /// What the section says of the data; a run's data say it themselves, parity files do not.
   public var input: InputDescription?
-  /// Where the norm's settings stand, for messages.
-  let normPlace: String
 
   init(_ node: ConfigurationNode, path: String, describesInput: Bool = false)
     throws(ConfigurationError)
@@ -55,7 +53,6 @@ public struct ModelConfiguration: Hashable, Sendable {
     ).choice("kind", of: own.keys.sorted())
     let section = try ConfigurationSection(node, path: path, keys: ["kind"] + (own[kind] ?? []))
     let positive = ConfigurationLimits.extent
-    normPlace = section.place("norm")
     norm =
       try section.node("norm").map { node throws(ConfigurationError) in
         try NormSettings(node, path: "\(path).norm")

@@ -47,7 +47,13 @@ extension RunConfiguration {
         case .epochs(let count): ("everyEpochs", scalar(count))
         case .seconds(let seconds): ("everySeconds", scalar(seconds))
         }
-      pairs.append(("checkpoint", mapping([cadence, ("keep", scalar(checkpoint.keep))])))
+      pairs.append(
+        (
+          "checkpoint",
+          mapping([
+            cadence, ("keep", scalar(checkpoint.keep)), ("keepBest", scalar(checkpoint.keepBest)),
+          ])
+        ))
       return try Yams.serialize(node: mapping(pairs))
     }
   }

@@ -70,6 +70,8 @@ public struct RunConfiguration: Sendable {
   public var evaluation: EvaluationCadence
   /// When to write checkpoints.
   public var checkpoint: CheckpointSettings
+  /// Where the values stand, for messages.
+  private(set) var places: ConfigurationPlaces
 
   static let keys = [
     "name", "seed", "model", "data", "batch", "batchPerRank", "accumulate", "epochs", "steps",
@@ -97,15 +99,14 @@ public struct RunConfiguration: Sendable {
     var root = try ConfigurationNode.parse(yaml, name: name)
     for assignment in assignments { try root.assign(assignment) }
     let section = try ConfigurationSection(root, path: "", keys: Self.keys)
+    places = ConfigurationPlaces(root)
     self.name = try section.text("name", default: "run")
     guard
-      !self.name.isEmpty,
-      self.name.allSatisfy({ $0.isLetter || $0.isNumber || "-_.".contains($0) }),
-      !self.name.hasPrefix(".")
+      (1...200).contains(self.name.utf8.count),
+      !self.name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
     else {
       throw ConfigurationError(
-        section.place("name"),
-        "name is \"\(self.name)\", expected letters, digits, hyphens, underscores and dots")
+        section.place("name"), "name is \"\(self.name)\", expected one line of at most 200 bytes")
     }
     seed = UInt64(try section.int("seed", default: 1, in: 0...Int.max))
     model = try ModelConfiguration(section.requiredNode("model"), path: "model")
@@ -148,7 +149,7 @@ public struct RunConfiguration: Sendable {
       "warmupSteps", default: 0, in: 0...ConfigurationLimits.count.upperBound)
     decay = try Self.decay(schedule)
     clipNorm =
-      section.has("clipNorm") && !section.isNull("clipNorm")
+      section.has("clipNorm")
       ? try section.double("clipNorm", in: .leastNonzeroMagnitude ... .greatestFiniteMagnitude)
       : nil
     gradientNormalization = try section.choice("gradientNormalization", default: .none)
@@ -243,10 +244,14 @@ public struct RunConfiguration: Sendable {
     }
   }
 
-  /// The same run with another kind of norm.
-  public func with(norm kind: NormKind) -> RunConfiguration {
+  /// The same run with another kind of norm, one of a list.
+  public func with(norm kind: NormKind) -> RunConfiguration { with(norm: kind, from: "--norms") }
+
+  /// The same run with another kind of norm, which an option of the command line asks for.
+  public func with(norm kind: NormKind, from option: String) -> RunConfiguration {
     var copy = self
     copy.model.norm.kind = kind
+    copy.places["model.norm.kind"] = "\(option) \(kind.rawValue)"
     return copy
   }
 

@@ -49,7 +49,8 @@ struct ParityTrajectory {
     if let label = labels.first(where: { $0 < 0 || $0 >= input.classes }) {
       throw StateError(description: "\(file.path): label \(label) is not one of \(input.classes)")
     }
-    try RunCheck.statisticsGroup(model, ranks: context.size)
+    try RunCheck.statisticsGroup(
+      model.norm, at: "\(file.path)'s metadata", ranks: context.size)
     let network = model.make(
       input: input.shape, classes: input.classes, seed: 0,
       synchronized: try context.scope(of: model.norm.statisticsGroup))
