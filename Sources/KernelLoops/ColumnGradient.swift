@@ -1,17 +1,19 @@
-// The gradient of a column norm's input, with t = (x − K) − d and three numbers a channel:
+// The gradient of a column norm's input, with u = ((x − K) − d) · r and three more numbers a channel:
 //
-//     dx = scale · dy − mean − t · slope
+//     dx = scale · dy − mean − u · slope
+//
+// u is near 1 whatever the channel's deviation 1 / r, so that no product leaves the range of float32.
 
 /// The plain form that the vector form is held to.
 public func columnGradientReference(
   _ x: Input, _ dy: Input, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
-  _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Output
+  _ inverse: Input, _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Output
 ) {
   for row in 0..<rows {
     for c in 0..<channels {
       let i = row * channels + c
-      let t = (x[i] - center[c]) - offset[c]
-      dx[i] = (-mean[c]).addingProduct(dy[i], scale[c]).addingProduct(-t, slope[c])
+      let u = ((x[i] - center[c]) - offset[c]) * inverse[c]
+      dx[i] = (-mean[c]).addingProduct(dy[i], scale[c]).addingProduct(-u, slope[c])
     }
   }
 }
@@ -20,25 +22,25 @@ public func columnGradientReference(
 @_alwaysEmitIntoClient @inline(__always)
 public func columnGradientLoop(
   _ x: Input, _ dy: Input, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
-  _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Output
+  _ inverse: Input, _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Output
 ) {
   let whole = vectorized(channels)
   var i = 0
   for _ in 0..<rows {
     var c = 0
     while c < whole {
-      let t = (load(x, i) - load(center, c)) - load(offset, c)
+      let u = ((load(x, i) - load(center, c)) - load(offset, c)) * load(inverse, c)
       let shifted = fma(load(dy, i), load(scale, c), -load(mean, c))
       prefetchRead(x, i)
       prefetchRead(dy, i)
       prefetchWrite(dx, i)
-      store(fma(-t, load(slope, c), shifted), dx, i)
+      store(fma(-u, load(slope, c), shifted), dx, i)
       i += 16
       c += 16
     }
     while c < channels {
-      let t = (x[i] - center[c]) - offset[c]
-      dx[i] = (-mean[c]).addingProduct(dy[i], scale[c]).addingProduct(-t, slope[c])
+      let u = ((x[i] - center[c]) - offset[c]) * inverse[c]
+      dx[i] = (-mean[c]).addingProduct(dy[i], scale[c]).addingProduct(-u, slope[c])
       i += 1
       c += 1
     }

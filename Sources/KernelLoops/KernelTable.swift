@@ -22,9 +22,9 @@ public struct KernelTable: Sendable {
   /// The backward sums by column: x, dy, rows, channels, K, d, sums.
   public var columnGradientSums: @Sendable (Input, Input, Int, Int, Input, Input, Sums) -> Void =
     columnGradientSumsReference
-  /// dx by column: x, dy, rows, channels, K, d, scale, mean, slope, dx.
+  /// dx by column: x, dy, rows, channels, K, d, r, scale, mean, slope, dx.
   public var columnGradient:
-    @Sendable (Input, Input, Int, Int, Input, Input, Input, Input, Input, Output) -> Void =
+    @Sendable (Input, Input, Int, Int, Input, Input, Input, Input, Input, Input, Output) -> Void =
       columnGradientReference
   /// Sums by column: x, rows, channels, sums.
   public var columnSums: @Sendable (Input, Int, Int, Sums) -> Void = columnSumsReference

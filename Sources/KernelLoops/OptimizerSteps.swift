@@ -1,3 +1,5 @@
+import Glibc
+
 /// The numbers of one step of SGD.
 public struct SGDStep: Sendable {
   /// The learning rate.
@@ -21,35 +23,37 @@ public struct SGDStep: Sendable {
   }
 }
 
-/// The numbers of one step of AdamW.
+/// The numbers of one step of AdamW, each rounded once: 1 − β of a float32 β would have lost its digits.
 public struct AdamWStep: Sendable {
-  /// The learning rate.
-  public var rate: Float
-  /// The decay of the first moment.
+  /// β₁, the decay of the first moment.
   public var beta1: Float
-  /// The decay of the second moment.
+  /// 1 − β₁.
+  public var weight1: Float
+  /// β₂, the decay of the second moment.
   public var beta2: Float
+  /// 1 − β₂.
+  public var weight2: Float
   /// Added to the root of the second moment.
   public var epsilon: Float
-  /// The decoupled weight decay.
-  public var decay: Float
-  /// 1 − β₁ᵗ.
-  public var correction1: Float
+  /// 1 − rate · decay, by which parameters shrink.
+  public var shrink: Float
+  /// rate / (1 − β₁ᵗ).
+  public var size: Float
   /// √(1 − β₂ᵗ).
   public var correction2: Float
 
-  /// Creates a step.
+  /// The numbers of step `step`, from 1.
   public init(
-    rate: Float, beta1: Float, beta2: Float, epsilon: Float, decay: Float, correction1: Float,
-    correction2: Float
+    rate: Double, beta1: Double, beta2: Double, epsilon: Double, decay: Double, step: Int
   ) {
-    self.rate = rate
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
-    self.decay = decay
-    self.correction1 = correction1
-    self.correction2 = correction2
+    /// 1 − βᵗ, without the difference of two numbers near 1.
+    func correction(_ beta: Double) -> Double { -expm1(Double(step) * log(beta)) }
+    (self.beta1, weight1) = (Float(beta1), Float(1 - beta1))
+    (self.beta2, weight2) = (Float(beta2), Float(1 - beta2))
+    self.epsilon = Float(epsilon)
+    shrink = Float(1 - rate * decay)
+    size = Float(rate / correction(beta1))
+    correction2 = Float(correction(beta2).squareRoot())
   }
 }
 
@@ -68,16 +72,14 @@ public func sgdLoop(_ p: Output, _ g: Input, _ v: Output, _ count: Int, _ s: SGD
   }
 }
 
-/// p ·= 1 − rate·decay; m, v the moments; p −= rate/c₁ · m / (√v/c₂ + ε).
+/// p ·= 1 − rate·decay; m, v the moments; p −= rate/c₁ · m / (√v/c₂ + ε), c₁ = 1 − β₁ᵗ, c₂ = √(1 − β₂ᵗ).
 @_alwaysEmitIntoClient @inline(__always)
 public func adamWLoop(
   _ p: Output, _ g: Input, _ m: Output, _ v: Output, _ count: Int, _ s: AdamWStep
 ) {
-  let shrink = 1 - s.rate * s.decay
-  let size = s.rate / s.correction1
   for i in 0..<count {
-    m[i] = s.beta1 * m[i] + (1 - s.beta1) * g[i]
-    v[i] = s.beta2 * v[i] + (1 - s.beta2) * g[i] * g[i]
-    p[i] = shrink * p[i] - size * m[i] / (v[i].squareRoot() / s.correction2 + s.epsilon)
+    m[i] = s.beta1 * m[i] + s.weight1 * g[i]
+    v[i] = s.beta2 * v[i] + s.weight2 * g[i] * g[i]
+    p[i] = s.shrink * p[i] - s.size * m[i] / (v[i].squareRoot() / s.correction2 + s.epsilon)
   }
 }

@@ -1,9 +1,11 @@
-// The backward pass of a row norm, with t, r and k as its forward pass saved them and
+// The backward pass of a row norm, with t, r and k as its forward pass saved them, u = t · r and
 // h = dy · gain:
 //
-//     dx = r · (h − mean h) − t · k · Σ h·t     (mean h only where centred)
+//     dx = r · (h − mean h − u · k · Σ h·u)     (mean h only where centred)
 //     sums[c]         += Σ dy                    (the bias's gradient, only where centred)
-//     sums[width + c] += Σ dy · t · r            (the gain's)
+//     sums[width + c] += Σ dy · u                (the gain's)
+//
+// u is near 1 whatever the row's size: products of t and r³ would leave the range of float32.
 //
 // `sums` has `2 · period · width` elements: all of the bias's, then all of the gain's.
 
@@ -20,18 +22,18 @@ public func rowGradientReference(
     )
     var (total, product) = (0.0, 0.0)
     for i in 0..<width {
-      let t = Double((x[i] - k) - d)
+      let u = Double((x[i] - k) - d) * Double(r)
       let h = Double(dy[i]) * Double(gain[base + i])
       total += h
-      product += h * t
+      product += h * u
       if centred { sums[base + i] += Double(dy[i]) }
-      sums[period * width + base + i] += Double(dy[i]) * t * Double(r)
+      sums[period * width + base + i] += Double(dy[i]) * u
     }
     let mean = centred ? total / Double(width) : 0
     for i in 0..<width {
-      let t = Double((x[i] - k) - d)
+      let u = Double((x[i] - k) - d) * Double(r)
       let h = Double(dy[i]) * Double(gain[base + i])
-      dx[i] = Float(Double(r) * (h - mean) - t * Double(slope) * product)
+      dx[i] = Float(Double(r) * (h - mean - u * Double(slope) * product))
     }
   }
 }
@@ -77,42 +79,42 @@ public func rowGradientLoop(
           prefetchRead(dy, i)
           let (a, g) = (load(x, i), load(dy, i))
           let (oldGain, oldBias) = (load(dgain, i), centred ? load(dbias, i) : Vector.zero)
-          let t = centred ? (a - vk) - vd : a
+          let u = (centred ? (a - vk) - vd : a) * vr
           let h = g * load(gain, i)
-          products = fma(h, t, products)
+          products = fma(h, u, products)
           if centred {
             totals += h
             store(oldBias + g, dbias, i)
           }
-          store(fma(g, t * vr, oldGain), dgain, i)
+          store(fma(g, u, oldGain), dgain, i)
           i += 16
         }
         if centred { total += Double(laneSum(totals)) }
         product += Double(laneSum(products))
       }
       while i < width {
-        let t = (x[i] - k) - d
+        let u = ((x[i] - k) - d) * r
         let h = dy[i] * gain[i]
         if centred {
           total += Double(h)
           dbias[i] += dy[i]
         }
-        product += Double(h * t)
-        dgain[i] += dy[i] * t * r
+        product += Double(h * u)
+        dgain[i] += dy[i] * u
         i += 1
       }
       let mean = centred ? Float(total * inverse) : 0
       let slope = Float(product) * saved[3 * rows + row]
-      let (m, q) = (Vector(repeating: -mean * r), Vector(repeating: -slope))
+      let (m, q) = (Vector(repeating: -mean * r), Vector(repeating: -slope * r))
       i = 0
       while i < whole {
-        let t = centred ? (load(x, i) - vk) - vd : load(x, i)
+        let u = (centred ? (load(x, i) - vk) - vd : load(x, i)) * vr
         let h = load(dy, i) * load(gain, i)
-        store(fma(t, q, centred ? fma(h, vr, m) : h * vr), dx, i)
+        store(fma(u, q, centred ? fma(h, vr, m) : h * vr), dx, i)
         i += 16
       }
       while i < width {
-        dx[i] = r * (dy[i] * gain[i] - mean) - ((x[i] - k) - d) * slope
+        dx[i] = r * (dy[i] * gain[i] - mean - ((x[i] - k) - d) * r * slope)
         i += 1
       }
       row += 1
@@ -167,8 +169,9 @@ public func sixteenRowsGradient(
         biasSum += g
         store(load(scratch, 16 * row) + h, scratch, 16 * row)
       }
-      gainSum = fma(g, t * Vector(repeating: scales[row]), gainSum)
-      store(fma(h, t, load(scratch, 256 + 16 * row)), scratch, 256 + 16 * row)
+      let u = t * Vector(repeating: scales[row])
+      gainSum = fma(g, u, gainSum)
+      store(fma(h, u, load(scratch, 256 + 16 * row)), scratch, 256 + 16 * row)
     }
     if centred { store(biasSum, dbias, c) }
     store(gainSum, dgain, c)
@@ -177,7 +180,7 @@ public func sixteenRowsGradient(
   let r = load(scales, 0)
   let inverse = Vector(repeating: -1 / Float(width))
   let means = centred ? sixteenLaneSums(scratch) * inverse * r : Vector.zero
-  let q = sixteenLaneSums(scratch + 256) * load(slopes, 0)
+  let q = sixteenLaneSums(scratch + 256) * load(slopes, 0) * r
   store(means, scratch, 0)
   store(-q, scratch, 16)
   for row in 0..<16 {
@@ -187,9 +190,9 @@ public func sixteenRowsGradient(
     var c = 0
     var i = row * width
     while c < width {
-      let t = centred ? (load(x, i) - k) - d : load(x, i)
+      let u = (centred ? (load(x, i) - k) - d : load(x, i)) * r
       let h = load(dy, i) * load(gain, c)
-      store(fma(t, q, centred ? fma(h, r, m) : h * r), dx, i)
+      store(fma(u, q, centred ? fma(h, r, m) : h * r), dx, i)
       c += 16
       i += 16
     }

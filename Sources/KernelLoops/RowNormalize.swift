@@ -18,18 +18,16 @@ public struct RowRule: Sendable, Hashable {
   @_alwaysEmitIntoClient @inline(__always)
   public func divisor(_ width: Int) -> Float { Float(unbiased ? max(width - 1, 1) : width) }
 
-  /// The row's scale r, and k with d r/d t = −k·t/r: what the backward pass needs of it.
+  /// The row's scale r, and k with d r/d t = −k·r³·t: what the backward pass needs of it.
+  ///
+  /// k is near 1 / n whatever the row's size, so that it has all its digits.
   @_alwaysEmitIntoClient @inline(__always)
-  public func scale(sumOfSquares: Float, width: Int) -> (r: Float, k: Float) {
-    let n = divisor(width)
-    let v = sumOfSquares / n
-    guard outside else {
-      let r = 1 / (v + epsilon).squareRoot()
-      return (r, r * r * r / n)
-    }
+  public func scale(sumOfSquares: Double, width: Int) -> (r: Float, k: Float) {
+    let n = Double(divisor(width))
+    let (v, e) = (sumOfSquares / n, Double(epsilon))
+    guard outside else { return (Float(1 / (v + e).squareRoot()), Float(1 / n)) }
     let root = v.squareRoot()
-    let r = 1 / (root + epsilon)
-    return (r, root > 0 ? r * r / (n * root) : 0)
+    return (Float(1 / (root + e)), root > 0 ? Float((root + e) / (n * root)) : 0)
   }
 
   /// The scales of sixteen rows.
@@ -39,12 +37,11 @@ public struct RowRule: Sendable, Hashable {
     let e = Vector(repeating: epsilon)
     let v = sumsOfSquares / n
     guard outside else {
-      let r = Vector(repeating: 1) / (v + e).squareRoot()
-      return (r, r * r * r / n)
+      return (Vector(repeating: 1) / (v + e).squareRoot(), Vector(repeating: 1) / n)
     }
     let root = v.squareRoot()
     let r = Vector(repeating: 1) / (root + e)
-    let k = r * r / (n * root)
+    let k = (root + e) / (n * root)
     return (r, Vector.zero.replacing(with: k, where: root .> Vector.zero))
   }
 }
@@ -58,6 +55,9 @@ public struct RowRule: Sendable, Hashable {
 // `saved` `[4, rows]` keeps K, d, r and k for the backward pass. Gain and bias have
 // `period · width` elements, and row i takes part i mod period: a group norm of one position
 // is a layer norm of each group.
+//
+// Rows are right as long as neither a difference of two elements nor 1 / r leaves the range of float32: up
+// to some 10³⁷. Where a float32 sum leaves it before, the row is summed in float64.
 
 /// The plain form that the vector form is held to.
 public func rowNormalizeReference(
@@ -65,25 +65,34 @@ public func rowNormalizeReference(
   _ bias: Input, _ rule: RowRule, _ y: Output, _ saved: Output
 ) {
   for row in 0..<rows {
-    let (x, y) = (x + row * width, y + row * width)
-    let (gain, bias) = (gain + row % period * width, bias + row % period * width)
-    var mean = 0.0
-    if centred {
-      for i in 0..<width { mean += Double(x[i]) }
-      mean /= Double(width)
-    }
-    let k = Float(mean)
-    let d = Float(mean - Double(k))
-    var squares = 0.0
-    for i in 0..<width {
-      let t = Double((x[i] - k) - d)
-      squares += t * t
-    }
-    let scale = rule.scale(sumOfSquares: Float(squares), width: width)
-    (saved[row], saved[rows + row]) = (k, d)
-    (saved[2 * rows + row], saved[3 * rows + row]) = (scale.r, scale.k)
-    for i in 0..<width { y[i] = bias[i].addingProduct(((x[i] - k) - d) * scale.r, gain[i]) }
+    let part = row % period * width
+    oneRowNormalize(
+      centred, x + row * width, width, gain + part, bias + part, rule, y + row * width, saved + row,
+      rows)
   }
+}
+
+/// One row in float64 sums; `saved` is its own place in K, and `rows` apart in d, r and k.
+public func oneRowNormalize(
+  _ centred: Bool, _ x: Input, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,
+  _ y: Output, _ saved: Output, _ rows: Int
+) {
+  var mean = 0.0
+  if centred {
+    for i in 0..<width { mean += Double(x[i]) }
+    mean /= Double(width)
+  }
+  let k = Float(mean)
+  let d = Float(mean - Double(k))
+  var squares = 0.0
+  for i in 0..<width {
+    let t = Double((x[i] - k) - d)
+    squares += t * t
+  }
+  let scale = rule.scale(sumOfSquares: squares, width: width)
+  (saved[0], saved[rows]) = (k, d)
+  (saved[2 * rows], saved[3 * rows]) = (scale.r, scale.k)
+  for i in 0..<width { y[i] = bias[i].addingProduct(((x[i] - k) - d) * scale.r, gain[i]) }
 }
 
 /// The vector form.
@@ -100,9 +109,15 @@ public func rowNormalizeLoop(
   let narrow = isNarrow ? vectorized(rows) : 0
   var row = 0
   while row < narrow {
-    sixteenRowsNormalize(
+    let isRight = sixteenRowsNormalize(
       centred, x + row * width, width, gain, bias, rule, y + row * width, saved + row, rows, scratch
     )
+    if !isRight {
+      for i in row..<row + 16 {
+        oneRowNormalize(
+          centred, x + i * width, width, gain, bias, rule, y + i * width, saved + i, rows)
+      }
+    }
     row += 16
   }
   guard row < rows else { return }
@@ -151,8 +166,13 @@ public func rowNormalizeLoop(
     }
     let shift = sum * inverse
     let d = Float(shift)
-    let scale = rule.scale(
-      sumOfSquares: Float(max(0, squares - sum * shift)), width: width)
+    guard squares < .infinity else {
+      oneRowNormalize(centred, x, width, gain, bias, rule, y, saved + row, rows)
+      row += 1
+      first = row < rows ? firstSum(centred, x + width, width, whole) : 0
+      continue
+    }
+    let scale = rule.scale(sumOfSquares: max(0, squares - sum * shift), width: width)
     (saved[row], saved[rows + row]) = (k, d)
     (saved[2 * rows + row], saved[3 * rows + row]) = (scale.r, scale.k)
     let (offset, r) = (Vector(repeating: d), Vector(repeating: scale.r))
@@ -208,12 +228,12 @@ public func firstSum(_ centred: Bool, _ x: Input, _ width: Int, _ whole: Int) ->
 /// Sixteen short rows: their sums meet in the lanes of one vector, so that means, roots and
 /// quotients are taken of all rows at once.
 ///
-/// `scratch` has 512 floats.
+/// `scratch` has 512 floats. False, and nothing is written to y, where a sum leaves the range of float32.
 @_alwaysEmitIntoClient @_transparent
 public func sixteenRowsNormalize(
   _ centred: Bool, _ x: Input, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,
   _ y: Output, _ saved: Output, _ rows: Int, _ scratch: Output
-) {
+) -> Bool {
   let inverse = Vector(repeating: 1 / Float(width))
   let (offsets, scales) = (saved + rows, saved + 2 * rows)
   if centred {
@@ -247,6 +267,8 @@ public func sixteenRowsNormalize(
   let sums = centred ? sixteenLaneSums(scratch) : Vector.zero
   let d = sums * inverse
   let rest = sixteenLaneSums(scratch + 256) - sums * d
+  // What is not finite is no number in the sum.
+  guard laneSum(rest * Vector.zero) == 0 else { return false }
   let scale = rule.scale(
     sumsOfSquares: Vector.zero.replacing(with: rest, where: rest .> Vector.zero), width: width)
   store(d, offsets, 0)
@@ -265,4 +287,5 @@ public func sixteenRowsNormalize(
       i += 16
     }
   }
+  return true
 }

@@ -77,19 +77,19 @@ extension Kernel {
       x.input, dy.input, rows, channels, mean.center.input, mean.offset.input, sums.pointer)
   }
 
-  /// `scale · dy − shift − ((x − K) − d) · slope` by column.
+  /// `scale · dy − shift − ((x − K) − d) · inverse · slope` by column, with 1 / deviation as `inverse`.
   ///
   /// `dx` may be `dy`.
   public static func columnGradient(
-    _ x: Tensor, _ dy: Tensor, _ mean: ColumnCenter, scale: Tensor, shift: Tensor, slope: Tensor,
-    into dx: Tensor
+    _ x: Tensor, _ dy: Tensor, _ mean: ColumnCenter, inverse: Tensor, scale: Tensor, shift: Tensor,
+    slope: Tensor, into dx: Tensor
   ) {
     let (rows, channels) = (x.shape.rows, x.shape.channels)
     precondition(mean.center.count == channels && dy.count == x.count && dx.count == x.count)
-    precondition(scale.count == channels && shift.count == channels && slope.count == channels)
+    precondition([inverse, scale, shift, slope].allSatisfy { $0.count == channels })
     table.columnGradient(
-      x.input, dy.input, rows, channels, mean.center.input, mean.offset.input, scale.input,
-      shift.input, slope.input, dx.output)
+      x.input, dy.input, rows, channels, mean.center.input, mean.offset.input,
+      inverse.input, scale.input, shift.input, slope.input, dx.output)
   }
 
   /// Σ x over rows, in float64.

@@ -9,7 +9,7 @@ public func useVectorKernels(in table: inout KernelTable) {
   table.columnMoments = { columnMomentsLoop($0, $1, $2, $3, $4) }
   table.columnNormalize = { columnNormalizeLoop($0, $1, $2, $3, $4, $5, $6, $7) }
   table.columnGradientSums = { columnGradientSumsLoop($0, $1, $2, $3, $4, $5, $6) }
-  table.columnGradient = { columnGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
+  table.columnGradient = { columnGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }
   table.columnSums = { columnSumsLoop($0, $1, $2, $3) }
   table.layerNormalize = { rowNormalizeLoop(true, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   table.rmsNormalize = { rowNormalizeLoop(false, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }

@@ -112,10 +112,11 @@ public enum AdaptiveInstanceNorm {
         return Tensor(values, shape: [channels])
       }
       Kernel.columnGradient(
-        x, seed, content.center(sample), scale: channel { _, r, deviation in deviation * r },
+        x, seed, content.center(sample), inverse: channel { _, r, _ in r },
+        scale: channel { _, r, deviation in deviation * r },
         shift: channel { c, r, deviation in deviation * r * sums[c] / n },
         slope: channel { c, r, deviation in
-          deviation * r * r * r * sums[channels + c] / n
+          deviation * r * r * sums[channels + c] / n
         },
         into: content.part(sample, of: dx))
       Kernel.columnNormalize(

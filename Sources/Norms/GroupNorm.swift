@@ -112,9 +112,10 @@ public enum GroupNorm {
     var dgain = [Double](repeating: 0, count: channels)
     var dbias = dgain
     let each: Shape = [x.shape.positions, channels]
-    let coefficients = (0..<3).map { _ in Tensor.uninitialized([channels]) }
+    let coefficients = (0..<4).map { _ in Tensor.uninitialized([channels]) }
     let (scale, shift, slope) = (coefficients[0], coefficients[1], coefficients[2])
-    var (scales, shifts, slopes) = (gains, gains, gains)
+    let inverse = coefficients[3]
+    var (scales, shifts, slopes, inversesOfChannels) = (gains, gains, gains, gains)
     let groups = samples == 0 ? 1 : inverses.count / samples
     let width = channels / groups
     let count = Double(width * x.shape.positions)
@@ -133,18 +134,20 @@ public enum GroupNorm {
           dbias[c] += totals[c]
           dgain[c] += totals[channels + c] * r
         }
-        let (mean, projection) = (Float(r * total / count), Float(r * r * r * product / count))
+        let (mean, projection) = (Float(r * total / count), Float(r * r * product / count))
         for c in group * width..<(group + 1) * width {
           scales[c] = Float(Double(gains[c]) * r)
           shifts[c] = mean
           slopes[c] = projection
+          inversesOfChannels[c] = Float(r)
         }
       }
       scale.write(scales)
       shift.write(shifts)
       slope.write(slopes)
+      inverse.write(inversesOfChannels)
       Kernel.columnGradient(
-        input, seed, center, scale: scale, shift: shift, slope: slope,
+        input, seed, center, inverse: inverse, scale: scale, shift: shift, slope: slope,
         into: dx.part(sample, shape: each))
     }
     return (dx, dgain[...], dbias[...])

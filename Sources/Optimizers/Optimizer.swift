@@ -1,5 +1,4 @@
 public import Autograd
-import Glibc
 import KernelLoops
 import Kernels
 public import Tensors
@@ -66,10 +65,8 @@ public final class Optimizer {
       }
     case .adamW(let beta1, let beta2, let epsilon, let weightDecay):
       let step = AdamWStep(
-        rate: Float(learningRate), beta1: Float(beta1), beta2: Float(beta2),
-        epsilon: Float(epsilon), decay: Float(weightDecay),
-        correction1: Float(1 - pow(beta1, Double(steps))),
-        correction2: Float((1 - pow(beta2, Double(steps))).squareRoot()))
+        rate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon, decay: weightDecay,
+        step: steps)
       for (i, parameter) in parameters.enumerated() {
         Kernel.adamW(
           parameter.value, gradient: gradients[i], first: first[i], second: second[i], step: step)

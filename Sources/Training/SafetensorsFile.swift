@@ -7,7 +7,7 @@ public import Tensors
 public struct SafetensorsFile: Sendable {
   /// A tensor of one of the types that occur here.
   public enum Value: Sendable {
-    /// `F32`.
+    /// `F32`; `F64`, `F16` and `BF16` are read as it.
     case float32(Tensor)
     /// `I64`.
     case int64([Int64], shape: Shape)

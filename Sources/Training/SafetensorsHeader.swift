@@ -9,6 +9,9 @@ struct SafetensorsHeader {
   /// A type of elements.
   enum ElementType: String, CaseIterable {
     case float32 = "F32"
+    case float64 = "F64"
+    case float16 = "F16"
+    case bfloat16 = "BF16"
     case int64 = "I64"
     case uint8 = "U8"
 
@@ -16,7 +19,8 @@ struct SafetensorsHeader {
     var size: Int {
       switch self {
       case .float32: 4
-      case .int64: 8
+      case .float64, .int64: 8
+      case .float16, .bfloat16: 2
       case .uint8: 1
       }
     }

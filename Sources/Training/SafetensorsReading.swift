@@ -107,6 +107,14 @@ extension SafetensorsFile {
       switch entry.type {
       case .float32:
         tensors[entry.name] = .float32(Tensor(try elements(count, Float.self), shape: shape))
+      case .float64:
+        tensors[entry.name] = narrowed(try elements(count, Double.self), shape) { Float($0) }
+      case .float16:
+        tensors[entry.name] = narrowed(try elements(count, UInt16.self), shape, float(ofHalf:))
+      case .bfloat16:
+        tensors[entry.name] = narrowed(try elements(count, UInt16.self), shape) {
+          Float(bitPattern: UInt32($0) << 16)
+        }
       case .int64:
         tensors[entry.name] = .int64(
           try elements(count, Int64.self).copy(0..<count), shape: shape)
@@ -117,4 +125,25 @@ extension SafetensorsFile {
     }
     (self.path, self.tensors, self.metadata) = (path, tensors, header.metadata)
   }
+}
+
+/// Elements of another type of floats as float32.
+private func narrowed<Element: BitwiseCopyable>(
+  _ elements: Storage<Element>, _ shape: Shape, _ narrow: (Element) -> Float
+) -> SafetensorsFile.Value {
+  let tensor = Tensor.uninitialized(shape)
+  tensor.storage.withMutableSpan(tensor.range) { span in
+    for i in 0..<span.count { span[i] = narrow(elements[i]) }
+  }
+  return .float32(tensor)
+}
+
+/// The value of an IEEE 754 half, whose bits are given; x86-64 has no such type in Swift.
+private func float(ofHalf bits: UInt16) -> Float {
+  let sign = UInt32(bits & 0x8000) << 16
+  let rest = UInt32(bits & 0x7fff)
+  // An exponent of all ones stays one; else the bias grows from 15 to 127, which a product does for
+  // subnormal numbers too.
+  guard rest < 0x7c00 else { return Float(bitPattern: sign | 0x7f80_0000 | rest << 13) }
+  return Float(bitPattern: sign | (Float(bitPattern: rest << 13) * 0x1p112).bitPattern)
 }

@@ -39,6 +39,9 @@ public struct StateDictionary: Sendable {
   }
 
   /// Reads a state saved as safetensors, or the model's part of a checkpoint, whose digest is verified.
+  ///
+  /// What PyTorch's wrappers put before every name is left out: `module.` of DistributedDataParallel,
+  /// `_orig_mod.` of torch.compile.
   public init(path: String) throws(StateError) {
     let data = try SafetensorsFile.contents(path: path)
     // A state that PyTorch saved has none.
@@ -46,6 +49,21 @@ public struct StateDictionary: Sendable {
     let file = try SafetensorsFile(data, path: path)
     source = path
     tensors = file.tensors.filter { !$0.key.hasPrefix(Checkpoint.prefix) }
+    while let prefix = Self.wrappers.first(where: { prefix in
+      !tensors.isEmpty && tensors.keys.allSatisfy { $0.hasPrefix(prefix) }
+    }) {
+      tensors = Dictionary(
+        uniqueKeysWithValues: tensors.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
+    }
+  }
+
+  private static let wrappers = ["module.", "_orig_mod."]
+
+  /// The state with a tied parameter under all its names, as PyTorch's `load_state_dict` wants it.
+  public func spellingOut(_ ties: [TiedParameter]) -> StateDictionary {
+    var copy = self
+    for tie in ties { copy.tensors[tie.alias] = tensors[tie.name] }
+    return copy
   }
 
   /// Writes the state as safetensors.
@@ -55,9 +73,11 @@ public struct StateDictionary: Sendable {
 
   /// Copies the values into `model`, which takes all of them and needs all it has.
   ///
-  /// Nothing is written unless everything fits. Counters may be missing, as in states that
-  /// PyTorch saved before it counted.
-  public func load(into model: some Layer) throws(StateError) {
+  /// Nothing is written unless everything fits, and is finite. Counters may be missing, as in states that
+  /// PyTorch saved before it counted. A parameter that two layers share may stand there under both of its
+  /// names, with the same values; where they do not share it in the model, but did in the state, both take it.
+  public func load(into model: some Layer, ties: [TiedParameter] = []) throws(StateError) {
+    let tensors = try untied(for: model, ties)
     var left = Set(tensors.keys)
     for counter in model.counters { left.remove(counter.name) }
     let wanted =
@@ -71,6 +91,9 @@ public struct StateDictionary: Sendable {
         throw StateError(
           description:
             "\(source): \"\(name)\" has shape \(tensor.shape), expected \(value.shape)")
+      }
+      guard tensor.isFinite else {
+        throw StateError(description: "\(source): \"\(name)\" has a value that is not finite")
       }
       left.remove(name)
     }
@@ -95,5 +118,28 @@ public struct StateDictionary: Sendable {
       }
     }
     for parameter in model.parameters { parameter.valueChanged() }
+  }
+
+  /// The tensors under the names that `model` has for its parameters.
+  private func untied(for model: some Layer, _ ties: [TiedParameter]) throws(StateError)
+    -> [String: SafetensorsFile.Value]
+  {
+    var tensors = tensors
+    let names = Set(model.parameters.map(\.name))
+    for tie in ties {
+      guard case .float32(let value)? = tensors[tie.name] else { continue }
+      if names.contains(tie.alias) {
+        if tensors[tie.alias] == nil { tensors[tie.alias] = .float32(value) }
+      } else if case .float32(let other)? = tensors[tie.alias] {
+        guard other.shape == value.shape, other.elements == value.elements else {
+          throw StateError(
+            description:
+              "\(source): \"\(tie.alias)\" is not \"\(tie.name)\", which the model takes for both; "
+              + "train with model.tiedEmbedding=false")
+        }
+        tensors[tie.alias] = nil
+      }
+    }
+    return tensors
   }
 }

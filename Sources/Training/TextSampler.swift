@@ -49,7 +49,7 @@ public struct TextSampler {
   /// likeliest one at a temperature of 0. The model sees as much of the text as fits its context.
   ///
   /// - Throws: ``ConfigurationError`` if the prompt is empty, has an unknown character, or is longer
-  ///   than the context.
+  ///   than the context; ``StateError`` if the model's output is not finite.
   public func text(prompt: String, count: Int, temperature: Double, seed: UInt64) throws -> String {
     var tokens: [Int]
     switch vocabulary.encode(prompt) {
@@ -74,6 +74,11 @@ public struct TextSampler {
         tape.input(Tensor(window.map { Float($0) }, shape: [1, window.count])), on: tape
       ).value
       let row = logits.elements.suffix(vocabulary.characters.count)
+      guard row.allSatisfy(\.isFinite) else {
+        throw StateError(
+          description: "the model's output is not finite, so that no character is likelier than another; "
+            + "its run has diverged")
+      }
       var random = RandomStream(seed: seed, site: .sampling, step: position)
       tokens.append(Self.draw(Array(row), temperature: temperature, using: &random))
     }

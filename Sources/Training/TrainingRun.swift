@@ -146,7 +146,9 @@ public final class TrainingRun {
         configuration, sites, ranks: context.size, ranksPerGroup: scope.communicator.size,
         batchSizes: sizes)
     }
-    try agreeing(over: context.control) { [model] in try initialState?.load(into: model) }
+    try agreeing(over: context.control) { [model] in
+      try initialState?.load(into: model, ties: configuration.model.ties)
+    }
     model.applyConstraints()
     try broadcastState(model, over: context.control)
     schedule = configuration.schedule(totalSteps: totalSteps)

@@ -35,7 +35,8 @@ struct Export: ParsableCommand, LocalCommand {
   private func write() throws -> (text: String, problems: [String]) {
     let (checkpoint, problems) = try read()
     let path = output ?? "\(run)/model.safetensors"
-    let state = StateDictionary(checkpoint)
+    let model = try RunConfiguration(path: "\(run)/config.yaml").model
+    let state = StateDictionary(checkpoint).spellingOut(model.tiedParameters)
     try state.write(to: path)
     return ("\(path): \(state.tensors.count) tensors of step \(checkpoint.step)", problems)
   }

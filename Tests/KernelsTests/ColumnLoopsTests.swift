@@ -78,10 +78,10 @@ import Testing
       a.withUnsafeMutableBufferPointer { dx in
         guard let dx = dx.baseAddress else { return }
         table.columnGradient(
-          c.x, dx, c.rows, c.channels, c.center, c.offset, c.scale, c.bias, c.scale, dx)
+          c.x, dx, c.rows, c.channels, c.center, c.offset, c.bias, c.scale, c.bias, c.scale, dx)
       }
       reference.columnGradient(
-        c.x, c.dy, c.rows, c.channels, c.center, c.offset, c.scale, c.bias, c.scale, &b)
+        c.x, c.dy, c.rows, c.channels, c.center, c.offset, c.bias, c.scale, c.bias, c.scale, &b)
       expectClose(a, b, tolerance: 2e-6, c.name)
     }
   }

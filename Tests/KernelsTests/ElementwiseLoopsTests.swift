@@ -81,8 +81,7 @@ import Testing
   func optimizerStepsMatchThePlainLoops(table: KernelTable) {
     let sgd = SGDStep(rate: 0.1, momentum: 0.9, decay: 0.01, nesterov: true, first: false)
     let adam = AdamWStep(
-      rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-6, decay: 0.1, correction1: 0.3,
-      correction2: 0.2)
+      rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-6, decay: 0.1, step: 3)
     for count in awkwardCounts {
       let g = random(count, seed: 1)
       func step(_ table: KernelTable) -> [Float] {

@@ -54,7 +54,7 @@ struct ParityTrajectory {
     let network = model.make(
       input: input.shape, classes: input.classes, seed: 0,
       synchronized: try context.scope(of: model.norm.statisticsGroup))
-    try StateDictionary(file, prefix: "init.").load(into: network)
+    try StateDictionary(file, prefix: "init.").load(into: network, ties: model.ties)
     let step = TrainingStep(network, optimizer: optimizer, context: context)
     let samples = x.shape[1]
     let image = Shape(Array(x.shape.dimensions[2...]))
