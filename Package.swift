@@ -197,7 +197,7 @@ targets += [
   .target(
     name: "FuzzTargets",
     dependencies: [
-      "Collectives", "Datasets", "Measurement", "Reports", "Tensors", "Training",
+      "Collectives", "Datasets", "MPIBackend", "Measurement", "Reports", "Tensors", "Training",
     ], path: "Tests/Fuzz/Targets", swiftSettings: strict),
   tests("Fuzz", ["FuzzTargets", "Spawning"]),
   .executableTarget(

@@ -1,21 +1,21 @@
-import Collectives
+package import Collectives
 
 /// Where one rank is, as it says to the others.
-struct RankState: Sendable {
+package struct RankState: Hashable, Sendable {
   /// What it waits for; nil where it computes.
-  var meeting: RankActivity.Meeting?
+  package var meeting: RankActivity.Meeting?
   /// The collective of ``meeting``, as a number and in words.
-  var signature: UInt64 = 0
-  var collective = ""
+  package var signature: UInt64 = 0
+  package var collective = ""
   /// The ranks that have to come to it.
-  var members: [ClosedRange<Int32>] = []
+  package var members: [ClosedRange<Int32>] = []
   /// The last collective that it came to on each communicator.
-  var last: [RankActivity.Meeting] = []
+  package var last: [RankActivity.Meeting] = []
   /// Where it is, in words.
-  var text = ""
+  package var text = ""
 
   /// Nowhere.
-  init() {}
+  package init() {}
 
   /// Where the main thread is after waiting or computing for so many nanoseconds.
   init(_ moment: RankActivity.Moment, nanoseconds: UInt64) {
@@ -37,9 +37,9 @@ struct RankState: Sendable {
 }
 
 /// What the watching threads of a job say to each other.
-struct StatusMessage {
+package struct StatusMessage {
   /// What is said.
-  enum Kind: UInt8 {
+  package enum Kind: UInt8, CaseIterable {
     /// A rank can be reached.
     case hello
     /// Its hello has come.
@@ -56,17 +56,17 @@ struct StatusMessage {
     case answer
   }
 
-  let kind: Kind
-  let sender: Int
-  var state = RankState()
+  package let kind: Kind
+  package let sender: Int
+  package private(set) var state = RankState()
 
   /// Something to say.
-  init(_ kind: Kind, from sender: Int, _ state: RankState = RankState()) {
+  package init(_ kind: Kind, from sender: Int, _ state: RankState = RankState()) {
     (self.kind, self.sender, self.state) = (kind, sender, state)
   }
 
   /// The message to `receiver`, with the key of the job before it.
-  func bytes(key: [UInt8], to receiver: Int) -> [UInt8] {
+  package func bytes(key: [UInt8], to receiver: Int) -> [UInt8] {
     var bytes = key + [kind.rawValue]
     func append(_ word: UInt64) {
       for place in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> (8 * place))) }
@@ -96,9 +96,9 @@ struct StatusMessage {
     return bytes
   }
 
-  /// The message of ``bytes(key:to:)``; nil of what is none of this job's, or for another rank: the
-  /// loopback addresses of all hosts are the same.
-  init?(_ bytes: [UInt8], key: [UInt8], to receiver: Int, ranks: Int) {
+  /// The message of ``bytes(key:to:)``; nil unless this job sent it, to this rank: the loopback addresses of
+  /// all hosts are the same.
+  package init?(_ bytes: [UInt8], key: [UInt8], to receiver: Int, ranks: Int) {
     guard bytes.count > key.count, bytes[..<key.count].elementsEqual(key),
       let kind = Kind(rawValue: bytes[key.count])
     else { return nil }
@@ -115,7 +115,11 @@ struct StatusMessage {
     func text() -> String? {
       guard let count = count(ofBytes: 1) else { return nil }
       defer { place += count }
-      return String(decoding: bytes[place..<place + count], as: UTF8.self)
+      // It is printed, to a terminal perhaps.
+      let text = String(decoding: bytes[place..<place + count], as: UTF8.self)
+      return String(
+        String.UnicodeScalarView(
+          text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{fffd}" : $0 }))
     }
     func meetings() -> [RankActivity.Meeting]? {
       guard let count = count(ofBytes: 16) else { return nil }
@@ -136,7 +140,9 @@ struct StatusMessage {
     for _ in 0..<ranges {
       guard let ends = word() else { return nil }
       let (low, high) = (Int32(truncatingIfNeeded: ends >> 32), Int32(truncatingIfNeeded: ends))
-      guard low <= high else { return nil }
+      guard 0 <= low, low <= high, high < Int32(clamping: ranks),
+        low > state.members.last?.upperBound ?? -1
+      else { return nil }
       state.members.append(low...high)
     }
     guard let last = meetings(), let words = text() else { return nil }

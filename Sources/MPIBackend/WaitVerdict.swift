@@ -1,7 +1,7 @@
 import Collectives
 
 /// Who a collective waits for, from where the ranks say that they are.
-struct WaitVerdict {
+package struct WaitVerdict {
   /// Ranks of which nothing was heard.
   let silent: [Int]
   /// Ranks that have to come to the collective and have not.
@@ -12,7 +12,7 @@ struct WaitVerdict {
   private let states: [Int: RankState]
 
   /// What `states` say about what `waiting` waits for, in a job of so many ranks.
-  init(_ waiting: RankState, states: [Int: RankState], ranks: Int) {
+  package init(_ waiting: RankState, states: [Int: RankState], ranks: Int) {
     self.waiting = waiting
     self.states = states
     silent = (0..<ranks).filter { states[$0] == nil }
@@ -34,7 +34,7 @@ struct WaitVerdict {
   private static let mostNamed = 8
 
   /// Says who it is that others have waited for so long.
-  func text(after limit: String) -> String {
+  package func text(after limit: String) -> String {
     var clauses: [String] = []
     if !silent.isEmpty {
       clauses.append(
@@ -50,7 +50,7 @@ struct WaitVerdict {
   }
 
   /// Names who has not come, where nothing else is to happen.
-  func warning(after limit: String) -> String {
+  package func warning(after limit: String) -> String {
     let ranks = (silent + late + different).sorted()
     return "\(CollectiveDifference.ranks(ranks)) \(ranks.count == 1 ? "has" : "have") not come to "
       + "\(waiting.collective) for \(limit)"

@@ -26,9 +26,13 @@ final class Watchdog: @unchecked Sendable {
 
   /// How often the thread looks, in milliseconds.
   private static let period: CInt = 100
-  /// How often a message without an answer is sent again, and how long answers are waited for, in
-  /// nanoseconds.
-  private static let (again, patience): (UInt64, UInt64) = (150_000_000, 1_000_000_000)
+  /// How often a message without an answer is sent again, in nanoseconds.
+  private static let again: UInt64 = 150_000_000
+  /// How often other messages are sent at most, in nanoseconds.
+  private static let second: UInt64 = 1_000_000_000
+  /// How long answers are waited for, in nanoseconds: half of the limit, and 1 to 5 s. A rank whose node is
+  /// busy answers later, and is not dead.
+  private var patience: UInt64 { min(max(moment.limit / 2, Self.second), 5 * Self.second) }
   /// The most of the time between two looks that counts as waiting: a process that was stopped, or got
   /// no core, does not know how long the others were there for it.
   private static let longestLook: UInt64 = 500_000_000
@@ -114,8 +118,9 @@ final class Watchdog: @unchecked Sendable {
   /// Ends this process after the one that ends the job has had time to say why.
   private func leave() {
     guard !isEnding.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    let pause = patience + 3 * Self.second / 2
     Thread.detachNewThread {
-      usleep(2_500_000)
+      usleep(UInt32(pause / 1000))
       _exit(3)
     }
   }
@@ -132,7 +137,7 @@ final class Watchdog: @unchecked Sendable {
       if let channel {
         channel.wait(milliseconds: Self.period)
         // What came while this process was stopped, the others have long decided without it.
-        let isOld = monotonicNanoseconds() - look > Self.patience
+        let isOld = monotonicNanoseconds() - look > patience
         while let bytes = channel.receive() {
           guard let message = StatusMessage(bytes, key: key, to: rank, ranks: places.count) else {
             continue
@@ -183,7 +188,7 @@ final class Watchdog: @unchecked Sendable {
   ///
   /// A rank that has ended gives the others time to say themselves what they wait for.
   private var allowed: UInt64 {
-    moment.signature?.kind == .finish ? moment.limit + 2 * Self.patience : moment.limit
+    moment.signature?.kind == .finish ? moment.limit + 2 * patience : moment.limit
   }
 
   private var limit: String {
@@ -211,7 +216,7 @@ final class Watchdog: @unchecked Sendable {
       isEnding.store(true, ordering: .releasing)
       observe()
       printState()
-      yieldedUntil = monotonicNanoseconds() + 3 * Self.patience
+      yieldedUntil = monotonicNanoseconds() + 3 * patience
       send(.answer, to: message.sender, state)
     case .answer: inquiry?.states[message.sender] = message.state
     }
@@ -230,7 +235,7 @@ final class Watchdog: @unchecked Sendable {
     {
       if rank == 0 {
         inquire(about: state, isLast: false)
-      } else if now - sent >= Self.patience {
+      } else if now - sent >= Self.second {
         sent = now
         send(.notice, to: 0, state)
       }
@@ -239,7 +244,7 @@ final class Watchdog: @unchecked Sendable {
 
   /// Tells rank 0 that it can be reached from here, so that firewalls on the way let its questions in.
   private func sayHello(_ now: UInt64) {
-    guard rank > 0, !isWelcome, helloCount < Self.hellos, now - sent >= Self.patience else {
+    guard rank > 0, !isWelcome, helloCount < Self.hellos, now - sent >= Self.second else {
       return
     }
     sent = now
@@ -255,7 +260,7 @@ final class Watchdog: @unchecked Sendable {
     guard now >= yieldedUntil else { return }
     // One rank after the other, so that one asks and the others answer it.
     let turn = UInt64(min(rank, 20)) * UInt64(Self.period) * 1_000_000
-    if now - begin >= Self.patience + turn { return inquire(about: state, isLast: true) }
+    if now - begin >= patience + turn { return inquire(about: state, isLast: true) }
     if now - sent >= Self.again {
       sent = now
       send(.alarm, to: 0, state)
@@ -279,7 +284,7 @@ final class Watchdog: @unchecked Sendable {
     guard var asking = inquiry else { return }
     let verdict = WaitVerdict(asking.waiting, states: asking.states, ranks: places.count)
     // A warning has to come well before the end.
-    let patience = asking.isLast ? Self.patience : min(Self.patience, moment.limit / 4)
+    let patience = asking.isLast ? patience : min(patience, moment.limit / 4)
     guard verdict.silent.isEmpty || now - asking.begin >= patience else {
       if now - asking.asked >= Self.again {
         asking.asked = now

@@ -49,13 +49,11 @@ enum StandardStreams {
   ///
   /// - Returns: the error's number, or nil.
   private static func write(_ bytes: [UInt8], to descriptor: CInt, patience: CInt) -> CInt? {
-    var rest = bytes[...]
+    var rest = bytes
     while !rest.isEmpty {
-      let count = unsafe rest.withUnsafeBytes {
-        unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
-      }
+      let count = unsafe Glibc.write(descriptor, rest, rest.count)
       if count >= 0 {
-        rest = rest.dropFirst(count)
+        rest.removeFirst(count)
         continue
       }
       let code = errno

@@ -58,7 +58,7 @@ import Testing
       var values = [1.0, 2]
       var text: String?
       if ranks.rank == 1 {
-        let deadline = Date().addingTimeInterval(20)
+        let deadline = Date().addingTimeInterval(300)
         repeat {
           text = activity.now.isWaiting ? activity.now.collective : nil
         } while text?.contains("statistics") != true && Date() < deadline

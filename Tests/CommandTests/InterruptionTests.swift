@@ -5,8 +5,12 @@ import Testing
 /// Signals, and what comes after them, on real ranks.
 @Suite(.serialized, .enabled(if: hasMPIRun, "mpirun is not installed"))
 struct InterruptionTests {
+  /// Twelve steps each: so many that a signal after the first fifteen steps comes before the last, however
+  /// fast the machine is.
+  private static let epochs = 150
+
   private static let settings = [
-    "\(packageRoot)/Configs/digits-resnet.yaml", "--set", "epochs=40", "--set",
+    "\(packageRoot)/Configs/digits-resnet.yaml", "--set", "epochs=\(epochs)", "--set",
     "model.norm.kind=batch-renorm", "--no-events",
   ]
 
@@ -18,7 +22,7 @@ struct InterruptionTests {
     // Without job control a shell lets what it starts in the background ignore SIGINT.
     let script = """
       set -m
-      rows() { wc -l 2>/dev/null <\(run)/metrics.jsonl || echo 0; }
+      rows() { wc -l 2>/dev/null <'\(run)/metrics.jsonl' || echo 0; }
       before=$(rows)
       "$@" & pid=$!
       until (( $(rows) > before + 15 )); do sleep 0.02; done
@@ -62,7 +66,7 @@ struct InterruptionTests {
       #expect(last.status == 0 && last.errors.contains("going on after step"), "\(last.errors)")
       #expect(!exists("\(run)/interrupted.json"))
       #expect(try losses(run) == losses(whole))
-      let ends = [whole, run].map { "\($0)/checkpoints/step-480.safetensors" }
+      let ends = [whole, run].map { "\($0)/checkpoints/step-\(12 * Self.epochs).safetensors" }
       #expect(FileManager.default.contentsEqual(atPath: ends[0], andPath: ends[1]))
       let again = try mpirun(2, "lockstep", command + [run])
       #expect(again.status == 0 && again.errors.contains("the run has ended"), "\(again.errors)")

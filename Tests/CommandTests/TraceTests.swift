@@ -101,7 +101,7 @@ struct TraceTests {
       try process.run()
       let files = (0...1).map { "\(path)/events/rank-\($0).0.events" }
       // Several steps of each rank.
-      let deadline = Date().addingTimeInterval(60)
+      let deadline = Date().addingTimeInterval(300)
       while Date() < deadline,
         files.contains(where: { (FileManager.default.contents(atPath: $0)?.count ?? 0) < 50_000 })
       {

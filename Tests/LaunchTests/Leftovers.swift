@@ -1,11 +1,11 @@
 import Foundation
 import Spawning
 
-/// Waits up to ten seconds until no process has `LOCKSTEP_MARK=mark` in its environment and `others`
+/// Waits up to two minutes until no process has `LOCKSTEP_MARK=mark` in its environment and `others`
 /// finds nothing, and returns what is still there.
 func whatIsLeft(mark: String, others: () throws -> [String] = { [] }) throws -> [String] {
   var left: [String] = []
-  for _ in 0..<100 {
+  for _ in 0..<1200 {
     left = try others()
     for process in try FileManager.default.contentsOfDirectory(atPath: "/proc") {
       // Most of them belong to others, and some have just ended.

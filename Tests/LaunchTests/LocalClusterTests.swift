@@ -77,10 +77,10 @@ struct LocalClusterTests {
   /// What the command does last, and the status that follows from it.
   private static let endings: [(end: String, status: Int32)] = [
     // Every rank does; what comes second does nothing.
-    ("exit 0", 0), ("exit 3", 3), ("kill -INT $script; sleep 60", 130),
-    ("kill -TERM $script; sleep 60", 143), ("kill -HUP $script; sleep 60", 129),
+    ("exit 0", 0), ("exit 3", 3), ("kill -INT $script; sleep 600", 130),
+    ("kill -TERM $script; sleep 600", 143), ("kill -HUP $script; sleep 600", 129),
     // Nothing of this script is left that could have said anything.
-    ("kill -KILL $script; sleep 60", 9),
+    ("kill -KILL $script; sleep 600", 9),
   ]
 
   @Test(arguments: endings, [[], ["--rate", "1gbit", "--delay", "50us", "--delay-by", "relay"]])
@@ -113,7 +113,7 @@ struct LocalClusterTests {
     let finished = try cluster(
       ["-n", "2", "--delay", "20ms"],
       inEachNode(
-        "[ $OMPI_COMM_WORLD_RANK = 1 ] || \(executable("delay-relay")) measure 10.0.0.2"))
+        "[ $OMPI_COMM_WORLD_RANK = 1 ] || '\(executable("delay-relay"))' measure 10.0.0.2"))
     #expect(finished.status == 0, "\(finished.errors)")
     let quartiles = finished.output.split(separator: " ").compactMap {
       Double($0.trimmingCharacters(in: .newlines))

@@ -19,15 +19,23 @@ struct RunTests {
       try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: mpirun)
       let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
       return try spawn(
-        ["Launch/run", "-n", "2", "--", "true"], environment: ["PATH": "\(folder):\(path)"],
-        seconds: 20)
+        ["Launch/run", "-n", "2", "--", "true"], environment: ["PATH": "\(folder):\(path)"])
     }
   }
 
   /// Whether the kernel says what other processes wait for.
   private static let showsWaits =
     (try? spawn([
-      "bash", "-c", "sleep 1 & sleep 0.2; read -r place </proc/$!/wchan; [[ $place == *sleep* ]]",
+      "bash", "-c",
+      """
+      sleep 600 & trap 'kill $!' EXIT
+      for ((tries = 0; tries < 600; tries++)); do
+        read -r place </proc/$!/wchan || exit 1
+        [[ $place != *sleep* ]] || exit 0
+        [[ $place != 0 ]] || sleep 0.1
+      done
+      exit 1
+      """,
     ]))?.status == 0
 
   @Test(.enabled(if: showsWaits, "the kernel does not show what a process waits for"))

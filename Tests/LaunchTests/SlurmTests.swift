@@ -13,7 +13,7 @@ private let hasSlurm = canMakeNamespaces(programs: [
 struct SlurmTests {
   @Test func aJobToldByUSR1GoesOnAfterARequeueToTheBitsOfAnUninterruptedOne() throws {
     let finished = try spawn(
-      ["Tests/Slurm/try"], environment: ["LOCKSTEP": executable("lockstep")], seconds: 300)
+      ["Tests/Slurm/try"], environment: ["LOCKSTEP": executable("lockstep")], seconds: 900)
     #expect(finished.status == 0, "\(finished.output)\(finished.errors)")
     #expect(finished.output.contains("srun: told by USR1"))
     #expect(finished.output.contains("mpirun: told by USR1"))
@@ -39,9 +39,9 @@ struct SlurmTests {
           "bash", "-c",
           """
           set -m
-          Tests/Slurm/one-machine-slurm -- sh -c 'srun -N2 sh -c "touch \(folder)/up; sleep 60"' &
-          for ((tries = 0; tries < 400; tries++)); do
-            [[ ! -e \(folder)/up ]] || break
+          Tests/Slurm/one-machine-slurm -- sh -c 'srun -N2 sh -c "touch \\"\(folder)/up\\"; sleep 600"' &
+          for ((tries = 0; tries < 2400; tries++)); do
+            [[ ! -e "\(folder)/up" ]] || break
             sleep 0.1
           done
           kill -\(signal) $!

@@ -11,7 +11,7 @@ private let hasSSH = canMakeNamespaces(programs: ["sshd", "ssh", "ssh-keygen", "
 struct SshTests {
   @Test func aRunOverSSHToldByUSR1GoesOnToTheBitsOfOneOnThisMachineAlone() throws {
     let finished = try spawn(
-      ["Tests/Ssh/try"], environment: ["LOCKSTEP": executable("lockstep")], seconds: 180)
+      ["Tests/Ssh/try"], environment: ["LOCKSTEP": executable("lockstep")], seconds: 900)
     #expect(finished.status == 0, "\(finished.output)\(finished.errors)")
     #expect(finished.output.contains("bit for bit"))
   }
@@ -35,10 +35,10 @@ struct SshTests {
           "bash", "-c",
           """
           set -m
-          Tests/Ssh/over-ssh -n 2 -- sh -c 'touch \(folder)/up$OMPI_COMM_WORLD_RANK; sleep 60' &
+          Tests/Ssh/over-ssh -n 2 -- sh -c 'touch "\(folder)/up$OMPI_COMM_WORLD_RANK"; sleep 600' &
           echo lockstep-$!-
-          for ((tries = 0; tries < 400; tries++)); do
-            [[ ! -e \(folder)/up1 || ! -e \(folder)/up0 ]] || break
+          for ((tries = 0; tries < 2400; tries++)); do
+            [[ ! -e "\(folder)/up1" || ! -e "\(folder)/up0" ]] || break
             sleep 0.1
           done
           kill -\(signal) $!

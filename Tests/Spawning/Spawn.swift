@@ -33,13 +33,22 @@ public func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throw
   return try body(path)
 }
 
-/// Runs a command and waits at most `seconds` for its end.
+/// Held while a command runs: two jobs beside each other would wait for each other's time slices, and a
+/// machine has as many cores as it has.
+private let turn = NSLock()
+
+/// Runs a command when no other one runs, and waits at most `seconds` for its end.
+///
+/// It handles signals as by default, even where these tests were started to ignore some. The limit is for
+/// what hangs; no test depends on how long a command takes.
 public func spawn(
-  _ command: [String], environment: [String: String] = [:], seconds: Double = 60
+  _ command: [String], environment: [String: String] = [:], seconds: Double = 300
 ) throws -> Finished {
+  turn.lock()
+  defer { turn.unlock() }
   let process = Process()
   process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = command
+  process.arguments = ["--default-signal"] + command
   process.currentDirectoryURL = URL(fileURLWithPath: packageRoot)
   process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
   process.standardInput = FileHandle.nullDevice
@@ -85,7 +94,7 @@ public func mpirunCommand(_ ranks: Int, _ name: String, _ arguments: [String]) -
 /// aborted job, the command is run again, twice at most.
 public func mpirun(
   _ ranks: Int, _ name: String, _ arguments: [String], environment: [String: String] = [:],
-  seconds: Double = 120
+  seconds: Double = 300
 ) throws -> Finished {
   func run() throws -> Finished {
     try spawn(

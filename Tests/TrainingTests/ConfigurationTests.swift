@@ -54,7 +54,7 @@ import Training
       "model.norm.maximumScale is \"0.5\", expected a number from 1.0 on"
     ),
     ("sgd", "adam", "unknown optimizer.kind \"adam\"; did you mean \"adamw\"?"),
-    ("name: test", "name: ../up", "name is \"../up\""),
+    ("name: test", "name: \"a\\u0007b\"", "expected one line of at most 200 bytes"),
     ("epochs: 1", "epochs: 1\nschedule: {final: 0.1}", "schedule.final means nothing"),
     ("batch: 32", "batch: [", "run.yaml: line"),
     (

@@ -36,8 +36,10 @@ import Training
         }
         let summary = try train(
           replica, ranks: context.size, onStep: { course.losses.append($0.loss) },
-          onCheckpoint: { course.checkpoint = try replica.checkpoint()?.encoded() },
-          onEvaluation: { evaluation, _ in course.evaluations.append(evaluation) })
+          onEvaluation: { evaluation, _ in course.evaluations.append(evaluation) },
+          onCheckpoint: { isDue, _ in
+            if isDue { course.checkpoint = try replica.checkpoint()?.encoded() }
+          })
         #expect((summary == nil) == (stop != nil) && replica.stepsTaken == stop ?? run.steps)
         return course
       }[0]

@@ -13,14 +13,15 @@ import Training
   /// the end, and returns the losses of these steps and the summary.
   private func train(
     _ run: RunConfiguration, in path: String, ranks: Int = 2, stop: Int? = nil,
-    atEnd: @Sendable @escaping () throws -> Void = {}
+    from: Int? = nil, atEnd: @Sendable @escaping () throws -> Void = {}
   ) throws -> Part {
     let data = try run.loadData()
     return try withThreadRanks(ranks) { world in
       let context = try RankContext(world)
       var part = Part()
-      let resumption = try Resumption.find(path, run, data: data, context: context)
+      let resumption = try Resumption.find(path, run, data: data, from: from, context: context)
       part.problems = resumption.problems
+      part.changes = resumption.changes
       if case .end(let summary) = resumption.place {
         part.summary = summary
         part.hadEnded = true
@@ -39,8 +40,8 @@ import Training
       }
       let summary = try Training.train(
         replica, ranks: context.size, after: files.earlier, onStep: { try files.append($0) },
-        onCheckpoint: { try files.checkpoint(replica) },
-        onEvaluation: { try files.append($0, step: $1) })
+        onEvaluation: { try files.append($0, step: $1) },
+        onCheckpoint: { try files.checkpoint(replica, isDue: $0, evaluation: $1) })
       if let summary {
         if context.rank == 0 { try atEnd() }
         part.summary = try files.finish(summary)
@@ -57,6 +58,7 @@ import Training
   private struct Part: Sendable {
     var from = 0
     var problems: [String] = []
+    var changes: [String] = []
     var summary: RunSummary?
     var hadEnded = false
   }
@@ -64,7 +66,7 @@ import Training
   private func run(_ extra: [String] = []) throws -> RunConfiguration {
     try smallRun(
       .batch, steps: 20,
-      extra: ["checkpoint={everySteps: 3, keep: 2}", "evaluate={everySteps: 5}"] + extra)
+      extra: ["checkpoint={everySteps: 3, keep: 2, keepBest: 0}", "evaluate={everySteps: 5}"] + extra)
   }
 
   private func message(_ body: () throws -> Void) -> String {

@@ -125,7 +125,7 @@ final class Fault {
       }
       let number = usual[waited].nextNumber + ahead.count
       return Self.print(
-        "expected: Error: \(usual[waited].words(number: number)) has not completed in 2 s: "
+        "expected: Error: \(usual[waited].words(number: number)) has not completed in 4 s: "
           + "rank \(rank) does not answer: stopped, dead or cut off")
     }
     let wrong = instead(of: call)

@@ -34,7 +34,7 @@ do {
       batch: 7
       steps: \(steps)
       optimizer: {kind: sgd, learningRate: 0.01}
-      parallel: {watchdogSeconds: 2, firstBucketMegabytes: \(bucket), bucketMegabytes: \(bucket)}
+      parallel: {watchdogSeconds: 4, firstBucketMegabytes: \(bucket), bucketMegabytes: \(bucket)}
       """, name: "faulty.yaml")
   let fault = Fault(kind, seed: seed, in: world)
   let context = try RankContext(

@@ -142,7 +142,7 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
   },
   "watchdog-stop": { world in
     // The last rank is stopped; the others wait for it in a sum with a purpose.
-    MPIRuntime.activity.limitSeconds = 2
+    MPIRuntime.activity.limitSeconds = 4
     MPIRuntime.activity.beginStep(5)
     let copy = try world.duplicate()
     copy.meter.name = EventName("statistics")
@@ -152,13 +152,13 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
     try copy.sum(&values)
   },
   "watchdog-stop-first": { world in
-    MPIRuntime.activity.limitSeconds = 2
+    MPIRuntime.activity.limitSeconds = 4
     if world.rank == 0 { raise(SIGSTOP) }
     try world.barrier()
   },
   "watchdog-late": { world in
     // The last rank computes for ever; the others wait for a sum that they began.
-    MPIRuntime.activity.limitSeconds = 2
+    MPIRuntime.activity.limitSeconds = 4
     world.meter.name = EventName("gradients")
     try world.barrier()
     world.meter.purpose = .gradients(bucket: 1)
@@ -167,7 +167,7 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
   },
   "watchdog-other": { world in
     // The last rank waits in another communicator's collective.
-    MPIRuntime.activity.limitSeconds = 2
+    MPIRuntime.activity.limitSeconds = 4
     let (left, right) = (try world.duplicate(), try world.duplicate())
     left.meter.name = EventName("left")
     right.meter.name = EventName("right")
@@ -175,12 +175,12 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
   },
   "watchdog-end": { world in
     // The last rank ends, while the others wait for it.
-    MPIRuntime.activity.limitSeconds = 2
+    MPIRuntime.activity.limitSeconds = 4
     if world.rank < world.size - 1 { try world.barrier() }
   },
   "watchdog-part": { world in
     // In one half of the ranks one is stopped; the other half has ended its part.
-    MPIRuntime.activity.limitSeconds = 2
+    MPIRuntime.activity.limitSeconds = 4
     let half = try world.split(color: world.rank / 2, key: world.rank)
     half.meter.name = EventName("half")
     if world.rank == 3 { raise(SIGSTOP) }
@@ -189,24 +189,24 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
   },
   "watchdog-straggler": { world in
     // Two collectives come late, but before the time is over.
-    MPIRuntime.activity.limitSeconds = 4
+    MPIRuntime.activity.limitSeconds = 8
     let copy = try world.duplicate()
     copy.meter.name = EventName("control")
     for _ in 0..<2 {
-      if world.rank == world.size - 1 { Thread.sleep(forTimeInterval: 3) }
+      if world.rank == world.size - 1 { Thread.sleep(forTimeInterval: 5.5) }
       try copy.barrier()
     }
   },
   "watchdog-patient": { world in
     // A sum in flight is not waited for while a rank computes, or asks now and then; nor does a wait
     // count that is exempt.
-    MPIRuntime.activity.limitSeconds = 2
+    MPIRuntime.activity.limitSeconds = 4
     let pending = try world.beginSum(Storage([1.0]))
-    if world.rank == 0 { Thread.sleep(forTimeInterval: 3) }
+    if world.rank == 0 { Thread.sleep(forTimeInterval: 5) }
     while try !pending.test() { usleep(1000) }
     _ = try pending.wait()
     try MPIRuntime.activity.exempting {
-      if world.rank == 0 { Thread.sleep(forTimeInterval: 3) }
+      if world.rank == 0 { Thread.sleep(forTimeInterval: 5) }
       try world.barrier()
     }
     for _ in 0..<30 {

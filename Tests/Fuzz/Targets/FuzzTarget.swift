@@ -1,11 +1,11 @@
 import Foundation
 
-/// A reader of what others wrote, given any bytes.
+/// A reader of what others wrote or sent, given any bytes.
 ///
 /// A reader may refuse its input with one of its typed errors. It may not trap, run on, or take memory
 /// without measure; what it accepts has to keep what its documentation promises.
 public enum FuzzTarget: String, CaseIterable, Sendable {
-  case safetensors, idx, cifar10, tokens, configuration, run, fabric
+  case safetensors, idx, cifar10, tokens, configuration, run, fabric, status
 
   /// Gives the reader `input`, by way of files in `folder` where it reads those; the folder is the
   /// caller's own and may hold what the last input left.
@@ -18,6 +18,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .configuration: readConfiguration(input)
     case .run: readRun(input, in: folder)
     case .fabric: readFabric(input, in: folder)
+    case .status: readStatus(input)
     }
   }
 
@@ -31,6 +32,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .configuration: try configurationSeeds()
     case .run: [try runSeed(in: folder)]
     case .fabric: [try fabricSeed(in: folder)]
+    case .status: statusSeeds()
     }
   }
 }

@@ -71,8 +71,8 @@ func runSeed(in folder: String) throws -> [UInt8] {
   let files = try RunFiles(at: path, configuration, vocabulary: nil, context: context)
   let summary = try train(
     run, ranks: 1, onStep: { try files.append($0) },
-    onCheckpoint: { try files.checkpoint(run) },
-    onEvaluation: { try files.append($0, step: $1) })
+    onEvaluation: { try files.append($0, step: $1) },
+    onCheckpoint: { try files.checkpoint(run, isDue: $0, evaluation: $1) })
   if let summary { _ = try files.finish(summary) }
   return input(
     names.map { name in
