@@ -32,7 +32,7 @@ public struct Checkpoint: Sendable {
   public let tensors: [String: SafetensorsFile.Value]
 
   /// Puts a checkpoint together.
-  init(
+  package init(
     step: Int, optimizerSteps: Int, ranks: Int, seed: UInt64, configuration: String,
     data: String, tensors: [String: SafetensorsFile.Value]
   ) {

@@ -57,6 +57,20 @@ import Testing
     expectWhole(try read())
   }
 
+  /// As gunzip reads them: zeros after the end, and between members.
+  @Test func zerosAroundGzipMembersAreSkipped() throws {
+    try folder.write(Array(Self.images[..<20]), to: "a")
+    try folder.write(Array(Self.images[20...]), to: "b")
+    try folder.compress("a")
+    try folder.compress("b")
+    let zeros = [UInt8](repeating: 0, count: 700)
+    try folder.write(
+      try folder.bytes("a.gz") + zeros + folder.bytes("b.gz") + zeros, to: Self.imagesFile)
+    expectWhole(try read())
+    try folder.write(try folder.bytes("a.gz") + zeros + [1], to: Self.imagesFile)
+    #expect(throws: DatasetError.self) { try read() }
+  }
+
   @Test func anotherSetIsNormalizedAsItsReference() throws {
     let reference = try read()
     try folder.write(

@@ -98,6 +98,44 @@ import Testing
     }
   }
 
+  /// Rows of any size have the y of rows of size 1, and 1 / size of their dx: no float32 sum leaves its range.
+  @Test(arguments: [reference] + vectorTables, [1e-12, 1e14, 1e19, 1e25, 1e37] as [Float])
+  func rowsOfAnySizeKeepTheirDigits(table: KernelTable, size: Float) {
+    for width in [5, 16, 32, 64, 65, 1024, 1100] {
+      for centred in [true, false] {
+        for outside in [false, true] {
+          let rows = 19
+          // ε takes part in neither.
+          let rule = RowRule(epsilon: 0, outside: outside)
+          let x = random(rows * width, seed: 1)
+          let dy = random(rows * width, seed: 2)
+          let gain = random(width, mean: 1, seed: 3)
+          let bias = random(width, seed: 4)
+          func pass(_ factor: Float, _ table: KernelTable) -> (y: [Float], dx: [Float], [Double]) {
+            let scaled = x.map { $0 * factor }
+            var (y, saved, dx) = (room(x.count), room(4 * rows), room(x.count))
+            var (sums, scratch) = (sums(2 * width), room(2 * width + 512))
+            let (normalize, gradient) =
+              centred
+              ? (table.layerNormalize, table.layerGradient)
+              : (table.rmsNormalize, table.rmsGradient)
+            normalize(scaled, rows, width, 1, gain, bias, rule, &y, &saved, &scratch)
+            gradient(scaled, dy, rows, width, 1, gain, saved, &dx, &sums, &scratch)
+            // Of float64, since 1 / size may be a subnormal float.
+            return (y, dx, sums)
+          }
+          let (a, b) = (pass(size, table), pass(1, reference))
+          let name = "\(size), width \(width), centred \(centred), outside \(outside)"
+          expectClose(a.y, b.y, tolerance: 1e-5, "y of \(name)")
+          expectClose(a.2, b.2, tolerance: 3e-5, "parameters' gradients of \(name)")
+          let dx = a.dx.dropLast(16).map { Double($0) * Double(size) }
+          // 1 / 10³⁷ itself has fewer digits than others.
+          expectClose(dx, b.dx.dropLast(16), tolerance: size > 1e30 ? 1e-2 : 3e-5, "dx of \(name)")
+        }
+      }
+    }
+  }
+
   /// Outside the root, a row of zeros has a scale of 1/ε and no slope.
   @Test(arguments: [reference] + vectorTables, [16, 17, 100])
   func aRowOfZerosStaysFinite(table: KernelTable, width: Int) {

@@ -1,3 +1,4 @@
+import Glibc
 import KernelLoops
 import Kernels
 import Testing
@@ -84,5 +85,29 @@ import Testing
     }
     let expected = run(KernelTable())
     for table in Self.tables { expectNear(run(table), expected, table.name, 1e-5) }
+  }
+
+  /// A cap far above the scores changes them by next to nothing: s − s³ / 3c².
+  @Test(arguments: [KernelTable()] + tables, [20, 1e3, 1e6] as [Float])
+  func aSoftCapKeepsTheDigitsOfSmallScores(table: KernelTable, cap: Float) {
+    let scores = numbers(64, 5)
+    var (s, largest, sums, factors) = (
+      scores, [-Float.greatestFiniteMagnitude], [Float(0)], [Float(0)]
+    )
+    table.attentionTile(&s, 1, 64, 64, cap, &largest, &sums, &factors)
+    let capped = scores.map { Double(cap) * tanh(Double($0) / Double(cap)) }
+    let top = capped.max() ?? 0
+    #expect(abs(Double(largest[0]) - top) <= 1e-6 * abs(top), "\(largest[0]), not \(top)")
+    for (found, score) in zip(s, capped) {
+      #expect(abs(Double(found) - exp(score - top)) < 2e-6, "\(found), not \(exp(score - top))")
+    }
+    // The slope of the cap, 1 − tanh².
+    var (weights, gradients) = (scores, [Float](repeating: 1, count: 64))
+    table.attentionTileGradient(&weights, &gradients, 1, 64, 64, cap, [0], [0])
+    for (found, score) in zip(gradients, scores) {
+      let t = tanh(Double(score) / Double(cap))
+      let expected = exp(Double(cap) * t) * (1 - t * t)
+      #expect(abs(Double(found) - expected) < 4e-6 * expected, "\(found), not \(expected)")
+    }
   }
 }

@@ -92,6 +92,25 @@ import Testing
     expectClose(pass.dx, dx, tolerance: 2e-4, "dx")
   }
 
+  /// Where ε is 0, y does not depend on the size of x, and dx is inverse to it.
+  @Test(arguments: cases.filter { $0.settings.kind != .none }, [1e-12, 1e14, 1e19, 1e25] as [Float])
+  private func inputsOfAnySizeKeepTheirDigits(_ norm: Case, size: Float) throws {
+    var settings = norm.settings
+    settings.epsilon = 0
+    func pass(_ size: Float) throws -> Pass {
+      let x = random(norm.shape, mean: 0.5, seed: 1)
+      return try Pass(
+        layer(settings, channels: norm.shape.channels),
+        Tensor(x.elements.map { $0 * size }, shape: x.shape), random(norm.shape, seed: 2))
+    }
+    let (a, b) = (try pass(size), try pass(1))
+    expectClose(a.y, b.y, tolerance: 2e-5, "y")
+    expectClose(a.dx.map { Double($0) * Double(size) }, b.dx, tolerance: 5e-5, "dx")
+    for (name, gradient) in b.gradients {
+      expectClose(a.gradients[name] ?? [], gradient, tolerance: 5e-5, "\(name)'s gradient")
+    }
+  }
+
   @Test(arguments: NormKind.allCases)
   func aNormThatIsNotAffineHasNoParameters(kind: NormKind) {
     var settings = NormSettings(kind)

@@ -52,9 +52,9 @@ import Testing
     }
   }
 
-  @Test(arguments: [0.0, 0.1])
-  func adamWFollowsItsRule(decay: Double) {
-    let (b1, b2, epsilon) = (0.9, 0.99, 1e-6)
+  @Test(arguments: [0.0, 0.1], [(0.9, 0.99), (0.999, 0.9999), (0.999999, 0.99999999), (0, 0)])
+  func adamWFollowsItsRule(decay: Double, betas: (Double, Double)) {
+    let ((b1, b2), epsilon) = (betas, 1e-6)
     compare(.adamW(beta1: b1, beta2: b2, epsilon: epsilon, weightDecay: decay)) {
       p, g, state, rate, t in
       p -= rate * decay * p

@@ -61,4 +61,20 @@ import Testing
     let step: [UInt8] = [0x10, 7, 0x2a, UInt8(values.count)]
     #expect(records[1] == clock + step + values)
   }
+
+  @Test func aFileThatReplacesStepsSaysFromWhichOneOn() throws {
+    let folder = NSTemporaryDirectory() + "lockstep-" + UUID().uuidString
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let time = Date(timeIntervalSince1970: 1000)
+    _ = try ScalarWriter(folder: folder, host: "node", time: time)
+    let plain = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/events.out.tfevents.1000.node"))
+    _ = try ScalarWriter(folder: folder, host: "node", replacingFrom: 300, time: time)
+    // The newer file comes after the older one by its name.
+    let path = "\(folder)/events.out.tfevents.1000.node.1"
+    let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+    #expect(bytes.starts(with: plain))
+    // Field 2, the step, as a varint; field 7, the session log, whose field 1, the status, is START.
+    let start: [UInt8] = [0x10, 0xac, 0x02, 0x3a, 2, 0x08, 1]
+    #expect(bytes.dropLast(4).suffix(start.count).elementsEqual(start))
+  }
 }

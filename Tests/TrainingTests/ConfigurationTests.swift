@@ -1,5 +1,7 @@
 import Collectives
+import Foundation
 import Norms
+import Spawning
 import Testing
 import Training
 
@@ -96,8 +98,45 @@ import Training
       text += "a\(i): &a\(i) [\(aliases)]\n"
     }
     #expect(message(text) == "run.yaml:2: anchors and aliases are not supported")
-    let plain = Self.good.replacing("name: test", with: "name: test # 2 * 3 & *more*")
-    #expect(message(plain) == "nothing was wrong")
+  }
+
+  @Test(arguments: [
+    "name: test # R&D: &all *.yaml files", "# &a *a\nname: test", "name: \"a & b, *c\"",
+    "name: '&a *a'", "name: a&b *c", "name: |\n  &a *a", "name: >-\n  more\n  *a &b",
+    "name: \"x\\\"\" # *y &z", "name: &anchor test # *anchor", "name: \"*a\\\n  *b &c\"",
+  ])
+  func aStarThatBeginsNoAliasIsAStar(line: String) {
+    let found = message(Self.good.replacing("name: test", with: line))
+    #expect(found == "nothing was wrong" || found.contains("expected one line"), "\(found)")
+  }
+
+  @Test(arguments: [
+    ("name: &a test\nseed: *a", 2), ("name: *a", 1), ("# *b &c\nname: &a 'x *y'\nseed: *a", 3),
+    ("name: test\nepochs: 3\n\"*x\": &a {b: [*a, *a]}", 3), ("{name: *a, seed: &a 1}", 1),
+    ("- &a 1\n- *a", 2), ("? *a\n: &a 1", 1), ("name: \"é ü\" # ž\nseed: [&a 1, *a]", 2),
+    ("name: &a x\r\nseed: *a", 2), ("a: |\n  *x\nb: &b 1\nc: *b", 4),
+  ])
+  func anAliasIsRefusedWithItsLine(text: String, line: Int) {
+    #expect(message(text) == "run.yaml:\(line): anchors and aliases are not supported")
+  }
+
+  @Test func aValueIsTakenBackByNull() throws {
+    let run = try RunConfiguration(
+      yaml: Self.good + "\nclipNorm: 3\ncheckpoint: {everySteps: 3}", name: "run.yaml",
+      set: [
+        "epochs=null", "steps=5", "clipNorm=", "checkpoint.everySteps=null",
+        "checkpoint.everyEpochs=1", "batch=~", "batchPerRank=4",
+      ])
+    #expect(run.length == .steps(5) && run.clipNorm == nil && run.batch == .perRank(4))
+    #expect(run.checkpoint.cadence == .epochs(1))
+    // Where null is a value of its own, it stays one.
+    let norm = try RunConfiguration(
+      yaml: Self.good, name: "run.yaml", set: ["model.norm.momentum=null"])
+    #expect(norm.model.norm.momentum == nil)
+    #expect(message(Self.good, set: ["batch=null"]).contains("neither batch"))
+    #expect(
+      message(Self.good, set: ["optimizer.learningRate=null"]).contains(
+        "optimizer.learningRate is null, expected a number"))
   }
 
   @Test(arguments: ["null", "Null", "NULL"])
@@ -152,6 +191,24 @@ import Training
     ),
     (["model={kind: mlp, hidden: [4], norm: {kind: instance}}"], 1, "one position a sample"),
     (["accumulate=64"], 1, "accumulate 64 is more than the batch of 32"),
+    (
+      ["model={kind: mlp, hidden: [4], norm: {kind: group, groups: 4}}"], 1,
+      "group norm at norm1 has 4 groups of one value"
+    ),
+    (["model={kind: mlp, hidden: [1], norm: {kind: layer}}"], 1, "layer norm at norm1 sees one"),
+    (
+      ["data={kind: mnist, path: /nowhere}", "data={kind: digits}", "batch=1439"], 1,
+      "--set batch=1439: batch 1439 is larger"
+    ),
+    (
+      ["model.norm={kind: sync-batch}", "model.norm.statisticsGroup=3"], 2,
+      "--set model.norm.statisticsGroup=3: model.norm.statisticsGroup 3 does not divide"
+    ),
+    (["model.norm.kind=group"], 1, "nothing was wrong"),
+    (
+      ["model.norm.groups=3", "model.norm.kind=group"], 1,
+      "--set model.norm.groups=3: model.norm.groups 3 does not divide"
+    ),
   ])
   func aRunThatCannotWorkIsRefusedBeforeItsFirstStep(
     set: [String], ranks: Int, expected: String
@@ -167,6 +224,66 @@ import Training
       }
     }
     #expect(messages.allSatisfy { $0 == messages[0] && $0.contains(expected) }, "\(messages[0])")
+  }
+
+  /// A transformer's layer norms on heads, and on its width.
+  @Test(arguments: [
+    ("attention={queryKeyNorm: layer}", "model.attention.queryKeyNorm", "queryKeyNorm: layer"),
+    ("attention.queryKeyValueNorm=true", "model.attention.queryKeyValueNorm", "queries, keys and"),
+    ("placement=qkv", "model.placement", "queries, keys and values of each of 4 heads"),
+    ("placement=hybrid-star", "model.placement", "queries, keys and values"),
+    ("attention.queryKeyNorm=rms", "", "nothing was wrong"),
+  ])
+  func aHeadOfOneChannelHasNoLayerNorm(setting: String, key: String, expected: String) throws {
+    let run = try RunConfiguration(
+      yaml: """
+        model: {kind: transformer, context: 4, width: 4, heads: 4, layers: 1, norm: {kind: rms}}
+        data: {kind: synthetic, vocabulary: 5, samples: 20}
+        batch: 4
+        steps: 1
+        optimizer: {kind: sgd, learningRate: 0.1}
+        """, name: "run.yaml", set: ["model.\(setting)"])
+    var found = "nothing was wrong"
+    do {
+      _ = try TrainingRun(run, data: try run.loadData(), context: RankContext(Solo()))
+    } catch { found = "\(error)" }
+    #expect(found.contains(expected), "\(found)")
+    #expect(key.isEmpty || found.hasPrefix("--set model.\(setting): "), "\(found)")
+  }
+
+  @Test func aTestSetOfNothingIsRefused() throws {
+    for (source, expected) in [
+      ("holdOut: 9", "data.holdOut is 9, and there are 3 images, so that none is held out"),
+      ("files: train", "the samples to test on have shape [3, 3, 1], those to train on [2, 3, 1]"),
+    ] {
+      try withTemporaryFolder { folder in
+        func write(_ name: String, _ extents: [UInt8], _ bytes: [UInt8]) throws {
+          let header: [UInt8] = [0, 0, 8, UInt8(extents.count)] + extents.flatMap { [0, 0, 0, $0] as [UInt8] }
+          try Data(header + bytes).write(to: URL(fileURLWithPath: "\(folder)/\(name)"))
+        }
+        try write("train-images-idx3-ubyte", [3, 2, 3], Array(0..<18))
+        try write("train-labels-idx1-ubyte", [3], [1, 2, 3])
+        try write("t10k-images-idx3-ubyte", [2, 3, 3], Array(0..<18))
+        try write("t10k-labels-idx1-ubyte", [2], [1, 2])
+        let run = try RunConfiguration(
+          yaml: """
+            model: {kind: mlp, hidden: [4], norm: {kind: layer}}
+            data:
+              kind: mnist
+              path: '\(folder)'
+              \(source)
+            batch: 2
+            steps: 1
+            optimizer: {kind: sgd, learningRate: 0.1}
+            """, name: "run.yaml")
+        let data = try run.loadData()
+        let error = #expect(throws: ConfigurationError.self) {
+          try TrainingRun(run, data: data, context: RankContext(Solo()))
+        }
+        #expect(error?.problem.contains(expected) == true, "\(String(describing: error))")
+        #expect(error?.place.hasPrefix("run.yaml:") == true)
+      }
+    }
   }
 
   @Test func aLossThatIsNotFiniteEndsAllRanksInTheSameStep() throws {

@@ -1,5 +1,7 @@
+import Autograd
 import Collectives
 import DataParallel
+import Models
 import Norms
 import Tensors
 import Testing
@@ -142,5 +144,45 @@ import Training
     let three = try trained(try smallRun(.layer, extra: augment), ranks: 3)[0].losses
     #expect(difference(three, alone) < 1e-4)
     #expect(difference(alone, try trained(try smallRun(.layer), ranks: 1)[0].losses) > 1e-3)
+  }
+
+  /// How many samples are evaluated at once follows the batch; the sums do not.
+  @Test func anEvaluationDoesNotDependOnTheBatch() throws {
+    func evaluations(_ extra: [String], ranks: Int) throws -> [Evaluation] {
+      let run = try smallRun(.syncBatch, extra: extra)
+      let data = try run.loadData()
+      return try withThreadRanks(ranks) { world in
+        try TrainingRun(run, data: data, context: RankContext(world)).evaluate()
+      }
+    }
+    let whole = try evaluations(["batch=38"], ranks: 1)[0]
+    #expect(whole.loss.isFinite && whole.loss > 0)
+    for extra in [["batch=7"], ["batch=2"], ["batch=8", "accumulate=4"], ["batch=1"]] {
+      let found = try evaluations(extra, ranks: 1)[0]
+      // A product of one row alone is rounded otherwise.
+      #expect(abs(found.loss - whole.loss) < 1e-6 && found.accuracy == whole.accuracy, "\(extra)")
+    }
+    let shared = try evaluations(["batch=7"], ranks: 3)
+    #expect(shared.allSatisfy { $0 == shared[0] && abs($0.loss - whole.loss) < 1e-6 })
+  }
+
+  /// Ranks are lent rank 0's running statistics and have their own again: the run's course is the same.
+  @Test(arguments: [NormKind.batch, .batchRenorm])
+  func anEvaluationChangesNothing(norm: NormKind) throws {
+    let run = try smallRun(norm, steps: 4)
+    let data = try run.loadData()
+    let seen = try withThreadRanks(2) { world -> (own: [[Float]], Bool, Evaluation) in
+      let replica = try TrainingRun(run, data: data, context: RankContext(world))
+      for _ in 0..<3 { _ = try replica.step() }
+      let before = replica.model.buffers.map(\.value.elements)
+      let counts = replica.model.counters.map(\.value)
+      let evaluation = try replica.evaluate()
+      let isSame =
+        before == replica.model.buffers.map(\.value.elements)
+        && counts == replica.model.counters.map(\.value)
+      return (before, isSame, evaluation)
+    }
+    #expect(seen[0].own != seen[1].own, "each rank has statistics of its own")
+    #expect(seen.allSatisfy { $0.1 && $0.2 == seen[0].2 })
   }
 }

@@ -4,6 +4,7 @@ import Foundation
 import Measurement
 import Norms
 import Spawning
+import Tensors
 import Testing
 import Training
 
@@ -200,6 +201,177 @@ import Training
       let empty = "\(folder)/empty"
       try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: true)
       #expect(try train(run(), in: empty, stop: 1).from == 0)
+    }
+  }
+
+  @Test func anEmptyFolderIsTakenWhereItIs() throws {
+    try withTemporaryFolder { folder in
+      let files = FileManager.default
+      for name in ["empty", "target", "mounted", "begun"] {
+        try files.createDirectory(atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
+      }
+      try files.createSymbolicLink(atPath: "\(folder)/link", withDestinationPath: "target")
+      // What a file system leaves, and what a process leaves that is killed while it makes the directory.
+      try files.createDirectory(
+        atPath: "\(folder)/mounted/lost+found", withIntermediateDirectories: true)
+      try files.createDirectory(
+        atPath: "\(folder)/begun/checkpoints", withIntermediateDirectories: true)
+      for name in ["metrics.jsonl", "config.yaml.\(UUID().uuidString).partial"] {
+        try Data().write(to: URL(fileURLWithPath: "\(folder)/begun/\(name)"))
+      }
+      for name in ["empty", "link", "mounted", "begun"] {
+        let path = "\(folder)/\(name)"
+        let identity = try files.attributesOfItem(atPath: path + "/")[.systemFileNumber] as? Int
+        try RunDirectory.check(path)
+        _ = try RunDirectory(creating: path, run(), ranks: 1)
+        let after = try files.attributesOfItem(atPath: path + "/")[.systemFileNumber] as? Int
+        #expect(identity == after, "\(name) is the folder that it was")
+        #expect(exists("\(path)/config.yaml") && exists("\(path)/checkpoints"))
+        #expect(try train(run(), in: path, stop: 1).from == 0)
+      }
+      #expect(exists("\(folder)/target/config.yaml"))
+    }
+  }
+
+  @Test func whereNoRunCanBeginIsSaidWithWhatToDo() throws {
+    try withTemporaryFolder { folder in
+      let files = FileManager.default
+      for name in ["full", "run"] {
+        try files.createDirectory(atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
+      }
+      try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/full/thesis.tex"))
+      try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/run/config.yaml"))
+      try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/file"))
+      try files.createSymbolicLink(atPath: "\(folder)/link", withDestinationPath: "nowhere")
+      for (name, expected) in [
+        ("full", "the folder is not empty: it holds thesis.tex; name an empty one"),
+        ("run", "the run directory exists; name another with --run-dir, remove it, or go on"),
+        ("file", "is no folder; name another run directory"),
+        ("link", "is a link to nowhere, where there is nothing; make that folder"),
+      ] {
+        let before = try files.contentsOfDirectory(atPath: folder).sorted()
+        let found = message {
+          _ = try RunDirectory(creating: "\(folder)/\(name)", run(), ranks: 1)
+        }
+        #expect(found.contains(expected), "\(found)")
+        #expect(try files.contentsOfDirectory(atPath: folder).sorted() == before)
+      }
+    }
+  }
+
+  @Test func theBestByEvaluationIsKeptBesideTheNewest() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      // It learns, and then does not.
+      let settings = [
+        "checkpoint={everySteps: 2, keep: 1, keepBest: 2}", "evaluate={everySteps: 3}",
+        "model.norm.kind=layer", "optimizer={kind: sgd, learningRate: 1e-3}",
+      ]
+      _ = try train(run(settings), in: path, stop: 8)
+      _ = try train(run(settings + ["optimizer.learningRate=3"]), in: path)
+      let evaluations = try RunMetrics(run: path).evaluations
+      let best = evaluations.sorted { $0.loss < $1.loss }.prefix(2).map(\.step)
+      #expect(
+        Set(CheckpointFolder(run: path).steps) == Set(best + [20]),
+        "\(evaluations.map { ($0.step, $0.loss) })")
+      let folder = CheckpointFolder(run: path)
+      try folder.write(folder.read(step: 20), keep: 1, best: [best[1]])
+      #expect(Set(folder.steps) == [best[1], 20])
+    }
+  }
+
+  @Test func aRunGoesBackToAStepAndForgetsWhatCameAfter() throws {
+    try withTemporaryFolder { folder in
+      let (whole, path) = ("\(folder)/whole", "\(folder)/run")
+      _ = try train(run(["checkpoint.keep=50"]), in: whole)
+      _ = try train(run(["checkpoint.keep=50"]), in: path)
+      #expect(CheckpointFolder(run: path).steps == [20, 18, 15, 12, 9, 6, 3])
+      let back = try train(run(["checkpoint.keep=50"]), in: path, stop: 11, from: 9)
+      #expect(back.from == 9)
+      #expect(CheckpointFolder(run: path).steps == [11, 9, 6, 3])
+      #expect(try RunMetrics(run: path).steps.map(\.step) == Array(1...11))
+      #expect(try train(run(["checkpoint.keep=50"]), in: path).from == 11)
+      #expect(try losses(path) == losses(whole))
+      let none = message { _ = try train(run(), in: path, from: 7) }
+      #expect(none.contains("--from 7: the run has checkpoints of 20, 18"), "\(none)")
+      let nowhere = message { _ = try train(run(), in: "\(folder)/new", from: 7) }
+      #expect(nowhere.contains("--from 7: there is no run in"), "\(nowhere)")
+      #expect(!exists("\(folder)/new"))
+    }
+  }
+
+  @Test func whatHelpsAgainstDivergenceMayChangeAndIsSaid() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      _ = try train(run(), in: path, stop: 6)
+      let part = try train(
+        run(["optimizer.learningRate=0.01", "clipNorm=1", "schedule.warmupSteps=3"]), in: path)
+      #expect(part.from == 6)
+      #expect(
+        part.changes == [
+          "clipNorm was nothing and is 1.0", "optimizer.learningRate was 0.05 and is 0.01",
+          "schedule.warmupSteps was 0 and is 3",
+        ])
+    }
+  }
+
+  /// The data are told by their digest, not by where they lie.
+  @Test func theSameDataElsewhereAreTheSameRun() throws {
+    try withTemporaryFolder { folder in
+      let text = (0..<100).map { "line \($0) of many" }.joined(separator: "\n")
+      func run(_ data: String) throws -> RunConfiguration {
+        let path = "\(folder)/\(data)"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        try Data((text + (data == "other" ? "!" : "")).utf8).write(
+          to: URL(fileURLWithPath: "\(path)/text"))
+        return try RunConfiguration(
+          yaml: """
+            model: {kind: transformer, context: 8, width: 8, heads: 2, layers: 1, norm: {kind: layer}}
+            data: {kind: text, path: '\(path)/text'}
+            batch: 8
+            steps: 6
+            optimizer: {kind: sgd, learningRate: 0.1}
+            """, name: "text.yaml")
+      }
+      let path = "\(folder)/run"
+      _ = try train(run("one"), in: path, stop: 2)
+      #expect(try train(run("two"), in: path, stop: 4).from == 2)
+      #expect(try train(run("two//"), in: path, stop: 5).from == 4)
+      let found = message { _ = try train(run("other"), in: path) }
+      #expect(found.contains("the data are not those that the run has seen"), "\(found)")
+    }
+  }
+
+  @Test func aNetworkThatIsNotFiniteIsNeitherWrittenNorGoneOnWith() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      // The last step's loss is finite, and its update is not.
+      let settings = [
+        "model.norm.kind=none", "optimizer={kind: sgd, learningRate: 1e-3, weightDecay: 100}",
+        "checkpoint={everySteps: 1, keep: 9}",
+      ]
+      _ = try train(run(settings), in: path, stop: 3)
+      let error = #expect(throws: TrainingFailure.self) {
+        _ = try train(run(settings + ["optimizer.learningRate=3e38"]), in: path)
+      }
+      #expect(error?.step == 4, "\(String(describing: error))")
+      #expect(error?.description.contains("a smaller learning rate, warm-up or clipNorm") == true)
+      #expect(CheckpointFolder(run: path).steps == [3, 2, 1] && !exists("\(path)/summary.json"))
+      // As an earlier version has written one.
+      let folder = CheckpointFolder(run: path)
+      let good = try folder.read(step: 3)
+      let name = try #require(good.model.keys.sorted().first)
+      var tensors = good.tensors
+      guard case .float32(let tensor)? = tensors[name] else { return }
+      tensors[name] = .float32(.filled(tensor.shape, with: .infinity))
+      let diverged = Checkpoint(
+        step: 4, optimizerSteps: 4, ranks: good.ranks, seed: good.seed,
+        configuration: good.configuration, data: good.data, tensors: tensors)
+      try diverged.encoded().write(to: URL(fileURLWithPath: folder.file(step: 4)))
+      let (newest, problems) = try folder.newest()
+      #expect(newest?.step == 3)
+      #expect(problems.count == 1 && problems[0].contains("\(name) has a value that is not finite"))
+      #expect(try train(run(settings), in: path, stop: 5).from == 3)
     }
   }
 

@@ -61,6 +61,107 @@ import Training
     }
   }
 
+  /// The bytes of a file with one tensor of another type of floats.
+  private func file(_ type: String, _ values: [[UInt8]]) -> Data {
+    let body = values.flatMap(\.self)
+    let header = Data(
+      #"{"x":{"dtype":"\#(type)","shape":[\#(values.count)],"data_offsets":[0,\#(body.count)]}}"#.utf8)
+    return Data((0..<8).map { UInt8(header.count >> (8 * $0) & 255) }) + header + Data(body)
+  }
+
+  private func little(_ word: some FixedWidthInteger) -> [UInt8] {
+    (0..<word.bitWidth / 8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) }
+  }
+
+  @Test func otherTypesOfFloatsAreReadAsTheirValues() throws {
+    func read(_ type: String, _ values: [[UInt8]]) throws -> [Float] {
+      guard
+        case .float32(let tensor)? = try SafetensorsFile(file(type, values), path: "x").tensors["x"]
+      else { return [] }
+      return tensor.elements
+    }
+    let doubles = [1.0, -2.5, 1e300, 0.1]
+    #expect(
+      try read("F64", doubles.map { little($0.bitPattern) }) == doubles.map { Float($0) })
+    #expect(
+      try read("BF16", [0x3f80, 0xc020, 0x7f80, 0x0001].map { little(UInt16($0)) }) == [
+        1, -2.5, .infinity, Float(bitPattern: 0x1_0000),
+      ])
+    // 1, −2.5, the largest, the least normal, the least and the largest subnormal, zeros, an infinity.
+    let halves: [UInt16] = [
+      0x3c00, 0xc100, 0x7bff, 0x0400, 0x0001, 0x83ff, 0x0000, 0x8000, 0xfc00,
+    ]
+    let expected: [Float] = [
+      1, -2.5, 65504, 0x1p-14, 0x1p-24, -0x1.ff8p-15, 0, -0.0, -.infinity,
+    ]
+    let found = try read("F16", halves.map { little($0) })
+    #expect(found.map(\.bitPattern) == expected.map(\.bitPattern), "\(found)")
+    #expect(try read("F16", [little(UInt16(0x7e00))])[0].isNaN)
+  }
+
+  @Test(arguments: ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+  func whatWrappersPutBeforeNamesIsLeftOut(prefix: String) throws {
+    try withTemporaryFolder { folder in
+      let state = try replica(.layer).state()
+      let tensors = Dictionary(
+        uniqueKeysWithValues: state.tensors.map { ("\(prefix)\($0.key)", $0.value) })
+      let path = "\(folder)/wrapped"
+      try SafetensorsFile.encode(tensors, metadata: [:]).write(to: URL(fileURLWithPath: path))
+      let read = try StateDictionary(path: path)
+      #expect(Set(read.tensors.keys) == Set(state.tensors.keys))
+      _ = try replica(.layer, from: read)
+    }
+  }
+
+  @Test func aStateThatIsNotFiniteIsRefused() throws {
+    try withTemporaryFolder { folder in
+      var tensors = try replica(.layer).state().tensors
+      tensors["fc.bias"] = .float32(Tensor([0, .nan, 0, 0, 0], shape: [5]))
+      let path = "\(folder)/state"
+      try SafetensorsFile.encode(tensors, metadata: [:]).write(to: URL(fileURLWithPath: path))
+      let error = #expect(throws: (any Error).self) {
+        _ = try replica(.layer, from: StateDictionary(path: path))
+      }
+      #expect("\(error!)".contains("\"fc.bias\" has a value that is not finite"))
+    }
+  }
+
+  private func transformer(tied: Bool, _ state: StateDictionary? = nil) throws -> TrainingRun {
+    let run = try RunConfiguration(
+      yaml: """
+        model: {kind: transformer, context: 4, width: 8, heads: 2, layers: 1, norm: {kind: rms}}
+        data: {kind: synthetic, vocabulary: 5, samples: 20}
+        batch: 4
+        steps: 1
+        optimizer: {kind: sgd, learningRate: 0.1}
+        """, name: "run.yaml", set: ["model.tiedEmbedding=\(tied)"])
+    return try TrainingRun(
+      run, data: try run.loadData(), context: RankContext(Solo()), initialState: state)
+  }
+
+  @Test func aTiedHeadMayBeThereOrNot() throws {
+    let (head, words) = ("lm_head.weight", "transformer.wte.weight")
+    let tied = try transformer(tied: true)
+    let state = try tied.state()
+    #expect(state.tensors[head] == nil)
+    let ties = tied.configuration.model.tiedParameters
+    let whole = state.spellingOut(ties)
+    #expect(Set(whole.tensors.keys) == Set(state.tensors.keys).union([head]))
+    let evaluation = try tied.evaluate()
+    #expect(try transformer(tied: true, whole).evaluate() == evaluation)
+    // Without a tie both layers begin with it.
+    for state in [state, whole] {
+      let untied = try transformer(tied: false, state)
+      #expect(untied.model.parameters.contains { $0.name == head })
+      #expect(try untied.evaluate().loss == evaluation.loss)
+    }
+    // Two that are not one cannot be tied.
+    let other = try transformer(tied: false).state()
+    let error = #expect(throws: (any Error).self) { try transformer(tied: true, other) }
+    #expect("\(error!)".contains("\"\(head)\" is not \"\(words)\", which the model takes for both"))
+    #expect(try transformer(tied: false).configuration.model.tiedParameters.isEmpty)
+  }
+
   @Test func theHeaderIsCheckedBeforeTheRestIsRead() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/state.safetensors"
