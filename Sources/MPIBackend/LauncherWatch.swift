@@ -19,8 +19,9 @@ struct LauncherWatch {
   private let parent = getppid()
   private let ancestors: [Ancestor]
 
-  /// Begins to watch; nil where none of this process's ancestors is a launcher. Then nothing is known of
-  /// it, and a parent that is a shell may rightly end before the job.
+  /// Begins to watch; nil where none of this process's ancestors is a launcher.
+  ///
+  /// Then nothing is known of it, and a parent that is a shell may rightly end before the job.
   init?() {
     var chain: [Ancestor] = []
     var next = parent

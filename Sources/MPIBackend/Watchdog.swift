@@ -30,8 +30,9 @@ final class Watchdog: @unchecked Sendable {
   private static let again: UInt64 = 150_000_000
   /// How often other messages are sent at most, in nanoseconds.
   private static let second: UInt64 = 1_000_000_000
-  /// How long answers are waited for, in nanoseconds: half of the limit, and 1 to 5 s. A rank whose node is
-  /// busy answers later, and is not dead.
+  /// How long answers are waited for, in nanoseconds: half of the limit, and 1 to 5 s.
+  ///
+  /// A rank whose node is busy answers late, and is not dead.
   private var patience: UInt64 { min(max(moment.limit / 2, Self.second), 5 * Self.second) }
   /// The most of the time between two looks that counts as waiting: a process that was stopped, or got
   /// no core, does not know how long the others were there for it.

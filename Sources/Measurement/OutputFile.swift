@@ -86,7 +86,8 @@ public final class OutputFile {
   /// a link leads to it; or a device or pipe, which is written to as it is.
   ///
   /// - Throws: ``OutputError``.
-  public static func named(_ path: String, expectedSize: Int = 0) throws(OutputError) -> OutputFile {
+  public static func named(_ path: String, expectedSize: Int = 0) throws(OutputError) -> OutputFile
+  {
     if let descriptor = openDescriptor(path) {
       let copy = dup(descriptor)
       guard copy >= 0 else { throw OutputError(path: path, reason: systemReason()) }

@@ -125,7 +125,8 @@ public enum BatchNorm {
     let dx = overwriting ? dy : .uninitialized(dy.shape)
     Kernel.columnGradient(
       saved.x, dy, saved.center, inverse: Tensor(saved.inverses.map(Float.init), shape: gain.shape),
-      scale: Tensor(scale, shape: gain.shape), shift: Tensor(shift, shape: gain.shape), slope: Tensor(slope, shape: gain.shape), into: dx)
+      scale: Tensor(scale, shape: gain.shape), shift: Tensor(shift, shape: gain.shape),
+      slope: Tensor(slope, shape: gain.shape), into: dx)
     func split(_ sums: Storage<Double>) -> (gain: [Double], bias: [Double]) {
       ((0..<channels).map { sums[channels + $0] * saved.inverses[$0] }, sums.copy(0..<channels))
     }

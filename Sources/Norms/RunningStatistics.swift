@@ -6,7 +6,7 @@ import Tensors
 ///     running ← (1 − m) · running + m · batch
 ///
 /// with m the momentum, or 1 / batches for the cumulative average; the variance is the unbiased
-/// one.
+/// one. Both are float32, as in PyTorch: a deviation above 10¹⁹ has no running variance.
 public final class RunningStatistics {
   /// `running_mean` `[C]`, from 0.
   public let mean: Buffer

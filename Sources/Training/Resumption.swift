@@ -115,7 +115,8 @@ public struct Resumption: Sendable {
         "the run had \(before.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)) steps and has taken "
           + "\(checkpoint.step), and is to have \(total) now; its length may only grow")
     }
-    if from == nil, checkpoint.step == total, let summary = (try? RunSummary.read(run: path)) ?? nil,
+    if from == nil, checkpoint.step == total,
+      let summary = (try? RunSummary.read(run: path)) ?? nil,
       summary.steps == total
     {
       return Resumption(.end(summary), problems: problems)
@@ -125,8 +126,9 @@ public struct Resumption: Sendable {
       lock: lock)
   }
 
-  /// What may change from one start of a run to the next without a word: how long it is, and what is kept of
-  /// it. Data are told by their digest, wherever they lie.
+  /// What may change from one start of a run to the next without a word.
+  ///
+  /// How long it is, what is kept of it, and where the data lie, which are told by their digest.
   private static let free = [
     "steps", "epochs", "evaluate", "checkpoint", "parallel.watchdogSeconds", "data.path",
   ]

@@ -130,8 +130,10 @@ enum RunCheck {
     if settings.width == settings.heads {
       if attention.normalizesQueryKeyValue || settings.placement.normalizesQueryKeyValue {
         let key =
-          attention.normalizesQueryKeyValue ? "model.attention.queryKeyValueNorm" : "model.placement"
-        throw wrong(key, "the layer norm on the queries, keys and values of each of \(settings.heads) heads")
+          attention.normalizesQueryKeyValue
+          ? "model.attention.queryKeyValueNorm" : "model.placement"
+        throw wrong(
+          key, "the layer norm on the queries, keys and values of each of \(settings.heads) heads")
       }
       if attention.queryKeyNorm == .layer {
         throw wrong(

@@ -156,7 +156,8 @@ public final class RunDirectory {
     if let other = names.sorted().first(where: { !isNoRun($0, in: path) }) {
       throw ConfigurationError(
         path,
-        "the folder is not empty: it holds \(other); name an empty one, or a new one, with --run-dir")
+        "the folder is not empty: it holds \(other); name an empty one, or a new one, with --run-dir"
+      )
     }
   }
 

@@ -49,7 +49,8 @@ public final class RunFiles {
   ///
   /// - Throws: the same `AgreedError` on all ranks if a file cannot be written.
   public init(
-    at path: String, mayCount: Bool = false, _ configuration: RunConfiguration, resumption: Resumption = .none,
+    at path: String, mayCount: Bool = false, _ configuration: RunConfiguration,
+    resumption: Resumption = .none,
     vocabulary: Vocabulary?, context: RankContext, tensorBoard: Bool = false,
     interruptions: InterruptionSource? = nil, warn: @escaping (String) -> Void = { _ in }
   ) throws {

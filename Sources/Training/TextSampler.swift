@@ -76,7 +76,8 @@ public struct TextSampler {
       let row = logits.elements.suffix(vocabulary.characters.count)
       guard row.allSatisfy(\.isFinite) else {
         throw StateError(
-          description: "the model's output is not finite, so that no character is likelier than another; "
+          description:
+            "the model's output is not finite, so that no character is likelier than another; "
             + "its run has diverged")
       }
       var random = RandomStream(seed: seed, site: .sampling, step: position)

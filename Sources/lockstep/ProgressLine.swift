@@ -55,8 +55,10 @@ final class ProgressLine {
     if isOn, isTerminal, lastShown > 0 { StandardStreams.say("\r\u{1b}[K") }
   }
 
-  /// The time between two lines in nanoseconds: a tenth of a second on a terminal. In a log it grows from 2 s to
-  /// a minute, so that a run of days leaves some thousand lines.
+  /// The time between two lines, in nanoseconds.
+  ///
+  /// On a terminal a tenth of a second. In a log it grows from 2 s to a minute, so that a run of days leaves
+  /// some thousand lines.
   private func pause(_ now: UInt64) -> UInt64 {
     isTerminal ? 100_000_000 : min(max((now - start) / 20, 2_000_000_000), 60_000_000_000)
   }

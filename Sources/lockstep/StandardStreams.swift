@@ -40,8 +40,9 @@ enum StandardStreams {
     }
   }
 
-  /// How long a message waits for room in a pipe that does not block. The next one waits no more if even
-  /// that was too short.
+  /// How long a message waits for room in a pipe that does not block.
+  ///
+  /// The next one does not wait if even that was too short.
   private static let patienceMilliseconds: CInt = 500
   private static let lastWasDropped = Atomic(false)
 

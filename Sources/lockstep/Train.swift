@@ -106,7 +106,8 @@ struct Train: ParsableCommand, RankedCommand {
       settings, data: data, context: session.context, initialState: state)
     if case .checkpoint(let checkpoint) = resumption.place { try run.restore(checkpoint) }
     let files = try RunFiles(
-      at: path, mayCount: runDir == nil, settings, resumption: resumption, vocabulary: data.vocabulary,
+      at: path, mayCount: runDir == nil, settings, resumption: resumption,
+      vocabulary: data.vocabulary,
       context: session.context, tensorBoard: tensorboard,
       interruptions: InterruptionSource(
         signal: { InterruptionSignals.current }, noted: { ExitStatus.tell(ExitStatus.interrupted) }),

@@ -36,7 +36,9 @@ struct LaunchScriptTests {
       let text = try String(contentsOfFile: "\(packageRoot)/\(script)", encoding: .utf8)
       let root = try #require(text.split(separator: "\n").first { $0.hasPrefix("root=") })
       let found = try spawn(
-        ["bash", "-c", "\(root.replacing("BASH_SOURCE[0]", with: "1")); echo \"$root\"", "-", link],
+        [
+          "bash", "-c", "\(root.replacing("BASH_SOURCE[0]", with: "1")); echo \"$root\"", "-", link,
+        ],
         environment: ["CDPATH": ".:/:\(packageRoot)"])
       let expected = URL(fileURLWithPath: packageRoot).resolvingSymlinksInPath().path
       #expect(found.output == "\(expected)\n", "\(found.errors)")

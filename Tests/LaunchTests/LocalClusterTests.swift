@@ -178,7 +178,9 @@ struct LocalClusterUsageTests {
   @Test(arguments: [("ip", "iproute2"), ("tc", "iproute2"), ("mpirun", "openmpi-bin")])
   func aMissingProgramIsNamedWithItsPackage(program: String, package: String) throws {
     try withTemporaryFolder { folder in
-      for name in ["bash", "dirname", "readlink", "sed", "seq", "cat", "awk", "unshare", "hostname"] {
+      for name in [
+        "bash", "dirname", "readlink", "sed", "seq", "cat", "awk", "unshare", "hostname",
+      ] {
         let path = try spawn(["which", name]).output.trimmingCharacters(in: .newlines)
         try FileManager.default.createSymbolicLink(
           atPath: "\(folder)/\(name)", withDestinationPath: path)

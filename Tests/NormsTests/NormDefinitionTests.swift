@@ -93,7 +93,8 @@ import Testing
   }
 
   /// Where ε is 0, y does not depend on the size of x, and dx is inverse to it.
-  @Test(arguments: cases.filter { $0.settings.kind != .none }, [1e-12, 1e14, 1e19, 1e25] as [Float])
+  @Test(
+    arguments: cases.filter { $0.settings.kind != .none }, [1e-12, 1e14, 1e19, 1e25] as [Float])
   private func inputsOfAnySizeKeepTheirDigits(_ norm: Case, size: Float) throws {
     var settings = norm.settings
     settings.epsilon = 0

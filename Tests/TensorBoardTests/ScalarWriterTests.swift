@@ -67,7 +67,8 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let time = Date(timeIntervalSince1970: 1000)
     _ = try ScalarWriter(folder: folder, host: "node", time: time)
-    let plain = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/events.out.tfevents.1000.node"))
+    let plain = try Data(
+      contentsOf: URL(fileURLWithPath: "\(folder)/events.out.tfevents.1000.node"))
     _ = try ScalarWriter(folder: folder, host: "node", replacingFrom: 300, time: time)
     // The newer file comes after the older one by its name.
     let path = "\(folder)/events.out.tfevents.1000.node.1"

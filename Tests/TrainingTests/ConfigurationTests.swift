@@ -258,7 +258,8 @@ import Training
     ] {
       try withTemporaryFolder { folder in
         func write(_ name: String, _ extents: [UInt8], _ bytes: [UInt8]) throws {
-          let header: [UInt8] = [0, 0, 8, UInt8(extents.count)] + extents.flatMap { [0, 0, 0, $0] as [UInt8] }
+          let header: [UInt8] =
+            [0, 0, 8, UInt8(extents.count)] + extents.flatMap { [0, 0, 0, $0] as [UInt8] }
           try Data(header + bytes).write(to: URL(fileURLWithPath: "\(folder)/\(name)"))
         }
         try write("train-images-idx3-ubyte", [3, 2, 3], Array(0..<18))

@@ -67,7 +67,8 @@ import Training
   private func run(_ extra: [String] = []) throws -> RunConfiguration {
     try smallRun(
       .batch, steps: 20,
-      extra: ["checkpoint={everySteps: 3, keep: 2, keepBest: 0}", "evaluate={everySteps: 5}"] + extra)
+      extra: ["checkpoint={everySteps: 3, keep: 2, keepBest: 0}", "evaluate={everySteps: 5}"]
+        + extra)
   }
 
   private func message(_ body: () throws -> Void) -> String {

@@ -98,7 +98,8 @@ import Training
     fault("one offset", file(one(offsets: "[0]")), "two data_offsets"),
     fault("no type", file(#"{"a":{"shape":[1],"data_offsets":[0,4]}}"#), "has no dtype"),
     fault("a list as entry", file(#"{"a":["F32",[1],[0,4]]}"#), "expected \"{\""),
-    fault("an unknown type", file(one(type: #""F31""#)), "expected one of F32, F64, F16, BF16, I64, U8"),
+    fault(
+      "an unknown type", file(one(type: #""F31""#)), "expected one of F32, F64, F16, BF16, I64, U8"),
     fault("a number as type", file(one(type: "32")), "expected \"\"\""),
     fault("a sub-byte type", file(one(type: #""F4""#, shape: "[8]")), "type \"F4\""),
     fault("a misaligned type", file(one(type: #""F6_E2M3""#, shape: "[5]")), "type \"F6_E2M3\""),

@@ -65,7 +65,8 @@ import Training
   private func file(_ type: String, _ values: [[UInt8]]) -> Data {
     let body = values.flatMap(\.self)
     let header = Data(
-      #"{"x":{"dtype":"\#(type)","shape":[\#(values.count)],"data_offsets":[0,\#(body.count)]}}"#.utf8)
+      #"{"x":{"dtype":"\#(type)","shape":[\#(values.count)],"data_offsets":[0,\#(body.count)]}}"#
+        .utf8)
     return Data((0..<8).map { UInt8(header.count >> (8 * $0) & 255) }) + header + Data(body)
   }
 
