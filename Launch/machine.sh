@@ -3,18 +3,32 @@
 # Prints one processor of every core that this process may use: what shares a core shares its time.
 # Not what `nproc` prints, which obeys OMP_NUM_THREADS.
 physical_cores() {
-  local allowed range processor siblings
-  allowed=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
-  for range in ${allowed//,/ }; do seq "${range%-*}" "${range#*-}"; done | while read -r processor; do
+  local processor siblings
+  allowed_processors | while read -r processor; do
     siblings=/sys/devices/system/cpu/cpu$processor/topology/thread_siblings_list
     echo "$processor" "$(cat "$siblings" 2>/dev/null || echo "$processor")"
   done | awk '!seen[$2]++ { print $1 }'
 }
 
+# Prints the processors of a list like 0-3,8, one a line.
+processors() {
+  local range
+  for range in ${1//,/ }; do seq "${range%-*}" "${range#*-}"; done
+}
+
+# Prints the processors that this process may use: some machines list those that could be plugged in too.
+allowed_processors() {
+  local allowed online
+  allowed=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
+  online=$(cat /sys/devices/system/cpu/online 2>/dev/null || echo "$allowed")
+  awk 'NR == FNR { online[$1]; next } $1 in online' <(processors "$online") <(processors "$allowed")
+}
+
 # Whether this process may use fewer processors than the machine has.
 is_confined() {
-  [[ -r /sys/devices/system/cpu/online ]] &&
-    [[ "$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)" != "$(</sys/devices/system/cpu/online)" ]]
+  local online
+  online=$(cat /sys/devices/system/cpu/online 2>/dev/null) || return 1
+  (($(allowed_processors | wc -l) < $(processors "$online" | wc -l)))
 }
 
 # Writes a message to standard error. One that cannot be written, since nobody reads or the disk is full, is

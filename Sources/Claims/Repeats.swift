@@ -31,4 +31,7 @@ func differences(_ a: [Double], _ b: [Double]) -> [Double] {
 }
 
 /// A number in words, with three digits.
-func threeDigits(_ value: Double) -> String { String(format: "%.3g", value) }
+func threeDigits(_ value: Double) -> String {
+  // C would give it a sign.
+  value.isNaN ? "nan" : String(format: "%.3g", value)
+}

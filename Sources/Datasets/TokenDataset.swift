@@ -118,8 +118,9 @@ public struct TokenDataset: Dataset {
     for (part, name) in zip(parts, ["training", "validation"]) where part.count == 0 {
       throw DatasetError(
         path,
-        "the \(name) part has \(part.tokens.count) tokens, expected more than the context of "
-          + "\(context)")
+        "the \(name) part has \(part.tokens.count) tokens, expected more than the context of \(context); give "
+          + "more text\(vocabulary == nil ? "" : ", another data.trainShare"), or a smaller context"
+      )
     }
     return DataSplit(train: parts[0], test: parts[1], vocabulary: vocabulary)
   }

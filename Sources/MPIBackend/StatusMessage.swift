@@ -125,9 +125,10 @@ package struct StatusMessage {
       guard let count = count(ofBytes: 16) else { return nil }
       var found: [RankActivity.Meeting] = []
       for _ in 0..<count {
-        guard let identity = word(), let number = word() else { return nil }
-        found.append(
-          RankActivity.Meeting(identity: identity, number: Int(truncatingIfNeeded: number)))
+        guard let identity = word(), let number = word().flatMap({ Int(exactly: $0) }) else {
+          return nil
+        }
+        found.append(RankActivity.Meeting(identity: identity, number: number))
       }
       return found
     }

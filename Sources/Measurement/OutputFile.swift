@@ -1,4 +1,5 @@
 public import Foundation
+import Glibc
 
 /// A file that cannot be written.
 public struct OutputError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -93,21 +94,28 @@ public final class OutputFile {
       guard copy >= 0 else { throw OutputError(path: path, reason: systemReason()) }
       return OutputFile(direct: copy, path: path)
     }
+    guard !path.isEmpty, !path.hasSuffix("/") else {
+      throw OutputError(path: "\"\(path)\"", reason: "it is no name of a file")
+    }
     var status = stat()
     guard unsafe stat(path, &status) == 0 else {
       // A link may lead to where a file is to be.
-      guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) else {
-        return try OutputFile(path: path, expectedSize: expectedSize)
+      guard errno != ELOOP else { throw OutputError(path: path, reason: systemReason()) }
+      var path = path
+      while let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) {
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent()
+        path = URL(fileURLWithPath: target, relativeTo: folder).path
       }
-      let folder = URL(fileURLWithPath: path).deletingLastPathComponent()
-      return try OutputFile(
-        path: URL(fileURLWithPath: target, relativeTo: folder).path, expectedSize: expectedSize)
+      return try OutputFile(path: path, expectedSize: expectedSize)
     }
     switch status.st_mode & S_IFMT {
     case S_IFDIR: throw OutputError(path: path, reason: "it is a folder; name a file")
     case S_IFREG:
-      return try OutputFile(
+      let file = try OutputFile(
         path: URL(fileURLWithPath: path).resolvingSymlinksInPath().path, expectedSize: expectedSize)
+      // Who might read what was there may read what is there then.
+      fchmod(file.file.fileDescriptor, status.st_mode & 0o777)
+      return file
     default:
       let opened = unsafe open(path, O_WRONLY | O_CLOEXEC)
       guard opened >= 0 else { throw OutputError(path: path, reason: systemReason()) }
@@ -155,7 +163,25 @@ public final class OutputFile {
 
   /// Adds bytes.
   public func write(_ data: Data) throws(OutputError) {
-    do { try file.write(contentsOf: data) } catch { throw Self.error(path, error) }
+    // In pieces: what a pipe has no room for is moved to the front.
+    for start in stride(from: data.startIndex, to: data.endIndex, by: 1 << 18) {
+      var rest = [UInt8](data[start..<min(start + 1 << 18, data.endIndex)])
+      while !rest.isEmpty {
+        let count = unsafe Glibc.write(file.fileDescriptor, rest, rest.count)
+        guard count < 0 else {
+          rest.removeFirst(count)
+          continue
+        }
+        switch errno {
+        case EINTR: continue
+        case EAGAIN:
+          // A pipe that does not block and is read slowly.
+          var room = pollfd(fd: file.fileDescriptor, events: Int16(POLLOUT), revents: 0)
+          _ = unsafe poll(&room, 1, -1)
+        default: throw OutputError(path: path, reason: systemReason(), hasBegun: true)
+        }
+      }
+    }
     size += data.count
   }
 
@@ -210,13 +236,18 @@ public final class OutputFile {
   private static func error(_ path: String, _ error: any Error) -> OutputError {
     let cocoa = error as NSError
     let cause = cocoa.userInfo[NSUnderlyingErrorKey] as? NSError
-    return OutputError(
-      path: path, reason: (cause ?? cocoa).localizedDescription, hasBegun: true)
+    return OutputError(path: path, reason: systemReason(of: cause ?? cocoa), hasBegun: true)
   }
 }
 
 /// The system's words for the last call that failed.
 private func systemReason() -> String { unsafe String(cString: strerror(errno)) }
+
+/// The system's own words for an error of Foundation's.
+package func systemReason(of error: NSError) -> String {
+  guard error.domain == NSPOSIXErrorDomain else { return error.localizedDescription }
+  return unsafe String(cString: strerror(CInt(error.code)))
+}
 
 /// How many bytes a user may still write to the file system of an open file, if it says.
 private func freeBytes(_ file: CInt) -> Int? {

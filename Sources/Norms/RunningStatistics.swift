@@ -6,7 +6,8 @@ import Tensors
 ///     running ← (1 − m) · running + m · batch
 ///
 /// with m the momentum, or 1 / batches for the cumulative average; the variance is the unbiased
-/// one. Both are float32, as in PyTorch: a deviation above 10¹⁹ has no running variance.
+/// one. Both are float32, as in PyTorch; a variance above the largest float32, of a deviation above 10¹⁹, is
+/// that number.
 public final class RunningStatistics {
   /// `running_mean` `[C]`, from 0.
   public let mean: Buffer
@@ -32,7 +33,12 @@ public final class RunningStatistics {
     let weight = momentum ?? 1 / Double(batches.value)
     let unbiased = moments.count / (moments.count - 1)
     func blend(_ old: [Float], _ new: [Double]) -> [Float] {
-      zip(old, new).map { Float((1 - weight) * Double($0) + weight * $1) }
+      zip(old, new).map { old, new in
+        let blended = (1 - weight) * Double(old) + weight * new
+        // What is not finite stays so: then the network has diverged.
+        return blended.isFinite
+          ? Float(min(blended, Double(Float.greatestFiniteMagnitude))) : Float(blended)
+      }
     }
     mean.value.write(blend(mean.value.elements, moments.means))
     variance.value.write(

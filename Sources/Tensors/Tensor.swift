@@ -58,10 +58,10 @@ public struct Tensor: Sendable {
   /// Whether no element is an infinity or no number.
   public var isFinite: Bool {
     storage.withMutableSpan(range) { span in
-      // A sum that all elements take part in: zero times what is not finite is no number.
-      var sum: Float = 0
-      for i in 0..<span.count { sum += 0 * span[i] }
-      return sum == 0
+      // Without the sign a larger pattern is a larger magnitude, and infinity is above all that is finite.
+      var largest: UInt32 = 0
+      for i in 0..<span.count { largest = max(largest, span[i].bitPattern & 0x7fff_ffff) }
+      return largest < Float.infinity.bitPattern
     }
   }
 

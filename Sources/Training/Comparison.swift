@@ -51,14 +51,15 @@ extension Comparison {
   /// Where `directory` is given, every run writes a run directory below it: `NORM`, or `NORM-REPEAT`
   /// where there are several repeats.
   ///
-  /// A norm under which the network diverges goes no further; the others do.
+  /// A norm under which the network diverges goes no further; the others do. `warn` is told on rank 0 what
+  /// went wrong without an end of the comparison.
   ///
   /// `onStep` is called after each step with the norm and the step, and how far the whole
   /// comparison is, from 0 to 1.
   public init(
     _ configuration: RunConfiguration, norms: [NormKind], repeats: Int,
     data: DataSplit, context: RankContext, directory: String? = nil,
-    onStep: (NormKind, StepResult, Double) -> Void
+    warn: @escaping (String) -> Void = { _ in }, onStep: (NormKind, StepResult, Double) -> Void
   ) throws {
     var steps: [[[StepResult]]] = norms.map { _ in [] }
     var finals: [[FinalFigures]] = norms.map { _ in [] }
@@ -74,8 +75,11 @@ extension Comparison {
           let suffix = repeats > 1 ? "-\(index + 1)" : ""
           return try RunFiles(
             at: "\(directory)/\(norm.rawValue)\(suffix)", run.configuration,
-            vocabulary: data.vocabulary, context: context)
+            vocabulary: data.vocabulary, context: context, warn: warn)
         }
+      }
+      for (run, files) in zip(runs, files ?? []) {
+        run.requests = { StepRequests(stop: files.mustStop) }
       }
       var taken: [[StepResult]] = norms.map { _ in [] }
       var isOut = norms.map { _ in false }
@@ -98,6 +102,8 @@ extension Comparison {
           try watching(i) {
             for _ in 0..<min(Self.turn, run.totalSteps - run.stepsTaken) {
               let result = try run.step()
+              // The metrics of one cannot be written any more.
+              if result.requests.stop { try files?.forEach { try $0.settle() } }
               taken[i].append(result)
               try files?[i].append(result)
               let done = runs.indices.reduce(0) {
@@ -105,7 +111,7 @@ extension Comparison {
               }
               onStep(norms[i], result, (Double(index) + Double(done) / all) / Double(repeats))
             }
-            try files?[i].pause()
+            files?[i].pause()
           }
         }
       }

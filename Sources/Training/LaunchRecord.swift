@@ -68,7 +68,7 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
   }
 
   /// A word as a shell takes it.
-  static func quoted(_ word: String) -> String {
+  public static func quoted(_ word: String) -> String {
     let isPlain =
       !word.isEmpty
       && word.unicodeScalars.allSatisfy {

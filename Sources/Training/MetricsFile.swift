@@ -22,8 +22,7 @@ final class MetricsFile {
     do {
       try file.write(contentsOf: line)
     } catch {
-      throw OutputError(
-        path: path, reason: "\(reason(error)); make room there and go on with --resume")
+      throw OutputError(path: path, reason: reason(error), hasBegun: true)
     }
   }
 

@@ -21,8 +21,7 @@ public struct Resumption: Sendable {
   public let place: Place
   /// What is wrong with newer checkpoints, on rank 0.
   public let problems: [String]
-  /// What the run goes on with that was not so before, but for its length, its evaluations and its
-  /// checkpoints; on rank 0.
+  /// What the run goes on with that was not so before and changes how it trains; on rank 0.
   public let changes: [String]
   /// Whether it goes back to an earlier step than it could go on from.
   let goesBack: Bool
@@ -94,7 +93,8 @@ public struct Resumption: Sendable {
     let folder = CheckpointFolder(run: path)
     try checkFolder(folder)
     let (checkpoint, problems) =
-      try from.map { (try read(folder, step: $0), []) } ?? newest(folder, of: configuration)
+      try from.map { (try read(folder, step: $0, of: configuration), []) }
+      ?? newest(folder, of: configuration)
     guard let checkpoint else { return Resumption(.firstStep, changes: changes, lock: lock) }
     try checkBatch(configuration, checkpoint, ranks: ranks, in: path)
     guard checkpoint.data == data.digest else {
@@ -159,14 +159,31 @@ public struct Resumption: Sendable {
   }
 
   /// The checkpoint that a run is told to go back to.
-  private static func read(_ folder: CheckpointFolder, step: Int) throws -> Checkpoint {
+  private static func read(
+    _ folder: CheckpointFolder, step: Int, of configuration: RunConfiguration
+  ) throws -> Checkpoint {
     guard folder.steps.contains(step) else {
       let steps = folder.steps.map(String.init).joined(separator: ", ")
       throw ConfigurationError(
         "--from \(step)",
         "the run has checkpoints of \(steps.isEmpty ? "no step" : steps); name one of them")
     }
-    return try folder.read(step: step)
+    let checkpoint = try folder.read(step: step)
+    try check(checkpoint, of: configuration, in: folder)
+    return checkpoint
+  }
+
+  /// Throws if a checkpoint is of another run.
+  private static func check(
+    _ checkpoint: Checkpoint, of configuration: RunConfiguration, in folder: CheckpointFolder
+  ) throws(StateError) {
+    do {
+      let before = try RunConfiguration(
+        yaml: checkpoint.configuration, name: "lockstep.configuration")
+      try changes(configuration, from: before, in: folder.file(step: checkpoint.step))
+    } catch {
+      throw StateError(description: "\(error)")
+    }
   }
 
   private static func checkFolder(_ folder: CheckpointFolder) throws(ConfigurationError) {
@@ -184,13 +201,7 @@ public struct Resumption: Sendable {
   {
     do {
       return try folder.newest { checkpoint throws(StateError) in
-        do {
-          let before = try RunConfiguration(
-            yaml: checkpoint.configuration, name: "lockstep.configuration")
-          try changes(configuration, from: before, in: folder.file(step: checkpoint.step))
-        } catch {
-          throw StateError(description: "\(error)")
-        }
+        try check(checkpoint, of: configuration, in: folder)
       }
     } catch {
       throw ConfigurationError(folder.path, error.description)

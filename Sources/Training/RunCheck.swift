@@ -84,6 +84,11 @@ enum RunCheck {
           "group norm at \(site.name) has \(model.norm.groups) groups of one value, which has no variance; "
             + "use fewer groups", by: "groups")
       }
+      if [.rms, .l2, .scale].contains(kind), site.channels == 1 {
+        throw wrong(
+          "\(kind.rawValue) norm at \(site.name) sees one channel: of one value the sign alone is left"
+        )
+      }
       if kind == .layer, site.channels == 1 {
         throw wrong("layer norm at \(site.name) sees one channel: one value has no variance")
       }
@@ -135,10 +140,15 @@ enum RunCheck {
         throw wrong(
           key, "the layer norm on the queries, keys and values of each of \(settings.heads) heads")
       }
-      if attention.queryKeyNorm == .layer {
-        throw wrong(
-          "model.attention.queryKeyNorm",
-          "queryKeyNorm: layer on each of \(settings.heads) heads")
+      if attention.queryKeyNorm != .none {
+        let key = "model.attention.queryKeyNorm"
+        guard attention.queryKeyNorm != .layer else {
+          throw wrong(key, "queryKeyNorm: layer on each of \(settings.heads) heads")
+        }
+        throw ConfigurationError(
+          configuration.places[key],
+          "queryKeyNorm on each of \(settings.heads) heads sees one channel: of one value the sign alone is "
+            + "left")
       }
     }
     if settings.width == 1, attention.normalizesOutput {

@@ -26,8 +26,7 @@ public final class RunDirectory {
   /// where it is, since a mount point, a link, or the folder that one stands in cannot be replaced;
   /// `config.yaml`, which makes it a run directory, comes last.
   ///
-  /// - Throws: ``ConfigurationError`` if there is something but an empty folder at `path`, or it cannot
-  ///   be made.
+  /// - Throws: ``ConfigurationError`` if ``check(_:)`` does, or it cannot be made.
   public init(
     creating path: String, _ configuration: RunConfiguration, ranks: Int,
     vocabulary: Vocabulary? = nil
@@ -41,9 +40,11 @@ public final class RunDirectory {
       try OutputFile.write(
         Data((try jsonDocument(LaunchRecord(ranks: ranks)) + "\n").utf8),
         path: "\(folder)/launch.json")
+      let words = "\(folder)/vocabulary.json"
       if let vocabulary {
-        try OutputFile.write(
-          Data((try jsonDocument(vocabulary) + "\n").utf8), path: "\(folder)/vocabulary.json")
+        try OutputFile.write(Data((try jsonDocument(vocabulary) + "\n").utf8), path: words)
+      } else if FileManager.default.fileExists(atPath: words) {
+        try FileManager.default.removeItem(atPath: words)
       }
       try OutputFile.write(Data(yaml.utf8), path: "\(folder)/config.yaml")
     }
@@ -60,7 +61,9 @@ public final class RunDirectory {
           try fill(unfinished)
           lock = try RunLock(unfinished)
           guard unsafe rename(unfinished, path) == 0 else {
-            throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+            // Another process may have been first.
+            throw [EEXIST, ENOTEMPTY].contains(errno)
+              ? Self.exists(path) : POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
           }
         } catch {
           try? FileManager.default.removeItem(atPath: unfinished)
@@ -72,7 +75,9 @@ public final class RunDirectory {
     } catch let error as ConfigurationError {
       throw error
     } catch {
-      throw ConfigurationError(path, "the run directory cannot be written: \(reason(error))")
+      throw ConfigurationError(
+        path,
+        "the run directory cannot be written: \(reason(error)); name another with --run-dir")
     }
     (self.path, earlier, evaluations, warnings) = (path, RunTally(), [], [])
   }
@@ -95,7 +100,6 @@ public final class RunDirectory {
       let folder = CheckpointFolder(run: path)
       try files.createDirectory(atPath: folder.path, withIntermediateDirectories: true)
       folder.removeUnfinished()
-      if goesBack { folder.remove(after: step) }
       for name in (try? files.contentsOfDirectory(atPath: path)) ?? []
       where OutputFile.isUnfinished(name) {
         try files.removeItem(atPath: "\(path)/\(name)")
@@ -111,6 +115,8 @@ public final class RunDirectory {
       try OutputFile.write(
         Data((try jsonDocument(launch) + "\n").utf8), path: "\(path)/launch.json")
       metrics = try MetricsFile(path: "\(path)/metrics.jsonl")
+      // Last: where the disk is full, nothing is lost.
+      if goesBack { folder.remove(after: step) }
       (self.path, earlier, self.evaluations) = (path, tally, evaluations)
       let isWhole = tally.steps == step && damaged == 0
       warnings =
@@ -127,7 +133,8 @@ public final class RunDirectory {
     }
   }
 
-  /// Throws unless a run can begin at `path`: there is nothing, or a folder with nothing in it.
+  /// Throws unless a run can begin at `path`: there is nothing, or a folder with nothing in it but what the
+  /// file system or a run that was killed at once left there.
   public static func check(_ path: String) throws(ConfigurationError) {
     let files = FileManager.default
     var isFolder: ObjCBool = false
@@ -148,11 +155,7 @@ public final class RunDirectory {
       throw ConfigurationError(
         path, "cannot be looked into: \(reason(error)); name another with --run-dir")
     }
-    if names.contains("config.yaml") {
-      throw ConfigurationError(
-        path,
-        "the run directory exists; name another with --run-dir, remove it, or go on with --resume")
-    }
+    if names.contains("config.yaml") { throw exists(path) }
     if let other = names.sorted().first(where: { !isNoRun($0, in: path) }) {
       throw ConfigurationError(
         path,
@@ -161,15 +164,30 @@ public final class RunDirectory {
     }
   }
 
+  /// What is wrong where a run directory is to be and there is one.
+  static func exists(_ path: String) -> ConfigurationError {
+    ConfigurationError(
+      path,
+      "the run directory exists; name another with --run-dir, remove it, or go on with --resume")
+  }
+
   /// Whether what stands under `name` in a folder without `config.yaml` is no obstacle to a run: the file
   /// system's own, or what a process left that was killed while it made the directory.
   private static func isNoRun(_ name: String, in path: String) -> Bool {
-    let file = "\(path)/\(name)"
+    let files = FileManager.default
+    // A folder and a file that are empty come before all else.
+    func isBegun() -> Bool {
+      let metrics = try? files.attributesOfItem(atPath: "\(path)/metrics.jsonl")
+      return metrics?[.type] as? FileAttributeType == .typeRegular
+        && (metrics?[.size] as? NSNumber)?.intValue == 0 && isEmpty("checkpoints")
+    }
+    func isEmpty(_ name: String) -> Bool {
+      (try? files.contentsOfDirectory(atPath: "\(path)/\(name)").isEmpty) ?? false
+    }
     switch name {
-    case "lost+found", "launch.json", "vocabulary.json": return true
-    case "checkpoints":
-      return (try? FileManager.default.contentsOfDirectory(atPath: file).isEmpty) ?? false
-    case "metrics.jsonl": return FileManager.default.contents(atPath: file)?.isEmpty ?? false
+    case "lost+found": return true
+    case "launch.json", "vocabulary.json", "metrics.jsonl": return isBegun()
+    case "checkpoints": return isEmpty(name)
     default: return OutputFile.isUnfinished(name)
     }
   }
@@ -195,7 +213,9 @@ public final class RunDirectory {
         """, timeZone: .gmt, calendar: Calendar(identifier: .gregorian))
     let plain = String(name.map { $0.isLetter || $0.isNumber || "_.".contains($0) ? $0 : "-" })
     // A leading dot would hide it.
-    let shown = plain.hasPrefix(".") ? "-" + plain.dropFirst() : plain
+    var shown = plain.hasPrefix(".") ? "-" + plain.dropFirst() : plain
+    // File systems take 255 bytes, and a name in the making is longer by 45.
+    while shown.utf8.count > 180 { shown.removeLast() }
     return "runs/\(shown)-\(Date().formatted(format))"
   }
 
@@ -233,5 +253,5 @@ func reason(_ error: any Error) -> String {
   if let error = error as? OutputError { return error.reason }
   let cocoa = error as NSError
   let underlying = cocoa.userInfo[NSUnderlyingErrorKey] as? NSError
-  return (underlying ?? cocoa).localizedDescription
+  return systemReason(of: underlying ?? cocoa)
 }

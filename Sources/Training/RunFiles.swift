@@ -17,14 +17,22 @@ public final class RunFiles {
   /// Rank 0's.
   private let marker: InterruptionMarker?
   /// Rank 0's, where event files are asked for.
-  private let scalars: ScalarWriter?
+  private var scalars: ScalarWriter?
   private let clocks: ClockComparison?
-  private let recorder: EventRecorder?
+  private var recorder: EventRecorder?
   private let settings: CheckpointSettings
   private let warn: (String) -> Void
-  /// The steps of the best evaluations of which there is a checkpoint, with their losses, the best first;
-  /// the same on all ranks.
+  /// What may be done where the disk is full.
+  private let remedy: String
+  /// The steps of the best evaluations of which there is a checkpoint or one is being written, with their
+  /// losses, the best first; the same on all ranks.
   private var best: [(step: Int, loss: Double)] = []
+  /// Those of which the checkpoint is known to be there.
+  private var written: [(step: Int, loss: Double)] = []
+  /// Why the metrics cannot be written any more, on rank 0.
+  private var problem: String?
+  /// Why this rank's events cannot be written any more.
+  private var eventsProblem: String?
   /// The steps that had been taken at this start; the same on all ranks.
   private let start: Int
   private var lastCheckpoint = monotonicNanoseconds()
@@ -56,6 +64,7 @@ public final class RunFiles {
   ) throws {
     self.context = context
     self.warn = warn
+    remedy = "make room there\(interruptions == nil ? "" : " and go on with --resume")"
     settings = configuration.checkpoint
     if tensorBoard { try agreeing(over: context.control) { try Self.checkTensorBoard() } }
     var step: Int?
@@ -84,11 +93,14 @@ public final class RunFiles {
       InterruptionMarker(run: path, writer: $0, step: step ?? 0, source: interruptions)
     }
     directory?.warnings.forEach(warn)
+    var isNew = false
+    if case .newDirectory = resumption.place { isNew = true }
     scalars = try agreeing(over: context.control) { [directory] in
       guard tensorBoard, context.rank == 0 else { return nil }
       // What the run has written of this step's evaluation it writes again.
       let writer = try ScalarWriter(
-        folder: "\(path)/tensorboard", host: ProcessInfo.processInfo.hostName, replacingFrom: step)
+        folder: "\(path)/tensorboard", host: ProcessInfo.processInfo.hostName,
+        replacingFrom: isNew ? nil : step ?? 0)
       if let row = directory?.earlier.last, row.step == step { try Self.append(row, to: writer) }
       return writer
     }
@@ -97,6 +109,7 @@ public final class RunFiles {
         + (directory?.best(settings.keepBest).flatMap { [Double($0.step), $0.loss] } ?? []))[0]
     start = Int(known[0])
     best = stride(from: 1, to: known.count, by: 2).map { (Int(known[$0]), known[$0 + 1]) }
+    written = best
     guard let log = context.log else {
       (clocks, recorder) = (nil, nil)
       return
@@ -133,13 +146,43 @@ public final class RunFiles {
   /// Leaves out what was recorded since the last step, which belonged to another run.
   public func resume() { recorder?.resume() }
 
+  /// Whether the run has to stop since its metrics cannot be written; rank 0 alone says so.
+  public var mustStop: Bool { problem != nil }
+
   /// Writes a step's row, and the events so far where it is time.
+  ///
+  /// Where the metrics cannot be written, ``mustStop`` says so from then on, and the end of the run throws.
+  /// Without events or event files for TensorBoard it goes on, and that is said.
   public func append(_ result: StepResult) throws {
-    try directory?.append(result)
+    try writeMetrics { try directory?.append(result) }
     marker?.stepTaken(result.step)
     steps += 1
-    try scalars.map { try Self.append(StepMetrics(result), to: $0) }
-    try recorder?.stepTaken(groups: context.recordedGroups)
+    writeScalars { try Self.append(StepMetrics(result), to: $0) }
+    writeEvents { try $0.stepTaken(groups: context.recordedGroups) }
+  }
+
+  /// Writes a row of the metrics; the first that cannot be written is the last.
+  private func writeMetrics(_ write: () throws -> Void) throws {
+    guard problem == nil else { return }
+    do { try write() } catch let error as OutputError { problem = "\(error)" }
+  }
+
+  /// Writes values for TensorBoard; the first that cannot be written are the last.
+  private func writeScalars(_ write: (ScalarWriter) throws -> Void) {
+    guard let scalars else { return }
+    do { try write(scalars) } catch {
+      self.scalars = nil
+      warn("\(path)/tensorboard: cannot be written: \(reason(error)); the run goes on without")
+    }
+  }
+
+  /// Writes events; the first that cannot be written are the last.
+  private func writeEvents(_ write: (EventRecorder) throws -> Void) {
+    guard let recorder else { return }
+    do { try write(recorder) } catch {
+      self.recorder = nil
+      eventsProblem = "rank \(context.rank)'s cannot be written: \(reason(error))"
+    }
   }
 
   private static func append(_ row: StepMetrics, to scalars: ScalarWriter) throws {
@@ -153,16 +196,22 @@ public final class RunFiles {
   }
 
   /// Writes all events so far, before another run records in the same log.
-  public func pause() throws { try recorder?.write(groups: context.recordedGroups) }
+  public func pause() { writeEvents { try $0.write(groups: context.recordedGroups) } }
 
   /// Writes an evaluation's row.
   public func append(_ evaluation: Evaluation, step: Int) throws {
     // The checkpoint that the run has gone on from.
-    if step == start, step > 0 { note(evaluation, step: step) }
-    try directory?.append(evaluation, step: step)
+    if step == start, step > 0 {
+      best = taking(evaluation, step: step)
+      written = best
+    }
+    try writeMetrics { try directory?.append(evaluation, step: step) }
     let exact = evaluation.exactMatch.map { [("test/exactMatch", $0)] } ?? []
-    try scalars?.append(
-      [("test/loss", evaluation.loss), ("test/accuracy", evaluation.accuracy)] + exact, step: step)
+    writeScalars {
+      try $0.append(
+        [("test/loss", evaluation.loss), ("test/accuracy", evaluation.accuracy)] + exact, step: step
+      )
+    }
   }
 
   /// Whether it is time for a checkpoint by rank 0's clock, which alone says so.
@@ -182,14 +231,34 @@ public final class RunFiles {
   ///
   /// Collective.
   ///
-  /// - Returns: on rank 0, why the last checkpoint could not be written, if so; nil elsewhere.
+  /// - Returns: why the last checkpoint could not be written, if so; the same on all ranks.
   private func awaitWriter() throws -> String? {
     var isBusy: [Int64]
     repeat {
       isBusy = [writer?.isBusy(after: Self.beat) == true ? 1 : 0]
       try context.control.broadcast(&isBusy, from: 0)
     } while isBusy[0] == 1
-    return writer?.wait()
+    return try noticeWrite()
+  }
+
+  /// Takes notice of how the last checkpoint's writing ended, where it has.
+  ///
+  /// Collective.
+  ///
+  /// - Returns: why it could not be written, if so and if it was not said before; the same on all ranks.
+  private func noticeWrite() throws -> String? {
+    let isOver = writer?.isBusy() == false
+    let problem = isOver ? writer?.wait() : nil
+    let notice = try context.control.broadcast(
+      isOver ? "ended\(problem ?? "")" : "", from: 0)
+    guard !notice.isEmpty else { return nil }
+    let text = String(notice.dropFirst("ended".count))
+    guard text.isEmpty else {
+      best = written
+      return text
+    }
+    written = best
+    return nil
   }
 
   /// Waits for the checkpoint that is being written, where all ranks end with an error.
@@ -201,26 +270,24 @@ public final class RunFiles {
     directory?.release()
   }
 
-  /// Takes an evaluation after `step` steps, of which there is a checkpoint, among the best if it is.
-  ///
-  /// - Returns: whether it is.
-  @discardableResult
-  private func note(_ evaluation: Evaluation, step: Int) -> Bool {
+  /// The best evaluations with one after `step` steps taken among them if it is.
+  private func taking(_ evaluation: Evaluation?, step: Int) -> [(step: Int, loss: Double)] {
+    guard let evaluation else { return best }
     let all = (best + [(step, evaluation.loss)]).sorted { ($0.loss, $0.step) < ($1.loss, $1.step) }
-    best = Array(all.prefix(settings.keepBest))
-    return best.contains { $0.step == step }
+    return Array(all.prefix(settings.keepBest))
   }
 
   /// What may be done about a failure in a step, on rank 0, if there is an earlier checkpoint.
   ///
   /// Nothing is being written any more.
-  public var wayBack: String? {
+  public func wayBack(from failure: TrainingFailure) -> String? {
     guard let directory else { return nil }
-    let steps = directory.checkpoints.steps
+    let steps = directory.checkpoints.steps.filter { $0 < failure.step ?? .max }
     guard let newest = steps.first else { return nil }
-    let bestStep = best.first.flatMap { steps.contains($0.step) ? $0.step : nil }
+    let bestStep = best.map(\.step).first(where: steps.contains)
     let list = steps.map { "\($0)\($0 == bestStep ? " (the best evaluation)" : "")" }
-    return "go on with it from an earlier step with --run-dir \(path) --resume --from "
+    return
+      "go on with it from an earlier step with --run-dir \(LaunchRecord.quoted(path)) --resume --from "
       + "\(bestStep ?? newest); there \(steps.count == 1 ? "is a checkpoint" : "are checkpoints") of "
       + "\(list.joined(separator: ", "))"
   }
@@ -236,11 +303,18 @@ public final class RunFiles {
   public func checkpoint(_ run: TrainingRun, isDue: Bool = true, evaluation: Evaluation? = nil)
     throws
   {
-    let isBest = evaluation.map { note($0, step: run.stepsTaken) } ?? false
+    func warnOfFailure(_ problem: String?) {
+      if let problem { warn("the run goes on without a checkpoint: \(problem)") }
+    }
+    // One that failed is not among the best any more.
+    if evaluation != nil { warnOfFailure(try noticeWrite()) }
+    let isBest = taking(evaluation, step: run.stepsTaken).contains { $0.step == run.stepsTaken }
     guard isDue || isBest else { return }
     let start = monotonicNanoseconds()
-    if let problem = try awaitWriter() { warn("the run goes on without a checkpoint: \(problem)") }
-    if let checkpoint = try run.checkpoint(), let directory {
+    warnOfFailure(try awaitWriter())
+    let checkpoint = try run.checkpoint()
+    best = taking(evaluation, step: run.stepsTaken)
+    if let checkpoint, let directory {
       writer?.begin(
         checkpoint, best: Set(best.map(\.step)), metrics: directory.metricsDescriptor)
     }
@@ -250,25 +324,40 @@ public final class RunFiles {
 
   /// Waits until the last checkpoint is written.
   ///
-  /// - Throws: ``TrainingFailure`` on all ranks if it could not be.
-  private func settle() throws {
+  /// Collective.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if it, or the metrics before it, could not be.
+  func settle() throws {
     let start = monotonicNanoseconds()
-    let problem = try context.control.broadcast(try awaitWriter() ?? "", from: 0)
+    let unwritten = try awaitWriter()
     blocked += monotonicNanoseconds() - start
-    guard problem.isEmpty else {
+    if let unwritten {
       throw TrainingFailure(
-        description: "the last checkpoint: \(problem); make room there and go on with --resume")
+        description: "the last checkpoint: \(unwritten); \(remedy)")
     }
+    let problem = try context.control.broadcast(problem ?? "", from: 0)
+    guard problem.isEmpty else { throw TrainingFailure(description: "\(problem); \(remedy)") }
   }
 
-  /// Ends the files of a run that was interrupted after `step` steps and of which a checkpoint was
-  /// begun; `signal` is what this rank was sent.
+  /// Says which ranks' events are not complete.
+  ///
+  /// Collective.
+  private func warnOfEvents() throws {
+    let problems = try context.control.allGather(eventsProblem ?? "").filter { !$0.isEmpty }
+    if !problems.isEmpty { warn("\(path)/events: \(problems.joined(separator: "; "))") }
+  }
+
+  /// Ends the files of a run that was interrupted after a step, and of which a checkpoint was begun;
+  /// `signal` is what this rank was sent.
   ///
   /// Collective; when it returns everything is written.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if the metrics or the last checkpoint could not be written.
   public func interrupt(signal: CInt?) throws {
     try settle()
     let signals = try context.control.allGather([Int64(signal ?? 0)]).map { CInt($0[0]) }
-    try recorder?.write(groups: context.recordedGroups)
+    writeEvents { try $0.write(groups: context.recordedGroups) }
+    try warnOfEvents()
     marker?.write(signals.first { $0 != 0 } ?? 0)
     marker?.finish(removing: false)
     try context.control.barrier()
@@ -280,8 +369,8 @@ public final class RunFiles {
   /// Collective.
   ///
   /// - Returns: the summary.
-  /// - Throws: ``TrainingFailure`` on all ranks if the last checkpoint, the summary or the last events could
-  ///   not be written.
+  /// - Throws: ``TrainingFailure`` on all ranks if the metrics, the last checkpoint or the summary could not
+  ///   be written.
   public func finish(_ summary: RunSummary) throws -> RunSummary {
     try settle()
     let reading = try clocks?.read()
@@ -292,14 +381,17 @@ public final class RunFiles {
     }
     do {
       try agreeing(over: context.control) {
-        if let reading { try recorder?.finish(groups: context.recordedGroups, clock: reading) }
+        if let reading {
+          writeEvents { try $0.finish(groups: context.recordedGroups, clock: reading) }
+        }
         try directory?.write(summary)
         marker?.finish(removing: true)
       }
     } catch let error as AgreedError {
       throw TrainingFailure(
-        description: "the end of the run: \(error); make room there and go on with --resume")
+        description: "the end of the run: \(error); \(remedy)")
     }
+    try warnOfEvents()
     directory?.release()
     return summary
   }
@@ -321,7 +413,9 @@ extension RunFiles {
           creating: next, configuration, ranks: ranks, vocabulary: vocabulary)
       } catch {
         // Another process may have been first.
-        guard mayCount, FileManager.default.fileExists(atPath: next) else { throw error }
+        guard mayCount, error as? ConfigurationError == RunDirectory.exists(next) else {
+          throw error
+        }
       }
     }
   }

@@ -40,8 +40,8 @@ public struct StateDictionary: Sendable {
 
   /// Reads a state saved as safetensors, or the model's part of a checkpoint, whose digest is verified.
   ///
-  /// What PyTorch's wrappers put before every name is left out: `module.` of DistributedDataParallel,
-  /// `_orig_mod.` of torch.compile.
+  /// What PyTorch's wrappers put into the names is left out: `module.` of DistributedDataParallel before every
+  /// name, and `_orig_mod.` of torch.compile before that of what was compiled.
   public init(path: String) throws(StateError) {
     let data = try SafetensorsFile.contents(path: path)
     // A state that PyTorch saved has none.
@@ -49,15 +49,16 @@ public struct StateDictionary: Sendable {
     let file = try SafetensorsFile(data, path: path)
     source = path
     tensors = file.tensors.filter { !$0.key.hasPrefix(Checkpoint.prefix) }
-    while let prefix = Self.wrappers.first(where: { prefix in
-      !tensors.isEmpty && tensors.keys.allSatisfy { $0.hasPrefix(prefix) }
-    }) {
+    let plain = tensors.map { ($0.key.replacingOccurrences(of: "_orig_mod.", with: ""), $0.value) }
+    if Set(plain.map(\.0)).count == plain.count {
+      tensors = Dictionary(uniqueKeysWithValues: plain)
+    }
+    let prefix = "module."
+    while !tensors.isEmpty, tensors.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
       tensors = Dictionary(
         uniqueKeysWithValues: tensors.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
     }
   }
-
-  private static let wrappers = ["module.", "_orig_mod."]
 
   /// The state with a tied parameter under all its names, as PyTorch's `load_state_dict` wants it.
   public func spellingOut(_ ties: [TiedParameter]) -> StateDictionary {
@@ -94,6 +95,10 @@ public struct StateDictionary: Sendable {
       }
       guard tensor.isFinite else {
         throw StateError(description: "\(source): \"\(name)\" has a value that is not finite")
+      }
+      guard !name.hasSuffix(".running_var") || tensor.elements.allSatisfy({ $0 >= 0 }) else {
+        throw StateError(
+          description: "\(source): \"\(name)\" has a value below 0, which is no variance")
       }
       left.remove(name)
     }

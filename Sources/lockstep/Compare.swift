@@ -1,5 +1,6 @@
 public import ArgumentParser
 import Collectives
+import Logging
 import Measurement
 public import Norms
 import Training
@@ -24,7 +25,7 @@ struct Compare: ParsableCommand, RankedCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Write a run directory for each norm below this one, which must not exist, with events.",
+      "Write a run directory for each norm below this one, which is new or empty, with events.",
       valueName: "dir"))
   var runDir: String?
 
@@ -42,9 +43,10 @@ struct Compare: ParsableCommand, RankedCommand {
     session.noteRanks()
     if runDir != nil { session.context.record(in: EventLog()) }
     let progress = ProgressLine(isOn: session.isFirst)
+    defer { progress.finish() }
     let comparison = try Comparison(
       settings, norms: norms.kinds, repeats: repeats, data: data, context: session.context,
-      directory: runDir
+      directory: runDir, warn: { session.log.warning("\($0)") }
     ) { norm, result, done in
       progress.show(result, label: "\(norm.rawValue) step \(result.step)", progress: done)
     }

@@ -25,17 +25,19 @@ struct Export: ParsableCommand, LocalCommand {
   var step: Int?
 
   func run(_ console: Console) throws -> Int32 {
-    let (text, problems) = try write()
+    let path = output ?? "\(run)/model.safetensors"
+    let (text, problems) = try write(to: path)
     for problem in problems { console.log.warning("\(problem)") }
-    try console.print(text)
+    try console.print(text, about: path)
     return ExitStatus.done
   }
 
   /// Writes the file, and returns what is to be said.
-  private func write() throws -> (text: String, problems: [String]) {
+  private func write(to path: String) throws -> (text: String, problems: [String]) {
     let (checkpoint, problems) = try read()
-    let path = output ?? "\(run)/model.safetensors"
-    let model = try RunConfiguration(path: "\(run)/config.yaml").model
+    let model = try RunConfiguration(
+      yaml: checkpoint.configuration, name: "lockstep.configuration"
+    ).model
     let state = StateDictionary(checkpoint).spellingOut(model.tiedParameters)
     try state.write(to: path)
     return ("\(path): \(state.tensors.count) tensors of step \(checkpoint.step)", problems)

@@ -15,11 +15,18 @@ enum InterruptionSignals {
 
   /// Notes these signals from now on, and nothing else: the run looks after each step.
   ///
-  /// A second SIGINT ends the process at once.
+  /// A second SIGINT ends the process at once. A SIGINT that was ignored before, as shells have it for what they
+  /// start in the background, stays so.
+  ///
+  /// A thread of its own receives them, and this one does not: oneDNN's kernels use the stack pointer for
+  /// other things, so that the kernel would write a handler's frame into the heap.
   static func install() {
     // A handler may not be the first to touch it.
     _ = received.load(ordering: .relaxed)
-    for number in numbers {
+    var taken = sigset_t()
+    unsafe sigemptyset(&taken)
+    for number in numbers where number != SIGINT || !isIgnored(SIGINT) {
+      unsafe sigaddset(&taken, number)
       _ = signal(number) { number in
         let (isFirst, before) = InterruptionSignals.received.compareExchange(
           expected: 0, desired: number, ordering: .relaxed)
@@ -29,5 +36,21 @@ enum InterruptionSignals {
         }
       }
     }
+    _ = unsafe pthread_sigmask(SIG_BLOCK, &taken, nil)
+    let set = taken
+    let thread = Thread {
+      var set = set
+      _ = unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+      while true { pause() }
+    }
+    thread.name = "signals"
+    thread.start()
+  }
+
+  private static func isIgnored(_ number: CInt) -> Bool {
+    var action = sigaction()
+    _ = unsafe sigaction(number, nil, &action)
+    // SIG_IGN is the number 1 in the place of a function.
+    return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
   }
 }

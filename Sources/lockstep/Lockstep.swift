@@ -17,7 +17,7 @@ struct Lockstep: ParsableCommand {
       lockstep …` chooses the binding. Only rank 0 prints.
 
       Exit status: 0 done; 1 a parity case or a check failed; 2 bad usage, configuration or input; 3 a run \
-      that failed; 75 training was interrupted by SIGTERM, SIGINT or SIGUSR1 after a checkpoint: start it \
+      that failed, or a result that cannot be written; 75 training was interrupted by SIGTERM, SIGINT or SIGUSR1 after a checkpoint: start it \
       again with --resume. mpirun makes 1 of it after SIGTERM and SIGINT, Launch/run does not.
       """,
     version: "lockstep 0.1.0",

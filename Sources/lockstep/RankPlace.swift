@@ -6,7 +6,10 @@ import Training
 struct RankPlace: Codable {
   let rank: Int
   let host: String
+  /// The logical processors that the rank may use, as the system writes them: "0-3,8".
   let cores: String
+  /// The first logical processor of each of their cores.
+  let core_ids: [Int]
   let core_count: Int
   let online_cores: Int
 
@@ -15,7 +18,8 @@ struct RankPlace: Codable {
     self.rank = rank
     host = ProcessInfo.processInfo.hostName
     cores = Self.allowedCores
-    core_count = Self.coreNumbers(cores).count
+    core_ids = Self.coreNumbers(cores)
+    core_count = core_ids.count
     online_cores = ProcessInfo.processInfo.processorCount
   }
 
@@ -57,19 +61,31 @@ struct RankPlace: Codable {
 
   /// Whether the ranks of one host are more than the cores that they may use.
   private static func oversubscribes(_ ranks: [RankPlace]) -> Bool {
-    let cores = Set(ranks.flatMap { coreNumbers($0.cores) })
-    let pinned = ranks.filter { $0.core_count == 1 }.map(\.cores)
+    let cores = Set(ranks.flatMap(\.core_ids))
+    let pinned = ranks.filter { $0.core_count == 1 }.map(\.core_ids)
     return ranks.count > cores.count || Set(pinned).count < pinned.count
   }
 
-  /// The cores that this process may run on, as the system writes them: "0-3,8".
+  /// The logical processors that this process may run on, as the system writes them.
   private static var allowedCores: String {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
     return line?.split(whereSeparator: \.isWhitespace).last.map(String.init) ?? "unknown"
   }
 
+  /// The first logical processor of each core that has one in `list`: what shares a core shares its time.
   private static func coreNumbers(_ list: String) -> [Int] {
+    let cores = numbers(list).map { processor in
+      let path = "/sys/devices/system/cpu/cpu\(processor)/topology/thread_siblings_list"
+      let siblings = try? String(contentsOfFile: path, encoding: .utf8)
+      return siblings.flatMap { numbers($0.trimmingCharacters(in: .whitespacesAndNewlines)).first }
+        ?? processor
+    }
+    return Set(cores).sorted()
+  }
+
+  /// The numbers of a list like "0-3,8".
+  private static func numbers(_ list: String) -> [Int] {
     list.split(separator: ",").flatMap { part -> [Int] in
       let ends = part.split(separator: "-").compactMap { Int($0) }
       guard let first = ends.first, let last = ends.last, first <= last else { return [] }

@@ -37,7 +37,7 @@ struct ReportCommand: ParsableCommand, LocalCommand {
   var json = false
 
   func run(_ console: Console) throws -> Int32 {
-    try console.print(try write())
+    try console.print(try write(), about: output ?? "")
     return ExitStatus.done
   }
 

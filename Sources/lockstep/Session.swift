@@ -4,6 +4,7 @@ import Datasets
 import Foundation
 import Logging
 import MPIBackend
+import Measurement
 import Training
 
 /// A command that runs on every rank.
@@ -49,6 +50,11 @@ struct Console {
   /// Writes a result to standard output, on rank 0.
   func print(_ text: String) throws(ResultError) {
     if isFirst { try StandardStreams.write(text + "\n") }
+  }
+
+  /// Says what was written to the file `path`; as a message where that is standard output itself.
+  func print(_ text: String, about path: String) throws(ResultError) {
+    if OutputFile.isStandardOutput(path) { log.info("\(text)") } else { try print(text) }
   }
 }
 

@@ -71,4 +71,13 @@ enum StandardStreams {
 }
 
 /// Writes a message to standard error.
-func printError(_ message: String) { StandardStreams.say(message + "\n") }
+///
+/// Control characters, which names and paths of a user's may have, are shown and not sent to a terminal.
+func printError(_ message: String) {
+  var text = ""
+  for scalar in message.unicodeScalars {
+    let isPlain = scalar.properties.generalCategory != .control || scalar == "\n" || scalar == "\t"
+    text += isPlain ? String(scalar) : scalar.escaped(asASCII: true)
+  }
+  StandardStreams.say(text + "\n")
+}

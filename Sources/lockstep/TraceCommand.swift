@@ -39,10 +39,10 @@ struct TraceCommand: ParsableCommand, LocalCommand {
 
   func run(_ console: Console) throws -> Int32 {
     var trace = Trace(try RecordedRun(path: run), last: steps)
-    let summary = try trace.write(
-      to: output ?? "\(run)/trace.json", limit: megabytes * 1_000_000)
+    let path = output ?? "\(run)/trace.json"
+    let summary = try trace.write(to: path, limit: megabytes * 1_000_000)
     if format.json {
-      try console.print(try jsonDocument(summary))
+      try console.print(try jsonDocument(summary), about: path)
       return ExitStatus.done
     }
     if summary.steps_cut > 0 {
@@ -62,7 +62,7 @@ struct TraceCommand: ParsableCommand, LocalCommand {
       \(fixed(Double(summary.bytes) / 1e6, 2)) MB; clocks agree to \
       \(fixed(summary.clock_bound_us, 1)) µs
       open it at https://ui.perfetto.dev or chrome://tracing
-      """)
+      """, about: path)
     return ExitStatus.done
   }
 }

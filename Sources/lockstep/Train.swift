@@ -30,7 +30,9 @@ struct Train: ParsableCommand, RankedCommand {
   @OptionGroup var checks: CheckOptions
 
   @Option(
-    help: "The run directory, new or empty unless resumed (default: runs/NAME-TIME).")
+    help:
+      "The run directory, new or empty unless resumed (default: runs/NAME-TIME, or the same with -2, -3 …)."
+  )
   var runDir: String?
 
   @Flag(
@@ -94,7 +96,7 @@ struct Train: ParsableCommand, RankedCommand {
     for change in resumption.changes { session.log.info("\(path): \(change)") }
     if case .end(let summary) = resumption.place {
       session.log.info("\(path): the run has ended; there is nothing to resume")
-      try summary.map { try print($0, path, session) }
+      try print(summary, path, session)
       return ExitStatus.done
     }
     let state = try session.agreeing {
@@ -113,15 +115,18 @@ struct Train: ParsableCommand, RankedCommand {
         signal: { InterruptionSignals.current }, noted: { ExitStatus.tell(ExitStatus.interrupted) }),
       warn: { session.log.warning("\($0)") })
     run.requests = {
-      StepRequests(stop: InterruptionSignals.current != nil, checkpoint: files.isCheckpointDue)
+      StepRequests(
+        stop: InterruptionSignals.current != nil || files.mustStop,
+        checkpoint: files.isCheckpointDue)
     }
     session.noteRanks()
+    let progress = ProgressLine(
+      isOn: session.isFirst, startingAt: Double(run.stepsTaken) / Double(run.totalSteps))
+    defer { progress.finish() }
     let after = run.stepsTaken > 0 ? ", going on after step \(run.stepsTaken)" : ""
     session.log.info(
       "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(files.path)\(after)"
     )
-    let progress = ProgressLine(
-      isOn: session.isFirst, startingAt: Double(run.stepsTaken) / Double(run.totalSteps))
     let summary: RunSummary?
     do {
       summary = try train(
@@ -139,7 +144,7 @@ struct Train: ParsableCommand, RankedCommand {
       progress.finish()
       try files.abandon()
       guard let failure = error as? TrainingFailure, failure.step != nil,
-        let wayBack = files.wayBack
+        let wayBack = files.wayBack(from: failure)
       else { throw error }
       throw failure.adding(wayBack)
     }
@@ -147,7 +152,7 @@ struct Train: ParsableCommand, RankedCommand {
     guard let summary else {
       try files.interrupt(signal: InterruptionSignals.current)
       session.log.info(
-        "interrupted after step \(run.stepsTaken) of \(run.totalSteps); go on with --run-dir \(files.path) --resume"
+        "interrupted after step \(run.stepsTaken) of \(run.totalSteps); go on with --run-dir \(LaunchRecord.quoted(files.path)) --resume"
       )
       return ExitStatus.interrupted
     }
@@ -155,7 +160,9 @@ struct Train: ParsableCommand, RankedCommand {
     return ExitStatus.done
   }
 
-  private func print(_ summary: RunSummary, _ path: String, _ session: Session) throws {
+  /// Prints the summary, which rank 0 alone may have.
+  private func print(_ summary: RunSummary?, _ path: String, _ session: Session) throws {
+    guard let summary else { return try session.print("") }
     if output.json {
       try session.print(try jsonDocument(summary))
     } else {

@@ -85,6 +85,75 @@ struct InterruptionTests {
     }
   }
 
+  @Test func signalsInTheMidstOfAKernelHarmNothing() throws {
+    try withTemporaryFolder { folder in
+      let run = "\(folder)/run"
+      // Steps so long that they are met by many signals.
+      let settings = ["batch=1024", "epochs=100000"].flatMap { ["--set", $0] }
+      let script = """
+        "$@" & pid=$!
+        until [[ -s '\(run)/metrics.jsonl' ]]; do sleep 0.02; done
+        while kill -USR1 $pid; do :; done 2>/dev/null
+        wait $pid
+        """
+      for _ in 1...3 {
+        let finished = try spawn(
+          ["bash", "-c", script, "bash", executable("lockstep"), "train"]
+            + ["Configs/digits-resnet.yaml", "--no-events", "--run-dir", run] + settings)
+        #expect(finished.status == 75, "\(finished.errors)")
+        #expect(exists("\(run)/interrupted.json"))
+        try FileManager.default.removeItem(atPath: run)
+      }
+    }
+  }
+
+  @Test func aRunThatHasEndedIsSaidToHaveOnEveryRank() throws {
+    try withTemporaryFolder { folder in
+      let command =
+        [
+          "train", "Configs/digits-mlp.yaml", "--set", "epochs=1", "--no-events", "--check",
+          "collectives",
+        ]
+        + ["--resume", "--run-dir", "\(folder)/run"]
+      let results = try (1...2).map { _ in try mpirun(3, "lockstep", command) }
+      #expect(results.map(\.status) == [0, 0], "\(results.map(\.errors))")
+      #expect(results[0].output == results[1].output)
+      #expect(results[1].errors.contains("the run has ended; there is nothing to resume"))
+    }
+  }
+
+  @Test(.enabled(if: exists("/usr/bin/prlimit"), "prlimit sets a limit for a process"))
+  func aRunWhoseMetricsCannotBeWrittenStopsWithACheckpointAndGoesOnLater() throws {
+    try withTemporaryFolder { folder in
+      let run = "\(folder)/run"
+      let settings = [
+        "model.hidden=[8]", "epochs=1000", "evaluate={everyEpochs: 100}",
+        "checkpoint={everyEpochs: 1000}",
+      ]
+      let command =
+        [executable("lockstep"), "train", "Configs/digits-mlp.yaml", "--resume", "--run-dir", run]
+        + settings.flatMap { ["--set", $0] }
+      // More than a checkpoint takes.
+      let script = """
+        "$@" & pid=$!
+        until [[ -s '\(run)/metrics.jsonl' ]]; do sleep 0.02; done
+        prlimit --pid $pid --fsize=65536
+        wait $pid
+        """
+      let stopped = try spawn(["bash", "-c", script, "bash"] + command)
+      #expect(stopped.status == 3, "\(stopped.errors)")
+      let errors = stopped.errors.split(separator: "\n").filter { $0.hasPrefix("Error: ") }
+      #expect(errors.count == 1, "\(stopped.errors)")
+      #expect(
+        errors.first?.contains("/metrics.jsonl: cannot be written: File too large; make room")
+          == true)
+      #expect(!exists("\(run)/summary.json"))
+      let resumed = try spawn(command)
+      #expect(resumed.status == 0, "\(resumed.errors)")
+      #expect(resumed.errors.contains("going on after step"), "\(resumed.errors)")
+    }
+  }
+
   @Test func aStateThatIsExportedIsTheModel() throws {
     try withTemporaryFolder { folder in
       let run = "\(folder)/run"

@@ -62,6 +62,34 @@ import Testing
     }
   }
 
+  @Test func aFileThatIsStandardOutputHasNothingElseInIt() throws {
+    try withTemporaryFolder { folder in
+      let finished = try shell(
+        """
+        \(Self.train) >/dev/null &&
+        "$L" export "$D/run" --output "$D/model" &&
+        "$L" export "$D/run" --output /dev/stdout >"$D/piped" &&
+        "$L" trace "$D/run" --output /dev/stdout >"$D/trace.json"
+        """, in: folder)
+      #expect(finished.status == 0, "\(finished.errors)")
+      let files = FileManager.default
+      #expect(files.contentsEqual(atPath: "\(folder)/model", andPath: "\(folder)/piped"))
+      let trace = try #require(files.contents(atPath: "\(folder)/trace.json"))
+      #expect(throws: Never.self) { try JSONSerialization.jsonObject(with: trace) }
+    }
+  }
+
+  @Test func controlCharactersAreShownAndNotSent() throws {
+    try withTemporaryFolder { folder in
+      let finished = try shell(
+        #""$L" train "$C" --run-dir $'a\e[31m\x01/b/c' --set batch=0"#, in: folder)
+      let other = try shell(#""$L" train $'no\e[31m.yaml'"#, in: folder)
+      #expect(finished.status == 2 && other.status == 2)
+      #expect(other.errors.contains("no\\u{1B}[31m.yaml"), "\(other.errors)")
+      #expect(!(finished.errors + other.errors).contains("\u{1b}"))
+    }
+  }
+
   @Test func closedStreamsAreNotTakenForFiles() throws {
     try withTemporaryFolder { folder in
       _ = try shell("\(Self.train) --tensorboard 0<&- 1>&- 2>&-", in: folder)

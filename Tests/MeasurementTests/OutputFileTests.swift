@@ -47,6 +47,43 @@ import Testing
     }
   }
 
+  @Test func aChainOfLinksIsFollowedToItsEndAndALoopIsAnError() throws {
+    try withTemporaryFolder { folder in
+      let files = FileManager.default
+      for (link, target) in [
+        ("first", "second"), ("second", "file"), ("round", "about"), ("about", "round"),
+      ] {
+        try files.createSymbolicLink(atPath: "\(folder)/\(link)", withDestinationPath: target)
+      }
+      try write("text", to: "\(folder)/first")
+      #expect(try files.destinationOfSymbolicLink(atPath: "\(folder)/second") == "file")
+      #expect(try contents("\(folder)/file") == "text")
+      #expect(throws: OutputError.self) { try write("text", to: "\(folder)/round") }
+    }
+  }
+
+  @Test func whoMightReadAFileMayReadTheNewOne() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/file"
+      try write("one", to: path)
+      #expect(unsafe chmod(path, 0o640) == 0)
+      try write("two", to: path)
+      let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions]
+      #expect((mode as? NSNumber)?.intValue == 0o640)
+    }
+  }
+
+  @Test func aFileOfManyPiecesIsWhole() throws {
+    try withTemporaryFolder { folder in
+      let data = Data((0..<1_000_003).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) })
+      let file = try OutputFile.named("\(folder)/file")
+      try file.write(data[1...])
+      try file.finish()
+      #expect(file.size == data.count - 1)
+      #expect(FileManager.default.contents(atPath: "\(folder)/file") == data[1...])
+    }
+  }
+
   @Test func aPipeIsWrittenTo() throws {
     try withTemporaryFolder { folder in
       let pipe = "\(folder)/pipe"
@@ -76,6 +113,8 @@ import Testing
     try withTemporaryFolder { folder in
       for (path, expected, hasBegun) in [
         (folder, "it is a folder; name a file", false),
+        ("", "it is no name of a file", false),
+        ("\(folder)/new/", "it is no name of a file", false),
         ("\(folder)/no/file", "there is no folder \(folder)/no", false),
         ("/dev/full", "No space left on device", true),
       ] {

@@ -57,6 +57,13 @@ import Testing
     #expect(norm.counters.map(\.value) == [0])
   }
 
+  @Test func aVarianceAboveTheLargestFloatIsThatNumber() throws {
+    let norm = norm(momentum: 1)
+    let x = Tensor([1e25, -1e25, 0], shape: [3, 1])
+    _ = try Pass(norm, x, x)
+    #expect(norm.buffers.map { $0.value.elements } == [[0], [.greatestFiniteMagnitude]])
+  }
+
   @Test func evaluationNormalizesByThemAndChangesNothing() throws {
     let norm = norm(momentum: 0.1)
     norm.buffers[0].value.write([2])

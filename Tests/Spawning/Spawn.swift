@@ -33,6 +33,12 @@ public func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throw
   return try body(path)
 }
 
+/// This process's environment, without what would make a rank or a job step of what it starts.
+private let surroundings = ProcessInfo.processInfo.environment.filter { name, _ in
+  name == "SLURM_CONF"
+    || !["SLURM_", "PMI_", "PMIX_", "OMPI_COMM_"].contains(where: name.hasPrefix)
+}
+
 /// Held while a command runs: two jobs beside each other would wait for each other's time slices, and a
 /// machine has as many cores as it has.
 private let turn = NSLock()
@@ -50,7 +56,7 @@ public func spawn(
   process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
   process.arguments = ["--default-signal"] + command
   process.currentDirectoryURL = URL(fileURLWithPath: packageRoot)
-  process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+  process.environment = surroundings.merging(environment) { $1 }
   process.standardInput = FileHandle.nullDevice
   return try withTemporaryFolder { folder in
     // Files, not pipes: a full pipe would stop a process that nobody reads from.

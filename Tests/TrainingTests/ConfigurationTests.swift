@@ -226,15 +226,16 @@ import Training
     #expect(messages.allSatisfy { $0 == messages[0] && $0.contains(expected) }, "\(messages[0])")
   }
 
-  /// A transformer's layer norms on heads, and on its width.
+  /// A transformer's norms on heads, and on its width.
   @Test(arguments: [
     ("attention={queryKeyNorm: layer}", "model.attention.queryKeyNorm", "queryKeyNorm: layer"),
     ("attention.queryKeyValueNorm=true", "model.attention.queryKeyValueNorm", "queries, keys and"),
     ("placement=qkv", "model.placement", "queries, keys and values of each of 4 heads"),
     ("placement=hybrid-star", "model.placement", "queries, keys and values"),
-    ("attention.queryKeyNorm=rms", "", "nothing was wrong"),
+    ("attention={queryKeyNorm: rms}", "model.attention.queryKeyNorm", "the sign alone is left"),
+    ("attention={queryKeyNorm: l2}", "model.attention.queryKeyNorm", "the sign alone is left"),
   ])
-  func aHeadOfOneChannelHasNoLayerNorm(setting: String, key: String, expected: String) throws {
+  func aHeadOfOneChannelHasNoNorm(setting: String, key: String, expected: String) throws {
     let run = try RunConfiguration(
       yaml: """
         model: {kind: transformer, context: 4, width: 4, heads: 4, layers: 1, norm: {kind: rms}}
@@ -248,7 +249,7 @@ import Training
       _ = try TrainingRun(run, data: try run.loadData(), context: RankContext(Solo()))
     } catch { found = "\(error)" }
     #expect(found.contains(expected), "\(found)")
-    #expect(key.isEmpty || found.hasPrefix("--set model.\(setting): "), "\(found)")
+    #expect(found.hasPrefix("--set model.\(setting): "), "\(found)")
   }
 
   @Test func aTestSetOfNothingIsRefused() throws {

@@ -14,7 +14,8 @@ import Training
   /// the end, and returns the losses of these steps and the summary.
   private func train(
     _ run: RunConfiguration, in path: String, ranks: Int = 2, stop: Int? = nil,
-    from: Int? = nil, atEnd: @Sendable @escaping () throws -> Void = {}
+    from: Int? = nil, atStep: @Sendable @escaping (Int) throws -> Void = { _ in },
+    atEnd: @Sendable @escaping () throws -> Void = {}
   ) throws -> Part {
     let data = try run.loadData()
     return try withThreadRanks(ranks) { world in
@@ -40,7 +41,11 @@ import Training
         StepRequests(stop: replica.stepsTaken + 1 == stop, checkpoint: files.isCheckpointDue)
       }
       let summary = try Training.train(
-        replica, ranks: context.size, after: files.earlier, onStep: { try files.append($0) },
+        replica, ranks: context.size, after: files.earlier,
+        onStep: {
+          try files.append($0)
+          if context.rank == 0 { try atStep($0.step) }
+        },
         onEvaluation: { try files.append($0, step: $1) },
         onCheckpoint: { try files.checkpoint(replica, isDue: $0, evaluation: $1) })
       if let summary {
@@ -237,15 +242,17 @@ import Training
   @Test func whereNoRunCanBeginIsSaidWithWhatToDo() throws {
     try withTemporaryFolder { folder in
       let files = FileManager.default
-      for name in ["full", "run"] {
+      for name in ["full", "run", "other"] {
         try files.createDirectory(atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
       }
       try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/full/thesis.tex"))
       try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/run/config.yaml"))
+      try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/other/launch.json"))
       try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/file"))
       try files.createSymbolicLink(atPath: "\(folder)/link", withDestinationPath: "nowhere")
       for (name, expected) in [
         ("full", "the folder is not empty: it holds thesis.tex; name an empty one"),
+        ("other", "the folder is not empty: it holds launch.json"),
         ("run", "the run directory exists; name another with --run-dir, remove it, or go on"),
         ("file", "is no folder; name another run directory"),
         ("link", "is a link to nowhere, where there is nothing; make that folder"),
@@ -278,6 +285,33 @@ import Training
       let folder = CheckpointFolder(run: path)
       try folder.write(folder.read(step: 20), keep: 1, best: [best[1]])
       #expect(Set(folder.steps) == [best[1], 20])
+    }
+  }
+
+  @Test func aBestCheckpointThatCannotBeWrittenIsNotTheBest() throws {
+    try withTemporaryFolder { folder in
+      let settings = [
+        "checkpoint={everySteps: 2, keep: 1, keepBest: 1}", "evaluate={everySteps: 2}",
+        "model.norm.kind=layer", "optimizer={kind: sgd, learningRate: 2}",
+      ]
+      _ = try train(run(settings), in: "\(folder)/whole")
+      let order = try RunMetrics(run: "\(folder)/whole").evaluations.sorted { $0.loss < $1.loss }
+        .map(\.step)
+      try #require(order[0] < 20 && order[1] < 20, "\(order)")
+      #expect(Set(CheckpointFolder(run: "\(folder)/whole").steps) == [order[0], 20])
+      let path = "\(folder)/run"
+      _ = try RunDirectory(creating: path, run(settings), ranks: 2)
+      // No file can take its name.
+      let obstacle = CheckpointFolder(run: path).file(step: order[0])
+      let steps = try train(
+        run(settings), in: path,
+        atStep: { step in
+          guard step == order[0] else { return }
+          try FileManager.default.createDirectory(
+            atPath: obstacle, withIntermediateDirectories: true)
+        })
+      #expect(steps.problems.contains { $0.contains("the run goes on without a checkpoint") })
+      #expect(Set(CheckpointFolder(run: path).steps) == [order[0], order[1], 20], "\(order)")
     }
   }
 
@@ -460,13 +494,15 @@ import Training
     try withTemporaryFolder { folder in
       let path = "\(folder)/run"
       let error = #expect(throws: TrainingFailure.self) {
-        _ = try train(run(), in: path) {
-          // A folder cannot be replaced by a file: as good as a full disk, also for root.
-          try FileManager.default.createDirectory(
-            atPath: "\(path)/summary.json/x", withIntermediateDirectories: true)
-        }
+        _ = try train(
+          run(), in: path,
+          atEnd: {
+            // A folder cannot be replaced by a file: as good as a full disk, also for root.
+            try FileManager.default.createDirectory(
+              atPath: "\(path)/summary.json/x", withIntermediateDirectories: true)
+          })
       }
-      #expect(error?.description.contains("go on with --resume") == true)
+      #expect(error?.description.contains("make room there") == true)
       let part = try train(run(), in: path)
       #expect(part.from == 20 && part.summary?.steps == 20)
     }

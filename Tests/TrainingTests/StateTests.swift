@@ -114,6 +114,38 @@ import Training
     }
   }
 
+  @Test func whatTorchCompilePutsIntoNamesIsLeftOut() throws {
+    try withTemporaryFolder { folder in
+      let state = try replica(.layer).state()
+      // A part of the model alone was compiled.
+      let tensors = Dictionary(
+        uniqueKeysWithValues: state.tensors.map {
+          ($0.key.replacingOccurrences(of: "fc.", with: "fc._orig_mod."), $0.value)
+        })
+      try #require(Set(tensors.keys) != Set(state.tensors.keys))
+      let path = "\(folder)/compiled"
+      try SafetensorsFile.encode(tensors, metadata: [:]).write(to: URL(fileURLWithPath: path))
+      #expect(Set(try StateDictionary(path: path).tensors.keys) == Set(state.tensors.keys))
+    }
+  }
+
+  @Test func aRunningVarianceBelowZeroIsRefused() throws {
+    try withTemporaryFolder { folder in
+      var tensors = try replica(.batch).state().tensors
+      let name = try #require(tensors.keys.sorted().first { $0.hasSuffix(".running_var") })
+      guard case .float32(let variance)? = tensors[name] else { return }
+      var values = variance.elements
+      values[0] = -1e-3
+      tensors[name] = .float32(Tensor(values, shape: variance.shape))
+      let path = "\(folder)/state"
+      try SafetensorsFile.encode(tensors, metadata: [:]).write(to: URL(fileURLWithPath: path))
+      let error = #expect(throws: (any Error).self) {
+        _ = try replica(.batch, from: StateDictionary(path: path))
+      }
+      #expect("\(error!)".contains("\"\(name)\" has a value below 0, which is no variance"))
+    }
+  }
+
   @Test func aStateThatIsNotFiniteIsRefused() throws {
     try withTemporaryFolder { folder in
       var tensors = try replica(.layer).state().tensors

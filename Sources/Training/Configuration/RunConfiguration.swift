@@ -82,6 +82,12 @@ public struct RunConfiguration: Sendable {
   /// Reads a configuration file, with `key.path=value` assignments on top.
   public init(path: String, set assignments: [String] = []) throws(ConfigurationError) {
     let text: String
+    var status = stat()
+    // Every rank reads it, and what a pipe holds can be read once.
+    if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+      let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "no plain file"
+      throw ConfigurationError(path, "is \(kind); name a file that holds a configuration")
+    }
     do {
       text = try String(contentsOfFile: path, encoding: .utf8)
     } catch {

@@ -20,8 +20,9 @@ func readStatus(_ input: [UInt8]) {
   }
   precondition(copy.kind == message.kind && copy.bytes(key: key, to: receiver) == again)
   // What the watchdog makes of it.
-  let verdict = WaitVerdict(
-    message.state, states: [message.sender: message.state, receiver: RankState()], ranks: ranks)
+  var states = [receiver: RankState()]
+  states[message.sender] = message.state
+  let verdict = WaitVerdict(message.state, states: states, ranks: ranks)
   let texts = [verdict.text(after: "2 s"), verdict.warning(after: "1 s")]
   precondition(texts.allSatisfy { $0.utf8.count < 1 << 20 }, "a message without measure")
   precondition(
