@@ -187,7 +187,7 @@ struct CommandTests {
   /// One message from rank 0, status 2 on every rank, nothing written.
   @Test(arguments: [
     (["train", "nowhere.yaml"], "nowhere.yaml: no such configuration file"),
-    (["train", "Configs"], "Configs: cannot be read"),
+    (["train", "Configs"], "Configs: is a folder; name a file"),
     (["train", "Configs/digits-resnet.yaml", "--set", "bacth=3"], "did you mean \"batch\"?"),
     (
       ["train", "Configs/digits-resnet.yaml", "--set", "batch=5000"], "larger than the training set"

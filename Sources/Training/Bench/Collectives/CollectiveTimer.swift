@@ -144,10 +144,11 @@ final class CollectiveTimer {
 
   /// Checks a barrier: in turn each rank comes late, and nobody may have left before it came.
   func checkBarrier() throws {
-    let wait: UInt64 = 500_000
-    // A rank that left too early may not have run until the late one came: so each is late some times.
-    for turn in 0..<5 * group.measured.size {
+    // A rank that left too early may not have run until the late one came: so each is late some times, each
+    // time by more, on a busy machine up to several time slices.
+    for turn in 0..<6 * group.measured.size {
       let late = turn % group.measured.size
+      let wait: UInt64 = 500_000 << UInt64(turn / group.measured.size)
       let reading = try group.clocks.read()
       let clock = ClockOffset(reading, reading)
       try group.control.barrier()
