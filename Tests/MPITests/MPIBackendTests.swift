@@ -21,7 +21,9 @@ struct MPIBackendTests {
     #expect(finished.errors.contains("rank \(ranks - 1) gives up"))
   }
 
-  @Test(arguments: ["PMI_SIZE", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"])
+  @Test(arguments: [
+    "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE",
+  ])
   func aProcessStartedByAnotherLauncherSaysSo(variable: String) throws {
     let finished = try spawn([executable("mpi-checks"), "sum"], environment: [variable: "4"])
     #expect(finished.status == 2)
