@@ -76,16 +76,11 @@ public final class Tape {
   /// is in the caches already.
   public typealias InputPullback = (_ dy: Tensor, _ overwriting: Bool) throws -> Void
 
-  /// Lets a collective make progress; whether it is still in flight, and so whether the library made
-  /// progress with everything else too.
-  public typealias Poll = () throws -> Bool
+  /// Lets a collective that is in flight make progress.
+  public typealias Poll = () throws -> Void
 
-  /// Takes dy and gives the work that contributes to the parameters' gradients, for which nothing
-  /// upstream waits: in order, and in no more than so many parts.
-  ///
-  /// Work that is put off to run while a collective is in flight comes in several, so that the collective
-  /// makes progress in between, and the layer that waits for it goes on soon after it is over.
-  public typealias WeightPullback = (_ dy: Tensor, _ parts: Int) -> [() -> Void]
+  /// Takes dy and contributes to the parameters' gradients, for which nothing upstream waits.
+  public typealias WeightPullback = (_ dy: Tensor) -> Void
 
   private struct Entry {
     let gradient: Gradient
@@ -96,26 +91,12 @@ public final class Tape {
     let waitsForRanks: Bool
   }
 
-  /// A weight pullback that waits for a collective to hide.
+  /// A weight pullback that was put off until a collective is in flight.
   private struct Deferred {
     let dy: Tensor
     let uses: [Parameter]
     let pullback: WeightPullback
-    /// What is left to do; nil before it began.
-    var left: ArraySlice<() -> Void>?
-
-    /// Does the next part; whether it was the last.
-    mutating func advance() -> Bool {
-      var work = left ?? pullback(dy, Tape.deferredParts)[...]
-      work.popFirst()?()
-      left = work
-      return work.isEmpty
-    }
   }
-
-  /// In how many parts a weight gradient that was put off is computed: the same whether there is anything
-  /// in flight or not, and so are the bits of its sum.
-  private static let deferredParts = 4
 
   /// Whether this is training or evaluation.
   public let mode: Mode
@@ -123,6 +104,9 @@ public final class Tape {
   public let origin: SampleOrigin
   /// Which positions of padded sequences count, as rows of `[N, T, …]` in order; nil for all.
   public let validRows: [Int]?
+  /// Whether weight gradients are put off until the next layer before them waits for other ranks, and are
+  /// computed while what it waits for is in flight. The sums have the same bits either way.
+  public let defersWeightGradients: Bool
   private var entries: [Entry] = []
   /// How many of the entries wait for other ranks in their pullback.
   private var waiting = 0
@@ -134,18 +118,15 @@ public final class Tape {
   public var onLayer: ((_ parameter: Parameter?, _ isBackward: Bool) -> Void)?
   /// Called once per parameter as soon as its gradient is final.
   public var onGradientReady: (Parameter) throws -> Void = { _ in }
-  /// Lets the collectives of others make progress, where nothing else does while weight gradients that
-  /// were put off are computed.
-  public var onProgress: () throws -> Void = {}
-
   /// An empty tape.
   public init(
     _ mode: Mode, origin: SampleOrigin = SampleOrigin(seed: 0, step: 0, firstSlot: 0),
-    validRows: [Int]? = nil
+    validRows: [Int]? = nil, defersWeightGradients: Bool = false
   ) {
     self.mode = mode
     self.origin = origin
     self.validRows = validRows
+    self.defersWeightGradients = defersWeightGradients
   }
 
   /// Puts a value on the tape that nothing computed.
@@ -195,10 +176,9 @@ public final class Tape {
     while let entry = entries.popLast() {
       if entry.waitsForRanks { waiting -= 1 }
       // Put off only as long as a layer is to come that waits for other ranks.
-      let mayDefer = waiting > 0 && entry.mayDefer && entry.weightPullback != nil
-      if waiting == 0 && !entry.waitsForRanks || !mayDefer && isContributedToLater(entry.uses) {
-        try computeDeferred(allBut: 0) { false }
-      }
+      let mayDefer =
+        defersWeightGradients && waiting > 0 && entry.mayDefer && entry.weightPullback != nil
+      if !mayDefer && isContributedToLater(entry.uses) { try computeDeferred {} }
       let overwriting = entry.weightPullback == nil && entry.gradient.isOwned
       var isDeferred = false
       if let dy = entry.gradient.sum.take() {
@@ -209,7 +189,7 @@ public final class Tape {
           if isDeferred {
             deferred.append(Deferred(dy: dy, uses: entry.uses, pullback: pullback))
           } else {
-            for work in pullback(dy, 1) { work() }
+            pullback(dy)
           }
         }
       }
@@ -217,53 +197,28 @@ public final class Tape {
       if !isDeferred { try close(entry.uses) }
     }
     // Where the last layer that waits had no gradient to wait with.
-    try computeDeferred(allBut: 0) { false }
+    try computeDeferred {}
   }
 
-  /// How many weight pullbacks stay put off when the collective that they hide is over: enough work for
-  /// a rank that is ahead of the others to do while it waits for them, few enough that buckets of
-  /// gradients are not held up for long, nor much memory.
-  private static let reserve = 6
-
-  /// Runs weight pullbacks that were put off, part by part and in the order in which they were, with `poll`
-  /// called before and after each part; for a layer that waits for a collective.
+  /// Runs all weight pullbacks that were put off, in the order in which they were, with `poll` called before
+  /// each; for a layer that waits for a collective.
+  ///
+  /// They are those of the layers just passed, whose tensors are still in the caches, and each is computed
+  /// whole. To cut them into parts, with a test in between, and to keep some for later layers let ranks wait
+  /// less and made steps longer.
   ///
   /// The first call of `poll` follows the collective's begin: Open MPI's sends nothing before where the
-  /// first round of its algorithm is a copy. Once the collective is over, some pullbacks may stay for the
-  /// next layer that waits: what waits for this one is on the other ranks' way, and they are not.
+  /// first round of its algorithm is a copy.
   public func computeDeferred(_ poll: Poll) throws {
     guard !deferred.isEmpty else { return }
     onLayer?(current, true)
-    try computeDeferred(allBut: waiting > 0 ? Self.reserve : 0, poll)
-  }
-
-  /// Runs all weight pullbacks that were put off, with nothing in flight.
-  public func computeDeferred() throws {
-    guard !deferred.isEmpty else { return }
-    onLayer?(current, true)
-    try computeDeferred(allBut: 0) { false }
-  }
-
-  private func computeDeferred(allBut reserve: Int, _ poll: Poll) throws {
-    guard !deferred.isEmpty else { return }
-    try withoutActuallyEscaping(poll) { poll in
-      // One test makes the library progress with everything, and costs some microseconds.
-      var isInFlight = true
-      let all = {
-        isInFlight = try isInFlight && poll()
-        if !isInFlight { try self.onProgress() }
-      }
-      try all()
-      while let uses = deferred.first?.uses, isInFlight || deferred.count > reserve {
-        let isDone = deferred[0].advance()
-        onLayer?(uses.first, true)
-        if isDone {
-          deferred.removeFirst()
-          try close(uses)
-        }
-        try all()
-      }
+    for work in deferred {
+      try poll()
+      work.pullback(work.dy)
+      onLayer?(work.uses.first, true)
+      try close(work.uses)
     }
+    deferred = []
   }
 
   /// Whether a pullback that was put off contributes to any of `parameters`: sums are taken in one order.

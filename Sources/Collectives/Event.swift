@@ -76,7 +76,7 @@ public struct Event: BitwiseCopyable, Sendable {
   public let communicator: Int32
   /// The collective's number on its communicator, the same on all its ranks; the number of a step.
   public let number: Int32
-  /// The elements that this rank gave.
+  /// The elements that this rank gave; of a step, bits that say what disturbed it on this rank.
   public let elements: Int64
   /// Their bytes.
   public let bytes: Int64

@@ -63,11 +63,12 @@ public final class EventLog {
     lastMark = now
   }
 
-  /// Records a whole step.
-  public func step(_ number: Int, from start: UInt64) {
-    let now = monotonicNanoseconds()
+  /// Records a whole step that ends now or ended at `end`, with marks that say what disturbed it on this rank.
+  public func step(_ number: Int, from start: UInt64, to end: UInt64? = nil, marks: UInt8 = 0) {
+    let end = end ?? monotonicNanoseconds()
     append(
       Event(
-        .step, .control, number: number, issue: start, returned: now, waitBegin: now, end: now))
+        .step, .control, number: number, elements: Int(marks), issue: start, returned: end,
+        waitBegin: end, end: end))
   }
 }

@@ -63,15 +63,9 @@ public final class Convolution2D: Layer {
         gradient?.add(
           convolution.inputGradient(dy, weights: weight.value, version: version))
       },
-      weightPullback: { [self] dy, parts in
-        weightGradientParts(samples: input.shape[0], parts).map { part in
-          {
-            let (x, dy) = (input.samples(part), dy.samples(part))
-            let convolution = self.convolution(for: x.shape)
-            weight.contribute { gradient, accumulating in
-              convolution.weightGradient(x, dy, into: gradient, accumulating: accumulating)
-            }
-          }
+      weightPullback: { [weight] dy in
+        weight.contribute { gradient, accumulating in
+          convolution.weightGradient(input, dy, into: gradient, accumulating: accumulating)
         }
       }, mayDefer: weight.isParameter)
   }

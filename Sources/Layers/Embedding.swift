@@ -21,15 +21,11 @@ public struct Embedding: Layer {
     let table = try table.use(on: tape)
     return tape.record(
       Kernel.embedding(tokens, table.value), uses: table.parameters, inputPullback: { _, _ in },
-      weightPullback: { dy, _ in
-        [
-          {
-            table.contribute { gradient, accumulating in
-              if !accumulating { gradient.fill(with: 0) }
-              Kernel.addEmbeddingGradient(tokens, dy, to: gradient)
-            }
-          }
-        ]
+      weightPullback: { dy in
+        table.contribute { gradient, accumulating in
+          if !accumulating { gradient.fill(with: 0) }
+          Kernel.addEmbeddingGradient(tokens, dy, to: gradient)
+        }
       }, mayDefer: table.isParameter)
   }
 }
@@ -53,15 +49,11 @@ public struct PositionEmbedding: Layer {
     tape.record(
       Kernel.addPositions(x.value, table.value), uses: parameters,
       inputPullback: { [gradient = x.gradient] dy, _ in gradient?.add(dy) },
-      weightPullback: { [table] dy, _ in
-        [
-          {
-            table.contribute { gradient, accumulating in
-              if !accumulating { gradient.fill(with: 0) }
-              Kernel.addPositionsGradient(dy, to: gradient)
-            }
-          }
-        ]
+      weightPullback: { [table] dy in
+        table.contribute { gradient, accumulating in
+          if !accumulating { gradient.fill(with: 0) }
+          Kernel.addPositionsGradient(dy, to: gradient)
+        }
       })
   }
 }

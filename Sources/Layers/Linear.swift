@@ -46,18 +46,13 @@ public struct Linear: Layer {
         Kernel.matrixProduct(Operand(dy), Operand(weight.value), into: dx)
         gradient.add(dx)
       },
-      weightPullback: { [bias, again = x.again] dy, parts in
+      weightPullback: { [bias, again = x.again] dy in
         let input = again()
-        return weightGradientParts(samples: shape[0], parts).map { part in
-          {
-            weight.contribute { gradient, accumulating in
-              Kernel.matrixProduct(
-                .transpose(dy.samples(part)), Operand(input.samples(part)), into: gradient,
-                accumulating: accumulating)
-            }
-            if part.upperBound == shape[0] { bias?.contribute(Kernel.columnSums(dy)[...]) }
-          }
+        weight.contribute { gradient, accumulating in
+          Kernel.matrixProduct(
+            .transpose(dy), Operand(input), into: gradient, accumulating: accumulating)
         }
+        bias?.contribute(Kernel.columnSums(dy)[...])
       }, mayDefer: weight.isParameter)
   }
 }

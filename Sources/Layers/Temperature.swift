@@ -29,13 +29,9 @@ public struct Temperature: Layer {
         Kernel.scale(dx, by: inverse)
         gradient?.add(dx)
       },
-      weightPullback: { [temperature] dy, _ in
-        [
-          {
-            let sum = Kernel.columnSums(Kernel.product(dy, input)).reduce(0, +)
-            temperature.contribute([-sum * Double(inverse * inverse)][...])
-          }
-        ]
+      weightPullback: { [temperature] dy in
+        let sum = Kernel.columnSums(Kernel.product(dy, input)).reduce(0, +)
+        temperature.contribute([-sum * Double(inverse * inverse)][...])
       })
   }
 }

@@ -86,32 +86,32 @@ public struct Fabric: Codable, Hashable, Sendable {
 
   /// Writes the fabric to `path`, where there may be no file yet.
   ///
-  /// - Throws: ``FabricError`` where there is one, or the file cannot be written.
-  public func write(to path: String) throws(FabricError) {
+  /// - Throws: ``InputFileError`` where there is one, or the file cannot be written.
+  public func write(to path: String) throws(InputFileError) {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     do {
       try Self.checkIsFree(path)
       try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .withoutOverwriting)
-    } catch let error as FabricError {
+    } catch let error as InputFileError {
       throw error
     } catch {
-      throw FabricError(
+      throw InputFileError(
         file: path, problem: "cannot be written: \(error.localizedDescription)",
         remedy: "name a file in a folder that you may write to")
     }
   }
 
   /// Throws unless a fabric can be written to `path`: there is no file, and its folder exists.
-  public static func checkIsFree(_ path: String) throws(FabricError) {
+  public static func checkIsFree(_ path: String) throws(InputFileError) {
     guard !FileManager.default.fileExists(atPath: path) else {
-      throw FabricError(
+      throw InputFileError(
         file: path, problem: "exists, and is not overwritten",
         remedy: "name another file, or remove this one")
     }
     let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
     guard FileManager.default.isWritableFile(atPath: folder) else {
-      throw FabricError(
+      throw InputFileError(
         file: path, problem: "\(folder) is no folder that can be written to",
         remedy: "make it, or name another file")
     }

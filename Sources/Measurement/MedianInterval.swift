@@ -1,3 +1,5 @@
+import Foundation
+
 /// A median with a 95% confidence interval.
 public struct MedianInterval: Codable, Hashable, Sendable {
   /// The median.
@@ -13,31 +15,33 @@ public struct MedianInterval: Codable, Hashable, Sendable {
   }
 
   /// The median of `samples`, which must not be empty, with the interval between two order
-  /// statistics that holds the true median in 95% of cases whatever the distribution (the binomial
-  /// sign interval).
+  /// statistics that holds the true median in a share of `level` of all cases whatever the distribution
+  /// (the binomial sign interval).
   ///
-  /// Below six samples no such interval exists: it spans them all.
-  public init(_ samples: [Double]) {
+  /// Below a number of samples, six at 95%, no such interval exists: it spans them all.
+  public init(_ samples: [Double], level: Double = 0.95) {
     precondition(!samples.isEmpty, "the median of nothing")
     let sorted = samples.sorted()
     let n = sorted.count
     median = n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2
-    let k = Self.lowerRank(n)
+    let k = Self.lowerRank(n, level)
     low = sorted[max(k - 1, 0)]
     high = sorted[min(n - k, n - 1)]
   }
 
-  /// The largest k with P(Binomial(n, ½) < k) ≤ 2.5%, so that the interval is from the k-th
-  /// smallest to the k-th largest; by the normal approximation from 1,000 samples on.
-  private static func lowerRank(_ n: Int) -> Int {
-    guard n < 1000 else {
-      return Int((Double(n) / 2 - 0.98 * Double(n).squareRoot()).rounded(.down))
-    }
+  /// Whether an interval at `level` exists for so many samples.
+  public static func exists(samples: Int, level: Double) -> Bool { lowerRank(samples, level) > 0 }
+
+  /// The largest k with P(Binomial(n, ½) < k) ≤ (1 − level) / 2, so that the interval is from the k-th
+  /// smallest to the k-th largest.
+  private static func lowerRank(_ n: Int, _ level: Double) -> Int {
+    let tail = (1 - level) / 2
     var (k, below) = (0, 0.0)
-    var probability = (0..<n).reduce(1.0) { result, _ in result / 2 }
-    while k < n / 2, below + probability <= 0.025 {
-      below += probability
-      probability *= Double(n - k) / Double(k + 1)
+    // By logarithms: ½ⁿ is no number from n = 1,075 on.
+    var logarithm = -Double(n) * log(2)
+    while k < n / 2, below + exp(logarithm) <= tail {
+      below += exp(logarithm)
+      logarithm += log(Double(n - k) / Double(k + 1))
       k += 1
     }
     return k

@@ -24,8 +24,18 @@ public func significant(_ value: Double) -> String {
 }
 
 extension MedianInterval {
+  /// The same in another unit.
+  public func scaled(by factor: Double) -> MedianInterval {
+    MedianInterval(median: factor * median, low: factor * low, high: factor * high)
+  }
+
   /// "median [low, high]", with so many digits after the point.
   public func text(_ digits: Int) -> String {
     "\(fixed(median, digits)) [\(fixed(low, digits)), \(fixed(high, digits))]"
   }
+}
+
+/// `value` with its sign and a fixed number of digits after the point.
+public func signed(_ value: Double, _ digits: Int) -> String {
+  (value < 0 ? "−" : "+") + fixed(abs(value), digits)
 }

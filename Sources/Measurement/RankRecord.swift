@@ -10,7 +10,7 @@ public struct RankRecord: Sendable {
     public let purpose: Purpose
     /// The same for all ranks' parts of one collective; a step's number.
     public let key: Key
-    /// The elements that this rank gave.
+    /// The elements that this rank gave; of a step, bits that say what disturbed it on this rank.
     public let elements: Int
     /// Their bytes.
     public let bytes: Int
@@ -24,6 +24,11 @@ public struct RankRecord: Sendable {
     public let end: Double
     /// How long this rank was in tests that let it make progress.
     public let tested: Double
+
+    /// What disturbed a step on this rank.
+    public var disturbance: StepDisturbance.Causes {
+      kind == .step ? StepDisturbance.Causes(rawValue: UInt8(truncatingIfNeeded: elements)) : []
+    }
 
     /// Whether the call that issued it ended it.
     public var isBlocking: Bool { returned >= end }
@@ -63,7 +68,54 @@ public struct RankRecord: Sendable {
   }
 }
 
+extension RankRecord {
+  /// The record without the steps whose numbers are not in `wanted`, and without what happened in them.
+  func keeping(_ wanted: Set<Int>) -> RankRecord {
+    let left = entries.filter { $0.kind == .step && !wanted.contains($0.key.number) }
+      .sorted { $0.issue < $1.issue }
+    return RankRecord(
+      entries: entries.filter { entry in
+        if entry.kind == .step { return wanted.contains(entry.key.number) }
+        // The last of them that began before.
+        var (low, high) = (0, left.count)
+        while low < high {
+          let middle = (low + high) / 2
+          if left[middle].issue <= entry.issue { low = middle + 1 } else { high = middle }
+        }
+        return low == 0 || left[low - 1].end < entry.issue
+      }, clockBound: clockBound)
+  }
+
+  private init(entries: [Entry], clockBound: Double) {
+    (self.entries, self.clockBound) = (entries, clockBound)
+  }
+}
+
 extension [RankRecord] {
+  /// What disturbed the steps on any rank, by the step's number.
+  public var disturbances: [Int: StepDisturbance] {
+    var all: [Int: StepDisturbance] = [:]
+    for (rank, record) in enumerated() {
+      for entry in record.entries where entry.kind == .step && !entry.disturbance.isEmpty {
+        all[entry.key.number] =
+          (all[entry.key.number] ?? .none).union(StepDisturbance(entry.disturbance, rank: rank))
+      }
+    }
+    return all
+  }
+
+  /// The records of the steps in `wanted` alone.
+  public func keeping(_ wanted: Set<Int>) -> [RankRecord] { map { $0.keeping(wanted) } }
+
+  /// The records without the steps that were disturbed on any rank; all of them where every step was.
+  public var undisturbed: [RankRecord] {
+    let disturbed = Set(disturbances.keys)
+    guard !disturbed.isEmpty else { return self }
+    let all = Set(flatMap { $0.entries.filter { $0.kind == .step }.map(\.key.number) })
+    let clean = all.subtracting(disturbed)
+    return clean.isEmpty ? self : keeping(clean)
+  }
+
   /// How much later than the others' mean a rank came to the collectives for `purpose` in each step, in
   /// nanoseconds: the sum where a step has several.
   public func lateness(of rank: Int, at purpose: Purpose) -> [Double] {

@@ -15,3 +15,25 @@ public struct ResourceUsage: Sendable {
       pageFaults: usage.ru_minflt, peakMebibytes: Double(usage.ru_maxrss) / 1024)
   }
 }
+
+/// What the calling thread has met so far.
+struct ThreadUsage: Sendable {
+  /// How often it was switched out against its will (`ru_nivcsw`); calls of `sched_yield` that let another
+  /// run count too.
+  var switches = 0
+  /// Pages touched for the first time (`ru_minflt`).
+  var pageFaults = 0
+  /// Pages read from disk (`ru_majflt`).
+  var readsFromDisk = 0
+
+  /// `RUSAGE_THREAD` of Linux, which the C library shows to GNU sources alone.
+  private static let thread = __rusage_who_t(1)
+
+  /// Asks the system, which takes less than half a microsecond.
+  static func current() -> ThreadUsage {
+    var usage = rusage()
+    _ = unsafe getrusage(thread, &usage)
+    return ThreadUsage(
+      switches: usage.ru_nivcsw, pageFaults: usage.ru_minflt, readsFromDisk: usage.ru_majflt)
+  }
+}

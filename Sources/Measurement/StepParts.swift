@@ -25,6 +25,9 @@ public struct StepParts: Codable, Hashable, Sendable {
   public private(set) var statistics_skew_ms = 0.0
   /// Blocked for statistics after it.
   public private(set) var statistics_transfer_ms = 0.0
+  /// The library's own work for statistics: beginning collectives that do not block, and tests that let them
+  /// make progress.
+  public private(set) var library_ms = 0.0
   /// Blocked for gradient buckets.
   public private(set) var gradients_ms = 0.0
   /// The update of the parameters.
@@ -34,23 +37,65 @@ public struct StepParts: Codable, Hashable, Sendable {
 
   /// A whole step.
   public var step_ms: Double {
-    compute_ms + norm_ms + statistics_skew_ms + statistics_transfer_ms + gradients_ms
-      + optimizer_ms + other_ms
+    named.reduce(0) { $0 + $1.milliseconds }
   }
 
-  /// The parts of `recorded` steps, or nil where there are none; `kind` says what a layer of a given
-  /// name is.
+  /// The parts with their names in words.
+  public var named: [(name: String, milliseconds: Double)] {
+    [
+      ("computing in other layers", compute_ms), ("computing in norms", norm_ms),
+      ("statistics: waiting for the last rank", statistics_skew_ms),
+      ("statistics: transfer", statistics_transfer_ms), ("MPI's own work for statistics", library_ms),
+      ("gradients, blocked", gradients_ms), ("optimizer", optimizer_ms), ("the rest", other_ms),
+    ]
+  }
+
+  /// The mean of some parts; nil of none.
+  public init?(meanOf all: [StepParts]) {
+    guard !all.isEmpty else { return nil }
+    func mean(_ part: (StepParts) -> Double) -> Double {
+      all.reduce(0) { $0 + part($1) } / Double(all.count)
+    }
+    steps = all.reduce(0) { $0 + $1.steps }
+    (compute_ms, norm_ms) = (mean(\.compute_ms), mean(\.norm_ms))
+    statistics_skew_ms = mean(\.statistics_skew_ms)
+    statistics_transfer_ms = mean(\.statistics_transfer_ms)
+    (library_ms, gradients_ms) = (mean(\.library_ms), mean(\.gradients_ms))
+    (optimizer_ms, other_ms) = (mean(\.optimizer_ms), mean(\.other_ms))
+  }
+
+  /// What `self` has more of than `other`, part by part.
+  public func less(_ other: StepParts) -> StepParts {
+    var result = self
+    result.compute_ms -= other.compute_ms
+    result.norm_ms -= other.norm_ms
+    result.statistics_skew_ms -= other.statistics_skew_ms
+    result.statistics_transfer_ms -= other.statistics_transfer_ms
+    result.library_ms -= other.library_ms
+    result.gradients_ms -= other.gradients_ms
+    result.optimizer_ms -= other.optimizer_ms
+    result.other_ms -= other.other_ms
+    return result
+  }
+
+  /// The parts of the middle half of `recorded` steps by duration, or nil where there are none; `kind` says
+  /// what a layer of a given name is.
   public init?(_ recorded: RecordedSteps, kind: (String) -> Kind) {
     let durations = recorded.parts.map { parts in
       parts.reduce(0) { $0 + $1.step.end - $1.step.issue }
     }
     let order = durations.indices.sorted { durations[$0] < durations[$1] }
     let middle = order.dropFirst(order.count / 4).dropLast(order.count / 4)
-    guard let ranks = recorded.parts.first?.count, !middle.isEmpty else { return nil }
+    self.init(recorded, steps: Array(middle), kind: kind)
+  }
+
+  /// The parts of the steps in so many places of `recorded`, or nil where there are none.
+  public init?(_ recorded: RecordedSteps, steps: [Int], kind: (String) -> Kind) {
+    guard let ranks = recorded.parts.first?.count, !steps.isEmpty else { return nil }
     var kinds: [Purpose: Kind] = [:]
-    for step in middle {
+    for step in steps {
       for part in recorded.parts[step] {
-        add(part, recorded, weight: 1e-6 / Double(ranks * middle.count)) { purpose in
+        add(part, recorded, weight: 1e-6 / Double(ranks * steps.count)) { purpose in
           if let known = kinds[purpose] { return known }
           let found = kind(purpose.site)
           kinds[purpose] = found
@@ -58,7 +103,7 @@ public struct StepParts: Codable, Hashable, Sendable {
         }
       }
     }
-    steps = middle.count
+    self.steps = steps.count
   }
 
   private mutating func add(
@@ -85,8 +130,12 @@ public struct StepParts: Codable, Hashable, Sendable {
         let split = CollectiveSplit(entry, lastArrival: recorded.lastArrival(entry).time)
         switch entry.purpose {
         case .statistics:
-          statistics_skew_ms += split.exposedSkew * weight
-          statistics_transfer_ms += (split.exposedTransfer + split.tested) * weight
+          // The call that begins a collective and comes back is work, not a wait.
+          let call = entry.isBlocking ? 0 : entry.returned - entry.issue
+          let early = entry.isBlocking ? 0 : split.skewOfCall
+          statistics_skew_ms += (split.exposedSkew - early) * weight
+          statistics_transfer_ms += (split.exposedTransfer - (call - early)) * weight
+          library_ms += (call + split.tested) * weight
           rest -= split.exposed
         case .gradients:
           gradients_ms += split.exposed * weight

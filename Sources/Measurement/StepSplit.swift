@@ -54,7 +54,7 @@ public struct StepSplit: Codable, Sendable {
     /// From the last arrival to the end, the mean over ranks.
     public let transfer_ms: MedianInterval
     /// In flight while ranks computed, the mean over ranks.
-    public let hidden_ms: MedianInterval
+    public let in_flight_ms: MedianInterval
     /// Blocked, the mean over ranks.
     public let exposed_ms: MedianInterval
     /// The part of it before the last arrival.
@@ -106,12 +106,9 @@ extension StepSplit {
     }
   }
 
-  /// Splits the steps that all of `records` hold, those that are kept by their place.
-  public init(_ records: [RankRecord], keeping isKept: (Int) -> Bool = { _ in true }) {
-    let steps = records.map { record in
-      record.entries.filter { $0.kind == .step }.enumerated().filter { isKept($0.offset) }
-        .map(\.element)
-    }
+  /// Splits the steps that all of `records` hold.
+  public init(_ records: [RankRecord]) {
+    let steps = records.map { record in record.entries.filter { $0.kind == .step } }
     let count = steps.map(\.count).min() ?? 0
     var arrivals: [RankRecord.Key: (last: Double, rank: Int)] = [:]
     for (rank, record) in records.enumerated() {
@@ -225,7 +222,7 @@ extension StepSplit {
         purpose: purpose.kind, name: purpose.site, pass: "\(purpose.pass)",
         collectives: collectives,
         bytes: Double(bytes) / Double(ranks * steps), skew_ms: figure(\.skew),
-        transfer_ms: figure(\.transfer), hidden_ms: figure(\.hidden),
+        transfer_ms: figure(\.transfer), in_flight_ms: figure(\.inFlight),
         exposed_ms: figure(\.exposed),
         exposed_skew_ms: figure(\.exposedSkew), exposed_transfer_ms: figure(\.exposedTransfer),
         tests_ms: figure(\.tested),

@@ -154,7 +154,7 @@ public struct Trace {
       layer: isStatistics ? entry.purpose.site : nil,
       pass: isStatistics ? "\(entry.purpose.pass)" : nil, purpose: entry.purpose.kind,
       bytes: entry.bytes, elements: entry.elements, skew_us: split.skew / 1e3,
-      transfer_us: split.transfer / 1e3, hidden_us: split.hidden / 1e3,
+      transfer_us: split.transfer / 1e3, in_flight_us: split.inFlight / 1e3,
       blocked_us: split.exposed / 1e3, last_rank: arrival.rank)
     func event(_ name: String, _ row: TraceEvent.Row, _ begin: Double, _ end: Double) -> TraceEvent
     {

@@ -26,7 +26,7 @@ struct TraceEvent: Encodable {
     var elements: Int?
     var skew_us: Double?
     var transfer_us: Double?
-    var hidden_us: Double?
+    var in_flight_us: Double?
     var blocked_us: Double?
     var last_rank: Int?
   }

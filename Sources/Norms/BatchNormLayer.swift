@@ -67,9 +67,7 @@ extension BatchNorm {
           [affine, scope, site, settings, gradient = x.gradient, unowned tape] dy, overwriting in
           scope.communicator.meter.purpose = .statistics(site, .backward)
           let exchange = StatisticsExchange(
-            settings.merge, overlaps: settings.overlap,
-            meanwhile: { [unowned tape] in try tape.computeDeferred($0) },
-            afterwards: { [unowned tape] in try tape.computeDeferred() })
+            settings.merge, meanwhile: { [unowned tape] in try tape.computeDeferred($0) })
           let gradients = try backward(dy, exchange, overwriting)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own

@@ -40,6 +40,17 @@ public enum StatisticsGroup: Hashable, Sendable {
   case ranks(Int)
 }
 
+/// Whether weight gradients are computed while the statistics of a synchronized norm's backward pass are in
+/// flight. The bits are the same in all modes.
+public enum StatisticsOverlap: String, CaseIterable, Sendable {
+  /// As a run's first steps show to be faster.
+  case automatic = "auto"
+  /// Always.
+  case on = "true"
+  /// Never.
+  case off = "false"
+}
+
 /// Where ε stands in a row norm.
 public enum EpsilonPlacement: String, CaseIterable, Sendable {
   /// Under the root, beside the variance.
@@ -65,7 +76,7 @@ public struct NormSettings: Hashable, Sendable {
   /// How ranks that share statistics agree on them.
   public var merge = StatisticsMerge.shiftedMoments
   /// Whether weight gradients are computed while the statistics of the backward pass are in flight.
-  public var overlap = true
+  public var overlap = StatisticsOverlap.automatic
   /// Where ε stands, for layer and RMS norm.
   public var epsilonPlacement = EpsilonPlacement.inside
   /// Whether layer norm divides the variance by one less than the number of channels.

@@ -156,17 +156,17 @@ extension ReportedRun {
           .init(style: "transfer", label: "transfer", milliseconds: site.transfer_ms.median),
         ],
         under: .init(
-          style: "flight", label: "hidden", milliseconds: site.hidden_ms.median))
+          style: "flight", label: "in flight", milliseconds: site.in_flight_ms.median))
     }
     let left = sites.count - rows.count
     return StackedBars(rows: rows, thickness: 9).chart(
       id: id, title: "\(label): statistics by layer",
       caption: "Medians over \(split.steps) steps of the mean over ranks. The thin bar is the part "
-        + "that was hidden behind computing."
+        + "that was in flight while ranks computed, which need not make a step shorter."
         + (left > 0 ? " The \(left) cheapest are in the table alone." : ""),
       legend: [
         .init(fill: "skew", "skew: waiting for the last rank"), .init(fill: "transfer", "transfer"),
-        .init(fill: "flight", "hidden"),
+        .init(fill: "flight", "in flight while ranks computed"),
       ])
   }
 

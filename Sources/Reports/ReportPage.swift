@@ -77,9 +77,9 @@ public struct ReportPage {
     return [
       run.label, run.ranks.map(String.init) ?? "–", run.times.step_ms.text(2),
       counted(statistics.collectives_per_step), counted(statistics.bytes_per_step),
-      fixed(statistics.blocked_ms.median, 3), run.statistics_hidden_ms.map { fixed($0, 3) } ?? "–",
+      fixed(statistics.blocked_ms.median, 3), run.statistics_in_flight_ms.map { fixed($0, 3) } ?? "–",
       counted(gradients.collectives_per_step), fixed(gradients.blocked_ms.median, 3),
-      run.gradients_hidden_ms.map { fixed($0, 3) } ?? "–",
+      run.gradients_in_flight_ms.map { fixed($0, 3) } ?? "–",
       run.final.map { fixed($0.loss, 4) } ?? "–",
       run.final.map { fixed(100 * $0.accuracy, 2) + "%" } ?? "–",
     ]

@@ -26,9 +26,9 @@ public struct ReportedRun: Codable, Sendable {
   public let times: StepTimes
   /// Statistics in flight while ranks computed, in milliseconds a step, the mean over ranks; nil
   /// without events.
-  public let statistics_hidden_ms: Double?
+  public let statistics_in_flight_ms: Double?
   /// Gradients in flight while ranks computed, likewise.
-  public let gradients_hidden_ms: Double?
+  public let gradients_in_flight_ms: Double?
   /// Where the run ended; nil if it did not.
   public let final: FinalFigures?
   /// Loss and accuracy over the steps.
@@ -79,8 +79,8 @@ public struct ReportedRun: Codable, Sendable {
     }
     let steps = recorded.map { RecordedSteps($0.records) }
     let split = recorded.map { StepSplit($0.records) }
-    func hidden(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {
-      split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.hidden_ms.median } }
+    func inFlight(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {
+      split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.in_flight_ms.median } }
     }
     self.path = path
     name = configuration.name
@@ -90,8 +90,8 @@ public struct ReportedRun: Codable, Sendable {
     (command, started) = (launch?.command, launch?.started)
     self.steps = metrics.steps.count
     times = StepTimes([metrics.steps])
-    statistics_hidden_ms = hidden { !$0.isBucket }
-    gradients_hidden_ms = hidden(\.isBucket)
+    statistics_in_flight_ms = inFlight { !$0.isBucket }
+    gradients_in_flight_ms = inFlight(\.isBucket)
     final = summary?.final
     curves = RunCurves(metrics)
     parts = steps.flatMap { steps in

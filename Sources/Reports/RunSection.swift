@@ -44,7 +44,7 @@ struct RunSection {
       return Collective(
         name: site.name, pass: site.pass, count: counted(site.collectives),
         bytes: counted(site.bytes), skew: fixed(site.skew_ms.median, 4),
-        transfer: fixed(site.transfer_ms.median, 4), hidden: fixed(site.hidden_ms.median, 4),
+        transfer: fixed(site.transfer_ms.median, 4), hidden: fixed(site.in_flight_ms.median, 4),
         blocked: site.exposed_ms.text(4),
         last: "rank \(last), \(fixed(100 * site.last[last], 0))%")
     }

@@ -42,6 +42,8 @@ public enum RandomSite: UInt32, Sendable {
   case sampling = 6
   /// Recorded steps drawn for a prediction.
   case simulation = 7
+  /// The order of variants in a comparison; `step` is the round.
+  case interleaving = 8
 }
 
 /// A stream of random numbers keyed by seed, site, step and slot, so that what is drawn for a

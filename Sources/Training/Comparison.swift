@@ -20,6 +20,23 @@ public struct Comparison: Codable, Sendable {
     public let repeats: [FinalFigures]
     /// The repeats that diverged; nil if none did.
     public let diverged: [Divergence]?
+    /// The step's duration over that under the first norm, from rounds in which both took a turn; nil for the
+    /// first, and where they have no round in common.
+    public let against_first: PairedRatio?
+    /// Loss and accuracy over the repeats' seeds; nil where there was one repeat, or all diverged.
+    public let seeds: OverSeeds?
+  }
+
+  /// What several repeats reached.
+  public struct OverSeeds: Codable, Sendable {
+    /// The mean training loss of the last epoch.
+    public let loss: MedianInterval
+    /// The test set's accuracy.
+    public let accuracy: MedianInterval
+    /// The loss less the one under the first norm, by seed; nil for the first norm.
+    public let loss_against_first: MedianInterval?
+    /// The accuracy less the one under the first norm, by seed; nil for the first norm.
+    public let accuracy_against_first: MedianInterval?
   }
 
   /// A repeat that came to no end.
@@ -36,15 +53,15 @@ public struct Comparison: Codable, Sendable {
   public let ranks: Int
   /// One result a norm, in the order asked for.
   public let results: [Result]
+  /// The share of the counted steps that were disturbed and left out, from 0 to 1.
+  public let disturbed_share: Double
+  /// How many they were, and why.
+  public let disturbed: DisturbedSteps
 }
 
 extension Comparison {
-  /// How many steps one norm takes before the next one's turn: enough that its memory is in the
-  /// caches, few enough that a slow minute of the machine meets all norms alike.
-  private static let turn = 6
-
-  /// Trains `configuration` under each of `norms`, interleaved, `repeats` times with seeds that
-  /// count up.
+  /// Trains `configuration` under each of `norms`, in rounds in which each takes a turn, `repeats` times
+  /// with seeds that count up.
   ///
   /// Collective.
   ///
@@ -61,9 +78,12 @@ extension Comparison {
     data: DataSplit, context: RankContext, directory: String? = nil,
     warn: @escaping (String) -> Void = { _ in }, onStep: (NormKind, StepResult, Double) -> Void
   ) throws {
-    var steps: [[[StepResult]]] = norms.map { _ in [] }
+    var steps: [[StepResult]] = norms.map { _ in [] }
     var finals: [[FinalFigures]] = norms.map { _ in [] }
     var diverged: [[Divergence]] = norms.map { _ in [] }
+    var paired = PairedSteps(variants: norms.count)
+    let interleaving = Interleaving(variants: norms.count, seed: configuration.seed)
+    var round = 0
     for index in 0..<repeats {
       var settings = configuration
       settings.seed &+= UInt64(index)
@@ -97,10 +117,14 @@ extension Comparison {
       func goesOn(_ i: Int) -> Bool { !isOut[i] && runs[i].stepsTaken < runs[i].totalSteps }
       let all = Double(runs.reduce(0) { $0 + $1.totalSteps })
       while runs.indices.contains(where: goesOn) {
-        for (i, run) in runs.enumerated() where goesOn(i) {
+        for i in interleaving.order(of: round) {
+          let run = runs[i]
+          let first = taken[i].count
+          defer { paired.append(run.counted(taken[i][first...]), of: i) }
+          guard goesOn(i) else { continue }
           files?[i].resume()
           try watching(i) {
-            for _ in 0..<min(Self.turn, run.totalSteps - run.stepsTaken) {
+            for _ in 0..<min(Interleaving.turn, run.totalSteps - run.stepsTaken) {
               let result = try run.step()
               // The metrics of one cannot be written any more.
               if result.requests.stop { try files?.forEach { try $0.settle() } }
@@ -114,6 +138,7 @@ extension Comparison {
             files?[i].pause()
           }
         }
+        round += 1
       }
       for (i, run) in runs.enumerated() {
         if !isOut[i] {
@@ -123,16 +148,25 @@ extension Comparison {
           }
         }
         if isOut[i] { finals[i].append(.none) }
-        steps[i].append(taken[i])
+        let turns = stride(from: 0, to: taken[i].count, by: Interleaving.turn).map {
+          run.counted(taken[i][$0..<min($0 + Interleaving.turn, taken[i].count)])
+        }
+        steps[i] += turns.flatMap(\.self)
       }
     }
     ranks = context.size
+    // Rank 0 decides: it alone knows of what came between it and its processor at a step's very end.
+    disturbed = paired.leftOut
+    disturbed_share = paired.leftOut.share
     results = norms.indices.map { i in
-      let times = StepTimes(steps[i])
+      let times = StepTimes(steady: steps[i].map(StepMetrics.init))
       return Result(
         norm: norms[i].rawValue, step_ms: times.step_ms, statistics: times.statistics,
         gradients: times.gradients, final: .mean(of: finals[i].filter { $0.loss.isFinite }),
-        repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i])
+        repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i],
+        against_first: i == 0
+          ? nil : paired.ratio(of: i, to: 0, comparisons: norms.count - 1),
+        seeds: OverSeeds(finals[i], first: i == 0 ? nil : finals[0]))
     }
   }
 
@@ -153,5 +187,21 @@ extension Comparison {
         RunSummary(run, ranks: ranks, tally, seconds: seconds, evaluation))
     }
     return FinalFigures(loss: tally.finalLoss, evaluation)
+  }
+}
+
+extension Comparison.OverSeeds {
+  /// The figures of the repeats that came to an end; nil where there is one repeat, or none did.
+  fileprivate init?(_ own: [FinalFigures], first: [FinalFigures]?) {
+    let ended = own.filter { $0.loss.isFinite }
+    guard own.count > 1, !ended.isEmpty else { return nil }
+    loss = MedianInterval(ended.map(\.loss))
+    accuracy = MedianInterval(ended.map(\.accuracy))
+    let pairs = zip(own, first ?? []).filter { $0.loss.isFinite && $1.loss.isFinite }
+    func paired(_ figure: (FinalFigures) -> Double) -> MedianInterval? {
+      pairs.isEmpty ? nil : MedianInterval(pairs.map { figure($0) - figure($1) })
+    }
+    loss_against_first = paired(\.loss)
+    accuracy_against_first = paired(\.accuracy)
   }
 }

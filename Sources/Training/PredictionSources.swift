@@ -1,13 +1,34 @@
+import Datasets
 public import Measurement
 import Norms
 
 /// Run directories to predict from.
 public enum PredictionSources {
-  /// Reads runs of one network under several norms.
+  /// Reads runs of one network under several norms; with `courses`, also how their losses fell, towards the
+  /// target loss if there is one.
   ///
   /// - Throws: ``RecordingError`` if one has no events, or they are not runs of one network on as many
-  ///   samples; ``ConfigurationError`` if its configuration cannot be read.
-  public static func read(_ paths: [String]) throws -> [Prediction.Source] {
+  ///   samples; ``ConfigurationError`` if its configuration cannot be read, or no run reached the target.
+  public static func read(
+    _ paths: [String], courses: Bool = false, targetLoss: Double? = nil
+  ) throws -> [Prediction.Source] {
+    let sources = try read(paths, courses: courses || targetLoss != nil, target: targetLoss)
+    if let targetLoss, sources.allSatisfy({ $0.source.course?.stepsToTarget == nil }) {
+      let lowest = sources.map(\.lowestLoss).min() ?? .infinity
+      throw ConfigurationError(
+        "--target-loss",
+        "no run reached a loss of \(significant(targetLoss)); the lowest is "
+          + "\(significant(lowest)), the mean of \(window) steps")
+    }
+    return sources.map(\.source)
+  }
+
+  /// Losses are means over so many steps.
+  private static let window = 10
+
+  private static func read(_ paths: [String], courses: Bool, target: Double?) throws -> [(
+    source: Prediction.Source, lowestLoss: Double
+  )] {
     var first: (path: String, configuration: RunConfiguration, samples: Int)?
     return try paths.map { path in
       let run = try RecordedRun(path: path)
@@ -36,9 +57,31 @@ public enum PredictionSources {
       }
       let metrics = try RunMetrics(run: path).steps
       let whole = metrics.map(\.samples).max()
-      return Prediction.Source(
-        norm: configuration.model.normName, synchronizes: norm.synchronizes, records: run.records,
-        steps: Set(metrics.filter { $0.samples == whole }.map(\.step)))
+      let losses = means(metrics.map(\.loss))
+      let epoch = metrics.filter { $0.epoch == 1 }.reduce(0) { $0 + $1.samples }
+      let isWhole = (metrics.last?.epoch ?? 1) > 1
+      let course = courses
+        ? TrainingCourse(
+          epochSamples: isWhole ? epoch : try configuration.loadData().train.count,
+          samplesPerRank: Double(samples),
+          stepsToTarget: target.flatMap { target in
+            losses.firstIndex { $0 <= target }.map { metrics[$0].step }
+          }) : nil
+      return (
+        Prediction.Source(
+          norm: configuration.model.normName, synchronizes: norm.synchronizes,
+          records: run.records,
+          steps: Set(metrics.filter { $0.samples == whole }.map(\.step)),
+          course: course), losses.min() ?? .infinity
+      )
+    }
+  }
+
+  /// The mean of each step's loss and those before it.
+  private static func means(_ losses: [Double]) -> [Double] {
+    losses.indices.map { step in
+      let last = losses[max(0, step - window + 1)...step]
+      return last.reduce(0, +) / Double(last.count)
     }
   }
 }

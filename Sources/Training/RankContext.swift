@@ -16,6 +16,8 @@ public final class RankContext {
   private(set) var statisticsCommunicators: [any Communicator] = []
   /// Where collectives and segments are recorded; nil where they are not.
   public private(set) var log: EventLog?
+  /// Whether ranks share cores, so that being switched out says nothing about other processes.
+  public var sharesCores = false
   /// The first rank of the group of each recorded communicator, in the order of their numbers.
   public private(set) var recordedGroups: [Int] = []
 

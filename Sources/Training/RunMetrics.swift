@@ -1,4 +1,5 @@
 import Foundation
+public import Measurement
 
 /// A step's row of `metrics.jsonl`, on rank 0.
 public struct StepMetrics: Codable, Hashable, Sendable {
@@ -22,6 +23,8 @@ public struct StepMetrics: Codable, Hashable, Sendable {
   public let statistics: TrafficSummary
   /// The traffic of gradients.
   public let gradients: TrafficSummary
+  /// What came between the step and its processors; nil where nothing did.
+  public let disturbed: StepDisturbance?
 
   /// The row of a step.
   public init(_ result: StepResult) {
@@ -32,6 +35,7 @@ public struct StepMetrics: Codable, Hashable, Sendable {
     blocked_ms = result.blockedMilliseconds
     statistics = TrafficSummary(result.statistics)
     gradients = TrafficSummary(result.gradients)
+    disturbed = result.disturbance.isNone ? nil : result.disturbance
   }
 }
 
@@ -44,6 +48,7 @@ extension StepMetrics {
     ]
     let times = [step_ms, blocked_ms, statistics.blocked_ms, gradients.blocked_ms]
     return counts.allSatisfy { RunMetrics.counts.contains($0) }
+      && RunMetrics.counts.contains(disturbed?.rank ?? 0)
       && times.allSatisfy { (0...1e12).contains($0) }
   }
 }

@@ -74,7 +74,8 @@ public struct FinalFigures: Codable, Hashable, Sendable {
   }
 }
 
-/// Times and traffic of a run's steady steps: those of a whole batch, but for the first three.
+/// Times and traffic of a run's steady steps: those of a whole batch that nothing disturbed, but for the
+/// first three.
 public struct StepTimes: Codable, Hashable, Sendable {
   /// The duration of a step on this rank, in milliseconds.
   public let step_ms: MedianInterval
@@ -82,6 +83,8 @@ public struct StepTimes: Codable, Hashable, Sendable {
   public let statistics: TrafficPerStep
   /// Collectives of gradients.
   public let gradients: TrafficPerStep
+  /// How many steady steps were left out, and why; nil in a summary of a Lockstep that did not look.
+  public let disturbed: DisturbedSteps?
 
   /// Summarizes the steps of one run or several.
   public init(_ runs: [[StepResult]]) { self.init(runs.map { $0.map(StepMetrics.init) }) }
@@ -93,10 +96,18 @@ public struct StepTimes: Codable, Hashable, Sendable {
       let whole = steps.filter { $0.samples == largest }
       return whole.count > 3 ? Array(whole.dropFirst(3)) : whole
     }
+    self.init(steady: steady)
+  }
+
+  /// Summarizes the rows of steady steps.
+  init(steady: [StepMetrics]) {
+    let clean = steady.filter { $0.disturbed == nil }
+    let counted = clean.isEmpty ? steady : clean
     step_ms = MedianInterval(
-      steady.isEmpty ? [0] : steady.map(\.step_ms))
-    statistics = TrafficPerStep(steady.map(\.statistics))
-    gradients = TrafficPerStep(steady.map(\.gradients))
+      counted.isEmpty ? [0] : counted.map(\.step_ms))
+    statistics = TrafficPerStep(counted.map(\.statistics))
+    gradients = TrafficPerStep(counted.map(\.gradients))
+    disturbed = DisturbedSteps(steady.map { $0.disturbed ?? .none })
   }
 }
 

@@ -1,4 +1,5 @@
 import Collectives
+import Measurement
 import Tensors
 
 /// What ranks ask of each other at a step's end.
@@ -21,7 +22,14 @@ struct StepSums {
     static let correct = 1
     static let stopRequests = 2
     static let checkpointRequests = 3
-    static let fingerprint = 4..<4 + FingerprintDigits.width
+    static let preempted = 4
+    static let faulted = 5
+    static let disturbedRanks = 6
+    /// Of the disturbed ranks their numbers, counted from 1: where there is one, it is known.
+    static let disturbedNumbers = 7
+    /// Rank 0's alone.
+    static let overlapVote = 8
+    static let fingerprint = 9..<9 + FingerprintDigits.width
     static let count = fingerprint.upperBound
   }
 
@@ -55,6 +63,29 @@ struct StepSums {
       values[Slot.stopRequests] = newValue.stop ? 1 : 0
       values[Slot.checkpointRequests] = newValue.checkpoint ? 1 : 0
     }
+  }
+
+  /// What rank 0 says of computing weight gradients while statistics are in flight.
+  var overlapVote: Double {
+    get { values[Slot.overlapVote] }
+    set { values[Slot.overlapVote] = newValue }
+  }
+
+  /// Adds what has disturbed this rank's step.
+  mutating func add(_ causes: StepDisturbance.Causes, rank: Int) {
+    values[Slot.preempted] += causes.contains(.preempted) ? 1 : 0
+    values[Slot.faulted] += causes.contains(.faulted) ? 1 : 0
+    values[Slot.disturbedRanks] += causes.isEmpty ? 0 : 1
+    values[Slot.disturbedNumbers] += causes.isEmpty ? 0 : Double(rank + 1)
+  }
+
+  /// What has disturbed the step on any rank.
+  var disturbance: StepDisturbance {
+    var causes: StepDisturbance.Causes = []
+    if values[Slot.preempted] > 0 { causes.insert(.preempted) }
+    if values[Slot.faulted] > 0 { causes.insert(.faulted) }
+    let isOne = values[Slot.disturbedRanks] == 1
+    return StepDisturbance(causes, rank: isOne ? Int(values[Slot.disturbedNumbers]) - 1 : nil)
   }
 
   /// Adds what tells whether ranks have issued the same collectives.

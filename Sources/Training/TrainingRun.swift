@@ -3,6 +3,7 @@ public import Collectives
 import DataParallel
 public import Datasets
 import Layers
+public import Measurement
 public import Models
 import Norms
 import Optimizers
@@ -61,6 +62,8 @@ public struct StepResult: Sendable {
   public let control: Traffic
   /// What any rank asked of all.
   public let requests: StepRequests
+  /// What came between the step and its processors: on this rank, or on any until the end of backward.
+  public let disturbance: StepDisturbance
 }
 
 /// The mean loss and accuracy over a data set.
@@ -101,6 +104,8 @@ public final class TrainingRun {
   private let schedule: LearningRateSchedule
   private let stepper: TrainingStep
   private let replica: ReplicaState
+  private let watch: DisturbanceWatch
+  private let overlap: OverlapTrial
   private var order: (epoch: Int, indices: [Int]) = (-1, [])
 
   /// Builds the model, checks it against the data and the ranks, and gives every rank the
@@ -135,9 +140,11 @@ public final class TrainingRun {
     // With checks, the order of all collectives has to be the same on all ranks, which what is put off
     // until others come does not have. The bits are the same.
     let isOrdered = context.checksCollectives
-    var modelConfiguration = configuration.model
-    if isOrdered { modelConfiguration.norm.overlap = false }
-    model = modelConfiguration.make(
+    let norm = configuration.model.norm
+    overlap = OverlapTrial(
+      isOrdered ? .off : norm.overlap, ranks: context.size,
+      synchronizes: norm.synchronizes)
+    model = configuration.model.make(
       input: train.shape, classes: train.classes, seed: configuration.seed, synchronized: scope)
     // Nodes may have different numbers of ranks, so that only some find the group too small.
     let (sites, sizes) = (model.normSites, sampler.batchSizes)
@@ -152,6 +159,7 @@ public final class TrainingRun {
     model.applyConstraints()
     try broadcastState(model, over: context.control)
     schedule = configuration.schedule(totalSteps: totalSteps)
+    watch = DisturbanceWatch(countsSwitches: !context.sharesCores)
     stepper = TrainingStep(
       model, optimizer: configuration.optimizer, context: context,
       buckets: configuration.buckets, overlaps: configuration.overlap && !isOrdered,
@@ -193,6 +201,24 @@ public final class TrainingRun {
       data: data.digest, tensors: tensors)
   }
 
+  /// Whether weight gradients are computed while statistics are in flight; nil while the run's first steps
+  /// find out.
+  public var overlaps: Bool? { overlap.overlaps }
+
+  /// What the first steps found, in words; nil where there was nothing to find out.
+  public var overlapFinding: String? {
+    overlap.finding.map {
+      "norm.overlap is auto and stays \($0.overlaps ? "on" : "off"): steps with it take "
+        + "\($0.ratio.ratio.text(3)) of those without"
+    }
+  }
+
+  /// How many steps it takes at most until ``overlaps`` is known.
+  public static var stepsToOverlap: Int { OverlapTrial.steps }
+
+  /// The samples of a whole global batch.
+  var wholeBatch: Int { sampler.batchSizes.max() ?? 0 }
+
   /// Steps in an epoch.
   public var stepsPerEpoch: Int { sampler.stepsPerEpoch }
 
@@ -201,6 +227,7 @@ public final class TrainingRun {
   /// - Throws: ``TrainingFailure`` on all ranks in the same step if the loss is not finite;
   ///   `CommunicationError` on all ranks if they have not issued the same collectives.
   public func step() throws -> StepResult {
+    watch.begin()
     let start = monotonicNanoseconds()
     let before = traffic
     let step = stepsTaken
@@ -210,9 +237,9 @@ public final class TrainingRun {
     let window = sampler.slots(step: stepInEpoch)
     let rate = schedule.rate(at: step)
     let labels = train.labelCount(order.indices[window])
-    let (loss, accuracy, requests) = try stepper.run(
+    let (loss, accuracy, requests, disturbance) = try stepper.run(
       number: step + 1, labels: labels, accumulate: configuration.accumulate,
-      learningRate: rate, requests: requests
+      learningRate: rate, requests: requests, disturbance: watch.causes, overlap: overlap
     ) { part in
       let slots = share(
         context.rank, of: context.size,
@@ -227,15 +254,20 @@ public final class TrainingRun {
         origin: SampleOrigin(seed: configuration.seed, step: step, firstSlot: first))
     }
     stepsTaken += 1
-    context.log?.step(step + 1, from: start)
+    let end = monotonicNanoseconds()
+    let own = watch.end(milliseconds: Double(end - start) / 1e6)
+    context.log?.step(step + 1, from: start, to: end, marks: own.rawValue)
+    let counts = disturbance.isNone && own.isEmpty && window.count == wholeBatch
+    overlap.append(counts ? Double(end - start) / 1e6 : nil)
     let after = traffic
     return StepResult(
       step: step + 1, epoch: epoch + 1, loss: loss, accuracy: accuracy, learningRate: rate,
       samples: window.count, labels: labels,
-      nanoseconds: Int(monotonicNanoseconds() - start),
+      nanoseconds: Int(end - start),
       statistics: after.statistics - before.statistics,
       gradients: after.gradients - before.gradients, control: after.control - before.control,
-      requests: requests)
+      requests: requests,
+      disturbance: disturbance.union(StepDisturbance(own, rank: context.rank)))
   }
 
   /// Whether the configuration asks for a checkpoint now; one by the clock is requested.

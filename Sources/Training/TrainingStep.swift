@@ -3,6 +3,7 @@ import Collectives
 import DataParallel
 import Datasets
 import Layers
+import Measurement
 import Models
 import Optimizers
 import Tensors
@@ -64,25 +65,33 @@ final class TrainingStep {
   ///   - accumulate: How many micro-batches the window has.
   ///   - learningRate: The rate of the update.
   ///   - requests: What this rank asks of all, asked once.
+  ///   - disturbance: What has come between this rank and its processor, asked at the end of backward.
+  ///   - overlap: Whether weight gradients are put off until statistics are in flight; told what rank 0 has
+  ///     decided.
   ///   - microBatch: Makes this rank's part of a micro-batch.
-  /// - Returns: the mean loss before the update and the share classified right, over all ranks, and
-  ///   what any rank asks of all.
+  /// - Returns: the mean loss before the update and the share classified right, over all ranks, what any
+  ///   rank asks of all, and what disturbed any of them until the end of backward.
   /// - Throws: ``TrainingFailure`` on all ranks if the loss is not finite; `CommunicationError` on all
   ///   ranks if they have not issued the same collectives.
   func run(
     number: Int, labels: Int, accumulate: Int, learningRate: Double,
-    requests: () -> StepRequests = { StepRequests() }, _ microBatch: (Int) -> MicroBatch
-  ) throws -> (loss: Double, accuracy: Double, requests: StepRequests) {
+    requests: () -> StepRequests = { StepRequests() },
+    disturbance: () -> StepDisturbance.Causes = { [] }, overlap: OverlapTrial? = nil,
+    _ microBatch: (Int) -> MicroBatch
+  ) throws -> (
+    loss: Double, accuracy: Double, requests: StepRequests, disturbance: StepDisturbance
+  ) {
     // The one weight: everything after it is a plain sum over micro-batches and ranks.
     let weight = 1 / Float(max(labels, 1))
     var sums = StepSums()
-    var pending: PendingSum<Double>?
     log?.beginSegment()
     synchronizer.beginWindow()
     for index in 0..<accumulate {
       let part = microBatch(index)
       log?.mark(Self.data, .forward)
-      let tape = Tape(.training, origin: part.origin, validRows: part.batch.validRows)
+      let tape = Tape(
+        .training, origin: part.origin, validRows: part.batch.validRows,
+        defersWeightGradients: overlap?.next ?? false)
       if let log {
         tape.onLayer = { [layers] parameter, isBackward in
           log.mark(
@@ -99,20 +108,22 @@ final class TrainingStep {
         // Here all ranks have issued the same: no gradient has left, and backward, which may change the
         // order between communicators, has not begun.
         sums.add(context.fingerprint)
-        sums.requests = requests()
-        pending = try context.control.beginSum(sums.storage)
         tape.onGradientReady = { [synchronizer] in try synchronizer.gradientReady($0) }
-        tape.onProgress = { [synchronizer] in try synchronizer.progress() }
       }
       try loss.backward(weight: weight, on: tape)
     }
+    // In flight with the last buckets, so that it costs no wait of its own.
+    sums.requests = requests()
+    sums.add(disturbance(), rank: context.rank)
+    sums.overlapVote = context.rank == 0 ? overlap?.vote ?? 0 : 0
+    let pending = try context.control.beginSum(sums.storage)
     let gradients = try synchronizer.finishWindow()
     log?.mark(Self.buckets, .backward)
-    guard let sum = try pending.take()?.wait() else { preconditionFailure("an empty window") }
-    let totals = StepSums(sum)
+    let totals = StepSums(try pending.wait())
     guard totals.fingerprintsAgree(ranks: context.size) else {
       throw try context.fingerprintError()
     }
+    overlap?.decide(totals.overlapVote)
     let loss = totals.loss / Double(max(labels, 1))
     guard loss.isFinite else {
       throw TrainingFailure(divergedIn: number, "the loss is \(loss)")
@@ -122,6 +133,8 @@ final class TrainingStep {
     optimizer.step(learningRate: learningRate, gradients: gradients)
     model.applyConstraints()
     log?.mark(Self.optimizer, .backward)
-    return (loss, totals.correct / Double(max(labels, 1)), totals.requests)
+    return (
+      loss, totals.correct / Double(max(labels, 1)), totals.requests, totals.disturbance
+    )
   }
 }

@@ -42,6 +42,7 @@ struct BenchStep: ParsableCommand, RankedCommand {
     var (settings, data) = try session.load(options.configuration, set: options.set)
     if let norm { settings = settings.with(norm: norm, from: "--norm") }
     session.noteRanks()
+    try session.lookAtMachines()
     let result = try StepBenchmark(
       settings, data: data, context: session.context, warmup: warmup, steps: steps)
     guard !output.json else {
@@ -60,7 +61,8 @@ struct BenchStep: ParsableCommand, RankedCommand {
       \(counted(result.bytes_per_step.gradients)) bytes a step, blocked \
       \(fixed(result.blocked_ms_per_step.gradients, 3)) ms
       memory       \(fixed(result.peak_rss_mb, 0)) MiB at most on rank 0, \
-      \(counted(result.page_faults_per_step)) page faults a step
+      \(counted(result.page_faults_per_step)) page faults a step\
+      \(result.disturbed.text.map { "\n\($0)" } ?? "")
       """)
     return ExitStatus.done
   }
@@ -107,18 +109,22 @@ struct BenchNorms: ParsableCommand, RankedCommand {
       }
     }
     session.noteRanks()
+    try session.lookAtMachines()
     let result = try NormsBenchmark(
       norms: norms.kinds, shapes: shapes.map(\.axes), rounds: rounds, context: session.context)
     guard !output.json else {
       try session.print(try jsonDocument(result))
       return ExitStatus.done
     }
-    var table = Table(["norm", "shape", "forward ms", "backward ms", "both ms [95%]", "GB/s"])
+    let first = result.results.first?.norm ?? ""
+    var table = Table([
+      "norm", "shape", "forward ms", "backward ms", "both ms [95%]", "against \(first) [95%]", "GB/s",
+    ])
     for row in result.results {
       table.append([
         row.norm, row.shape.map(String.init).joined(separator: "×"),
         fixed(row.forward_ms.median, 3), fixed(row.backward_ms.median, 3), row.total_ms.text(3),
-        fixed(row.gigabytes_per_s, 1),
+        row.against_first?.text ?? "–", fixed(row.gigabytes_per_s, 1),
       ])
     }
     try session.print(
@@ -126,7 +132,8 @@ struct BenchNorms: ParsableCommand, RankedCommand {
       \(table.text)
 
       \(result.ranks) rank(s); GB/s: x, y, x, dy and dx each moved once. A copy reaches \
-      \(fixed(result.copy_gigabytes_per_s, 1)) GB/s.
+      \(fixed(result.copy_gigabytes_per_s, 1)) GB/s.\
+      \(result.disturbed.text.map { "\n\($0)" } ?? "")
       """)
     return ExitStatus.done
   }

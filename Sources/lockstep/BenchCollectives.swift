@@ -94,8 +94,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       try session.agreeing { if session.isFirst { try Fabric.checkIsFree(fabric) } }
     }
     session.noteRanks()
-    let places = try RankPlace.gather(session)
-    for note in RankPlace.notes(places) { session.log.warning("\(note)") }
+    let places = try session.lookAtMachines()
     var settings = CollectivesBenchmark.Settings(
       operations: operations, sizes: sizes.bytes, ranks: counts)
     (settings.type, settings.repetitions, settings.warmup) = (type, repetitions, warmup)

@@ -7,12 +7,11 @@ import Training
 struct BenchCost: ParsableCommand, RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "cost",
-    abstract: "Measure what each norm costs a step: collectives, blocked, hidden, step time.",
+    abstract: "Measure what each norm costs a step, against the first, and what that consists of.",
     discussion: """
-      The norms take turns, a few steps each. Those that synchronize run with and without overlap: what \
-      is hidden is how much less ranks wait for the statistics of the backward pass. The library's own \
-      work to send and receive is not hidden, and stands beside it as tests; and a rank that is slower \
-      in every layer is waited for somewhere in any case, at the latest for the gradients.
+      The norms take turns in rounds, in an order drawn anew for each; a round gives one ratio to the first \
+      norm. Those that synchronize run as they are configured, always with overlap and never: what overlap \
+      saves is the difference between the last two in step time, and may be negative.
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -27,7 +26,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
   @Flag(help: "Measure every way to merge statistics, not the configuration's alone.")
   var merges = false
 
-  @Option(help: "Steps to measure of each; rounded up to whole turns of 5.")
+  @Option(help: "Steps to count of each; rounded up to whole turns of 5.")
   var steps = 50
 
   func validate() throws {
@@ -37,6 +36,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
   func run(_ session: Session) throws -> Int32 {
     let (settings, data) = try session.load(options.configuration, set: options.set)
     session.noteRanks()
+    try session.lookAtMachines()
     let result = try CostBenchmark(
       settings, norms: norms.kinds,
       merges: merges ? StatisticsMerge.allCases : [settings.model.norm.merge], steps: steps,
@@ -46,36 +46,72 @@ struct BenchCost: ParsableCommand, RankedCommand {
   }
 
   private static func text(of benchmark: CostBenchmark) -> String {
-    var table = Table([
-      "norm", "collectives", "bytes", "forward: skew", "transfer", "backward: skew", "transfer",
-      "tests", "without overlap: skew", "transfer", "hidden", "gradients", "step ms [95%]",
-      "without overlap",
-    ])
     let merges = Set(benchmark.results.compactMap(\.merge)).count > 1
+    func name(_ row: CostBenchmark.Result) -> String {
+      row.norm + (merges ? row.merge.map { " \($0)" } ?? "" : "")
+    }
+    let first = benchmark.results.first.map(name) ?? ""
+    var table = Table([
+      "norm", "step ms [95%]", "against \(first) [95%]", "collectives", "bytes", "skew", "transfer",
+      "tests", "gradients", "overlap", "saved by it ms [95%]",
+    ])
     for row in benchmark.results {
-      let merge = row.merge.map { merges ? " \($0)" : "" } ?? ""
-      table.append([
-        row.norm + merge, counted(row.statistics_collectives), counted(row.statistics_bytes),
-        fixed(row.forward.skew_ms, 2), fixed(row.forward.transfer_ms, 2),
-        fixed(row.backward.skew_ms, 2), fixed(row.backward.transfer_ms, 2),
-        fixed(row.backward.tests_ms, 2),
-        row.backward_without_overlap.map { fixed($0.skew_ms, 2) } ?? "–",
-        row.backward_without_overlap.map { fixed($0.transfer_ms, 2) } ?? "–",
-        row.hidden_share.map { fixed(100 * $0, 0) + "%" } ?? "–",
-        fixed(row.gradients_blocked_ms.median, 2), row.step_ms.text(1),
-        row.step_without_overlap_ms.map { $0.text(1) } ?? "–",
-      ])
+      let blocked = [row.forward, row.backward]
+      func sum(_ part: (CostBenchmark.Blocked) -> Double) -> String {
+        fixed(blocked.reduce(0) { $0 + part($1) }, 2)
+      }
+      var cells = [name(row), row.step_ms.text(2), row.against_first?.text ?? "–"]
+      cells += [counted(row.statistics_collectives), counted(row.statistics_bytes)]
+      cells += [sum(\.skew_ms), sum(\.transfer_ms), sum(\.tests_ms)]
+      cells += [fixed(row.gradients_blocked_ms.median, 2)]
+      cells += [row.overlaps.map { $0 ? "on" : "off" } ?? "–", row.saved_ms?.text(2) ?? "–"]
+      table.append(cells)
     }
     return """
-      \(benchmark.work) on \(benchmark.ranks) rank(s), \(benchmark.steps) steps a norm, in turn
+      \(benchmark.work) on \(benchmark.ranks) rank(s), \(benchmark.rounds) rounds, \
+      \(benchmark.steps) counted steps a norm, in turn
 
       \(table.text)
 
-      A step's collectives and bytes of statistics, and how many ms ranks are blocked for them, before the \
-      last rank arrives (skew) and after (transfer): sums over layers, means over ranks, medians over \
-      steps. tests: inside MPI to make progress while weight gradients are computed. without overlap: the \
-      backward pass where nothing is computed meanwhile; hidden: the share of its waiting that overlap \
-      takes away. gradients: blocked for buckets.
-      """
+      \(differences(benchmark, name))
+
+      \(efficiencies(benchmark, name))
+
+      against: the median of the rounds' ratios; all intervals hold at once in 95% of cases. A step's \
+      collectives and bytes of statistics, and how many ms ranks are blocked for them before the last rank \
+      arrives (skew) and after (transfer), or in tests of MPI: sums over layers, means over ranks, medians \
+      over steps. gradients: blocked for buckets. overlap: whether weight gradients are computed while \
+      statistics are in flight. saved: the step without overlap less the step with it, in pairs.
+      """ + (benchmark.disturbed.text.map { "\n\($0)" } ?? "")
+  }
+
+  /// What each norm's difference to the first consists of, a line a norm.
+  private static func differences(
+    _ benchmark: CostBenchmark, _ name: (CostBenchmark.Result) -> String
+  ) -> String {
+    let lines = benchmark.results.compactMap { row in
+      row.difference.map { difference in
+        "\(name(row)): a step is \(difference.ms.text(2)) ms longer; the parts add up to "
+          + "\(fixed(difference.sum_ms, 2)): \(difference.text)"
+      }
+    }
+    return lines.isEmpty
+      ? "no round is undisturbed, so that no difference is explained" : lines.joined(separator: "\n")
+  }
+
+  private static func efficiencies(
+    _ benchmark: CostBenchmark, _ name: (CostBenchmark.Result) -> String
+  ) -> String {
+    var table = Table(["efficiency", "parallel", "= load balance", "× serialization", "× transfer"])
+    for row in benchmark.results {
+      guard let efficiency = row.efficiency else { continue }
+      table.append(
+        [name(row)]
+          + [
+            efficiency.parallel, efficiency.load_balance, efficiency.serialization,
+            efficiency.transfer,
+          ].map { fixed(100 * $0, 1) + "%" })
+    }
+    return table.text
   }
 }

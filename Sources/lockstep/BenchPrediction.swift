@@ -35,6 +35,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
 
   func run(_ session: Session) throws -> Int32 {
     let (settings, data) = try session.load(options.configuration, set: options.set)
+    try session.lookAtMachines()
     let network = NetworkModel(
       try session.agreeing { try fabric.read() },
       library: MPILibrary(version: MPIRuntime.version))

@@ -60,6 +60,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
     var (settings, data) = try session.load(options.configuration, set: options.set)
     if let norm { settings = settings.with(norm: norm, from: "--norm") }
     session.noteRanks()
+    try session.lookAtMachines()
     guard check else {
       let fast = try against.map { file in try session.agreeing { try Self.read(file) } }
       let result = try SplitBenchmark(
@@ -116,11 +117,26 @@ struct BenchSplit: ParsableCommand, RankedCommand {
       \(layers.text)
 
       skew: from a rank's arrival to the last one's; transfer: after it; both are means over ranks.
-      hidden: in flight while ranks computed; exposed: blocked. last: who came last, how often.
+      in flight: while ranks computed; exposed: blocked. last: who came last, how often.
       Clocks agree to \(fixed(split.clock_bound_us, 1)) µs. Recording: \
       \(counted(result.log.events_per_step)) events a step, \(fixed(result.log.event_ns.median, 0)) \
       ns each: \(fixed(100 * result.log.share, 3))% of a step.
+      """ + (result.efficiency.map { "\n" + efficiency($0) } ?? "")
+      + (result.disturbed.text.map { "\n\($0)" } ?? "")
+  }
+
+  /// The efficiencies, and the sites at which ranks would wait longest without a network.
+  private static func efficiency(_ efficiency: Efficiency) -> String {
+    func percent(_ share: Double) -> String { fixed(100 * share, 1) + "%" }
+    let worst = efficiency.sites.sorted { $0.waiting_ms > $1.waiting_ms }.prefix(3).filter {
+      $0.waiting_ms >= 0.0005
+    }.map { "\($0.name) \($0.pass) \(fixed($0.waiting_ms, 3)) ms" }
+    return """
+      Parallel efficiency \(percent(efficiency.parallel)) = load balance \
+      \(percent(efficiency.load_balance)) × serialization \(percent(efficiency.serialization)) × transfer \
+      \(percent(efficiency.transfer)).
       """
+      + (worst.isEmpty ? "" : " Without a network ranks would wait longest at \(worst.joined(separator: ", ")).")
   }
 
   private static func read(_ file: String) throws -> SplitBenchmark {
@@ -145,7 +161,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
   }
 
   private static let sites = Table([
-    "collective", "pass", "a step", "bytes", "skew ms", "transfer ms", "hidden ms",
+    "collective", "pass", "a step", "bytes", "skew ms", "transfer ms", "in flight ms",
     "exposed ms [95%]", "last",
   ])
 
@@ -154,7 +170,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
     return [
       site.name, site.pass, counted(site.collectives), counted(site.bytes),
       fixed(site.skew_ms.median, 4), fixed(site.transfer_ms.median, 4),
-      fixed(site.hidden_ms.median, 4), site.exposed_ms.text(4),
+      fixed(site.in_flight_ms.median, 4), site.exposed_ms.text(4),
       "rank \(last) \(fixed(100 * site.last[last], 0))%",
     ]
   }

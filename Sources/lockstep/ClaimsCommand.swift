@@ -48,6 +48,7 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
   func run(_ session: Session) throws -> Int32 {
     let claims = self.claims
     session.noteRanks()
+    try session.lookAtMachines()
     var findings: [Finding] = []
     for (index, claim) in claims.enumerated() {
       let place = "\(index + 1)/\(claims.count) \(claim.id)"

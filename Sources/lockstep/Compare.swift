@@ -41,6 +41,7 @@ struct Compare: ParsableCommand, RankedCommand {
       if let runDir, session.isFirst { try RunDirectory.check(runDir) }
     }
     session.noteRanks()
+    try session.lookAtMachines()
     if runDir != nil { session.context.record(in: EventLog()) }
     let progress = ProgressLine(isOn: session.isFirst)
     defer { progress.finish() }
@@ -65,8 +66,8 @@ struct Compare: ParsableCommand, RankedCommand {
     }
     var table = Table(
       [
-        "norm", "loss", "test acc", hasAnswers ? "exact" : nil, "step ms [95%]", "stat coll/step",
-        "stat B/step",
+        "norm", "loss", "test acc", hasAnswers ? "exact" : nil, "step ms [95%]",
+        "against \(comparison.results.first?.norm ?? "") [95%]", "stat coll/step", "stat B/step",
         "stat blocked ms", "grad coll/step", "grad B/step", "grad blocked ms",
       ].compactMap(\.self))
     for result in comparison.results {
@@ -75,22 +76,47 @@ struct Compare: ParsableCommand, RankedCommand {
           result.norm, final(result) { fixed($0.loss, 4) },
           final(result) { fixed(100 * $0.accuracy, 2) + "%" },
           hasAnswers ? final(result) { fixed(100 * ($0.exact_match ?? 0), 2) + "%" } : nil,
-          result.step_ms.text(2), counted(result.statistics.collectives_per_step),
+          result.step_ms.text(2), result.against_first?.text ?? "–",
+          counted(result.statistics.collectives_per_step),
           counted(result.statistics.bytes_per_step), fixed(result.statistics.blocked_ms.median, 3),
           counted(result.gradients.collectives_per_step), counted(result.gradients.bytes_per_step),
           fixed(result.gradients.blocked_ms.median, 3),
         ].compactMap(\.self))
     }
+    let rounds = comparison.results.compactMap(\.against_first?.rounds).max() ?? 0
     return """
-      \(settings.name) on \(comparison.ranks) rank(s), \(repeats) run(s) a norm, interleaved
-
+      \(settings.name) on \(comparison.ranks) rank(s), \(repeats) run(s) a norm, in turn
       \(table.text)
 
-      loss: mean training loss of the last epoch. Times are rank 0's medians over steady steps of \
-      a whole batch.
+      loss: mean training loss of the last epoch. step: rank 0's median over steps of a whole batch.
+      against: the median of the ratios of up to \(rounds) rounds in each of which every norm took a turn; \
+      all intervals hold at once in 95% of cases, and one that holds 1 leaves the order undecided.
       stat: collectives of norm statistics; grad: gradient buckets. blocked: inside MPI or \
       waiting for it.
-      """ + comparison.results.map(divergence).joined()
+      """ + (comparison.disturbed.text.map { "\n\($0)" } ?? "")
+      + overSeeds(comparison) + comparison.results.map(divergence).joined()
+  }
+
+  /// A table of what repeats reached over their seeds, where there are several.
+  private func overSeeds(_ comparison: Comparison) -> String {
+    let first = comparison.results.first?.norm ?? ""
+    var table = Table([
+      "over \(repeats) seeds", "loss [95%]", "less \(first)'s", "test acc % [95%]", "less \(first)'s",
+    ])
+    let results = comparison.results.compactMap { result in
+      result.seeds.map { (result.norm, $0) }
+    }
+    guard !results.isEmpty else { return "" }
+    for (norm, seeds) in results {
+      table.append([
+        norm, seeds.loss.text(4), seeds.loss_against_first?.text(4) ?? "–",
+        seeds.accuracy.scaled(by: 100).text(2),
+        seeds.accuracy_against_first?.scaled(by: 100).text(2) ?? "–",
+      ])
+    }
+    let note =
+      repeats < 6 ? "\nfewer than 6 seeds have no 95% interval: it spans them all" : ""
+    return "\n\n\(table.text)\nless: the median difference of runs of one seed\(note)"
   }
 
   /// A line about the runs of a norm that diverged, if some did.

@@ -42,9 +42,27 @@ struct Predict: ParsableCommand, LocalCommand {
   @Option(help: "The MPI library whose choice of algorithms is assumed (default: the one in use).")
   var library: MPILibrary?
 
+  @Option(
+    help: ArgumentHelp(
+      "What takes processors away on the cluster: none, recorded (as on the machine of the runs), or a file "
+        + "of `doctor --noise FILE`.", valueName: "none|recorded|file"))
+  var noise = "none"
+
+  @Option(help: "What a rank costs an hour: adds the cost of an epoch.")
+  var price: Double?
+
+  @Option(help: "A training loss: adds steps, time and, with --price, the cost to it.")
+  var targetLoss: Double?
+
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
+    for (option, value) in [("--price", price), ("--target-loss", targetLoss)] {
+      guard let value else { continue }
+      guard value > 0, value.isFinite else {
+        throw ValidationError("\(option) is \(value), expected a number above 0.")
+      }
+    }
     guard !runs.isEmpty else { throw ValidationError("name a run directory to predict from.") }
     guard ranksPerNode > 0 else {
       throw ValidationError("--ranks-per-node is \(ranksPerNode), expected 1 or more.")
@@ -59,8 +77,16 @@ struct Predict: ParsableCommand, LocalCommand {
     let network = NetworkModel(
       try fabric.read(), library: library ?? MPILibrary(version: MPIRuntime.version),
       node: try nodeFabric.map { (ranksPerNode, try $0.read()) })
+    let sources = try PredictionSources.read(
+      runs, courses: price != nil, targetLoss: targetLoss)
+    let noise =
+      switch self.noise {
+      case "none": MachineNoise.none
+      case "recorded": MachineNoise(recordedIn: sources.flatMap(\.records))
+      default: try MachineNoise.read(self.noise)
+      }
     let prediction = try Prediction(
-      PredictionSources.read(runs), on: network, ranks: ranks.counts, groups: groups.counts)
+      sources, on: network, ranks: ranks.counts, groups: groups.counts, noise: noise, price: price)
     try console.print(output.json ? try jsonDocument(prediction) : Self.text(of: prediction))
     return ExitStatus.done
   }
@@ -95,16 +121,54 @@ struct Predict: ParsableCommand, LocalCommand {
     }
     return """
       on \(prediction.fabric): \(prediction.fabric_source)
-      algorithms as \(prediction.library.rawValue) chooses them
+      algorithms as \(prediction.library.rawValue) chooses them; noise: \(noiseText(of: prediction))
 
       \(table.text)
-
+      \(costs(of: prediction))
       \(choices.joined(separator: "\n"))
 
       \(bases.text)
 
       Each rank computes as many samples as a recorded one. * more ranks meet than there are \
       recorded steps: beyond the latest, the last is assumed to come tail · ln(ranks / steps) later.
+      """
+      + (prediction.disturbed_share > 0
+        ? "\n\(fixed(100 * prediction.disturbed_share, 0))% of the recorded steps were disturbed and left out."
+        : "")
+  }
+
+  private static func noiseText(of prediction: Prediction) -> String {
+    let noise = prediction.noise
+    guard noise.detours_per_s > 0 else { return noise.name }
+    let median = MedianInterval(noise.detour_us).median
+    return "\(noise.name), \(fixed(noise.detours_per_s, 1)) detours a second of "
+      + "\(significant(median)) µs (median)"
+  }
+
+  /// What epochs and the target cost; nothing where that was not asked for.
+  private static func costs(of prediction: Prediction) -> String {
+    guard prediction.rows.contains(where: { $0.cost != nil }) else { return "" }
+    var table = Table([
+      "ranks", "norm", "statistics over", "epoch: steps", "s", "price", "to the loss: steps", "s",
+      "price",
+    ])
+    for row in prediction.rows {
+      guard let cost = row.cost else { continue }
+      table.append([
+        "\(row.ranks)", row.norm,
+        row.statistics_group.map { $0 == row.ranks ? "all" : "groups of \($0)" } ?? "–",
+        counted((10 * cost.epoch_steps).rounded() / 10), significant(cost.epoch_s),
+        cost.epoch_price.map(significant) ?? "–",
+        cost.target_steps.map { counted(Double($0)) } ?? "–",
+        cost.target_s.map(significant) ?? "–", cost.target_price.map(significant) ?? "–",
+      ])
+    }
+    return """
+
+      \(table.text)
+
+      Steps to the loss are taken to be as many as were recorded, although more ranks take larger batches.
+
       """
   }
 }
@@ -121,11 +185,11 @@ struct FabricOption: ExpressibleByArgument {
 
   /// The fabric.
   ///
-  /// - Throws: ``FabricError`` if it has no such name, and is no such file.
-  func read() throws(FabricError) -> Fabric {
+  /// - Throws: ``InputFileError`` if it has no such name, and is no such file.
+  func read() throws(InputFileError) -> Fabric {
     if let named = Fabric.named.first(where: { $0.name == text }) { return named }
     guard FileManager.default.fileExists(atPath: text) else {
-      throw FabricError(
+      throw InputFileError(
         file: text, problem: "is no fabric's name, and no such file",
         remedy:
           "name \(Self.names), or a file of `lockstep bench collectives --fabric FILE`, which measures "

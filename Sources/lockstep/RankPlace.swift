@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Measurement
 import Training
 
 /// Where one rank runs: no time means anything without it.
@@ -17,8 +18,8 @@ struct RankPlace: Codable {
   private init(rank: Int) {
     self.rank = rank
     host = ProcessInfo.processInfo.hostName
-    cores = Self.allowedCores
-    core_ids = Self.coreNumbers(cores)
+    cores = Processors.allowedText
+    core_ids = Processors.cores(Processors.numbers(cores))
     core_count = core_ids.count
     online_cores = ProcessInfo.processInfo.processorCount
   }
@@ -64,32 +65,5 @@ struct RankPlace: Codable {
     let cores = Set(ranks.flatMap(\.core_ids))
     let pinned = ranks.filter { $0.core_count == 1 }.map(\.core_ids)
     return ranks.count > cores.count || Set(pinned).count < pinned.count
-  }
-
-  /// The logical processors that this process may run on, as the system writes them.
-  private static var allowedCores: String {
-    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
-    return line?.split(whereSeparator: \.isWhitespace).last.map(String.init) ?? "unknown"
-  }
-
-  /// The first logical processor of each core that has one in `list`: what shares a core shares its time.
-  private static func coreNumbers(_ list: String) -> [Int] {
-    let cores = numbers(list).map { processor in
-      let path = "/sys/devices/system/cpu/cpu\(processor)/topology/thread_siblings_list"
-      let siblings = try? String(contentsOfFile: path, encoding: .utf8)
-      return siblings.flatMap { numbers($0.trimmingCharacters(in: .whitespacesAndNewlines)).first }
-        ?? processor
-    }
-    return Set(cores).sorted()
-  }
-
-  /// The numbers of a list like "0-3,8".
-  private static func numbers(_ list: String) -> [Int] {
-    list.split(separator: ",").flatMap { part -> [Int] in
-      let ends = part.split(separator: "-").compactMap { Int($0) }
-      guard let first = ends.first, let last = ends.last, first <= last else { return [] }
-      return Array(first...last)
-    }
   }
 }

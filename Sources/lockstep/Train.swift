@@ -103,6 +103,7 @@ struct Train: ParsableCommand, RankedCommand {
       if case .checkpoint = resumption.place { return nil as StateDictionary? }
       return try initFrom.map { try StateDictionary(path: $0) }
     }
+    try session.notePlaces()
     if events { session.context.record(in: EventLog()) }
     let run = try TrainingRun(
       settings, data: data, context: session.context, initialState: state)
@@ -172,7 +173,8 @@ struct Train: ParsableCommand, RankedCommand {
         \(fixed(100 * summary.final.accuracy, 2))%, test loss \(fixed(summary.final.test_loss, 4))\
         \(summary.final.exact_match.map { ", exact match \(fixed(100 * $0, 2))%" } ?? "")
         step \(summary.times.step_ms.text(2)) ms (median [95% interval]), \
-        \(summary.steps) steps in \(fixed(summary.seconds, 1)) s
+        \(summary.steps) steps in \(fixed(summary.seconds, 1)) s\
+        \(summary.times.disturbed?.text.map { "\n\($0)" } ?? "")
         \(path)
         """)
     }

@@ -96,51 +96,15 @@ import Testing
     var seen: [Float] = []
     let y = tape.record(
       random([2, 3]), inputPullback: { _, overwriting in told.append(overwriting) },
-      weightPullback: { dy, _ in [{ seen = dy.elements }] })
+      weightPullback: { dy in seen = dy.elements })
     let seed = random([2, 3], seed: 2)
     try tape.backward(from: y.gradient, seed: seed.copy())
     #expect(told == [false] && seen == seed.elements)
   }
 
-  @Test func weightGradientsArePutOffUntilALayerWaitsForRanks() throws {
-    let tape = Tape(.training)
-    var order: [String] = []
-    let x = tape.record(
-      random([2, 3]), inputPullback: { _, _ in order.append("input 1") },
-      weightPullback: { _, parts in [{ order.append(parts == 1 ? "weight 1" : "late 1") }] })
-    let y = tape.record(
-      random([2, 3]),
-      inputPullback: { dy, _ in
-        order.append("begin")
-        try tape.computeDeferred {
-          order.append("poll")
-          return order.count < 5
-        }
-        order.append("wait")
-        x.gradient?.add(dy)
-      }, waitsForRanks: true)
-    let z = tape.record(
-      random([2, 3]),
-      inputPullback: { dy, _ in
-        order.append("input 2")
-        y.gradient?.add(dy)
-      },
-      weightPullback: { _, _ in
-        [{ order.append("weight 2, first half") }, { order.append("second half") }]
-      })
-    tape.onProgress = { order.append("others") }
-    try tape.backward(from: z.gradient, seed: random([2, 3], seed: 2))
-    #expect(
-      order == [
-        "input 2", "begin", "poll", "weight 2, first half", "poll", "others", "second half",
-        "others", "wait", "input 1", "weight 1",
-      ])
-  }
-
-  /// A stack of layers with weights, each under one that waits; what happens in `backward`, given how
-  /// often each collective is found in flight.
-  private func backward(layers: Int, polls: Int?, shared: Parameter? = nil) throws -> [String] {
-    let tape = Tape(.training)
+  /// A stack of layers with weights, each under one that waits for ranks; what happens in `backward`.
+  private func backward(layers: Int, deferring: Bool, shared: Parameter? = nil) throws -> [String] {
+    let tape = Tape(.training, defersWeightGradients: deferring)
     var order: [String] = []
     var x = tape.input(random([2, 3]), wantsGradient: true)
     for layer in 1...layers {
@@ -148,63 +112,59 @@ import Testing
       let waits = tape.record(
         random([2, 3]),
         inputPullback: { dy, _ in
-          if var left = polls {
-            try tape.computeDeferred {
-              left -= 1
-              return left >= 0
-            }
-          } else {
-            try tape.computeDeferred()
-          }
-          order.append("norm \(layer)")
+          order.append("begin \(layer)")
+          try tape.computeDeferred { order.append("poll") }
+          order.append("wait \(layer)")
           below?.add(dy)
         }, waitsForRanks: true)
       x = tape.record(
         random([2, 3]), uses: isEnd ? [shared].compactMap(\.self) : [],
-        inputPullback: { dy, _ in waits.gradient?.add(dy) },
-        weightPullback: { _, _ in [{ order.append("weight \(layer)") }] },
+        inputPullback: { dy, _ in
+          order.append("input \(layer)")
+          waits.gradient?.add(dy)
+        },
+        weightPullback: { _ in order.append("weight \(layer)") },
         mayDefer: shared == nil || layer > 1)
     }
     try tape.backward(from: x.gradient, seed: random([2, 3], seed: 2))
     return order
   }
 
-  @Test func weightGradientsWaitForTheNextCollectiveOnceOneIsOver() throws {
+  @Test func weightGradientsArePutOffUntilALayerWaitsForRanks() throws {
     #expect(
-      try backward(layers: 3, polls: 0)
-        == ["norm 3", "norm 2", "weight 3", "weight 2", "weight 1", "norm 1"])
-    #expect(
-      try backward(layers: 3, polls: 1)
-        == ["weight 3", "norm 3", "weight 2", "norm 2", "weight 1", "norm 1"])
-    #expect(
-      try backward(layers: 3, polls: nil)
-        == ["weight 3", "norm 3", "weight 2", "norm 2", "weight 1", "norm 1"])
+      try backward(layers: 2, deferring: true)
+        == [
+          "input 2", "begin 2", "poll", "weight 2", "wait 2",
+          "input 1", "begin 1", "poll", "weight 1", "wait 1",
+        ])
   }
 
-  @Test func noMoreThanAFewWeightGradientsAreHeldBack() throws {
-    let order = try backward(layers: 12, polls: 0)
-    #expect(order.firstIndex(of: "weight 12") == 6, "\(order)")
-    #expect(order.filter { $0.hasPrefix("weight") } == (1...12).reversed().map { "weight \($0)" })
+  @Test func weightGradientsAreComputedAtOnceWhereNothingIsPutOff() throws {
+    #expect(
+      try backward(layers: 2, deferring: false)
+        == [
+          "input 2", "weight 2", "begin 2", "wait 2", "input 1", "weight 1", "begin 1", "wait 1",
+        ])
   }
 
   @Test func aSharedWeightsGradientIsSummedInOneOrder() throws {
     let shared = Parameter("shared", random([2]))
-    for polls in [0, 1, nil] {
-      let order = try backward(layers: 4, polls: polls, shared: shared)
+    for deferring in [false, true] {
+      let order = try backward(layers: 4, deferring: deferring, shared: shared)
       #expect(
         order.filter { $0 == "weight 4" || $0 == "weight 1" } == ["weight 4", "weight 1"])
     }
   }
 
   @Test func whatWasPutOffIsComputedEvenIfNoGradientReachesTheLayerThatWaits() throws {
-    let tape = Tape(.training)
+    let tape = Tape(.training, defersWeightGradients: true)
     var computed = false
     _ = tape.record(
       random([2, 3]), inputPullback: { _, _ in Issue.record("no gradient reaches it") },
       waitsForRanks: true)
     let y = tape.record(
       random([2, 3]), inputPullback: { _, _ in },
-      weightPullback: { _, _ in [{ computed = true }] })
+      weightPullback: { _ in computed = true })
     try tape.backward(from: y.gradient, seed: random([2, 3], seed: 2))
     #expect(computed)
   }

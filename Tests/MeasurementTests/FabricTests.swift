@@ -78,9 +78,9 @@ import Testing
       try fabric.write(to: path)
       let back = try Fabric.read(path)
       #expect(back == fabric)
-      let again = #expect(throws: FabricError.self) { try fabric.write(to: path) }
+      let again = #expect(throws: InputFileError.self) { try fabric.write(to: path) }
       #expect(again?.problem == "exists, and is not overwritten")
-      let nowhere = #expect(throws: FabricError.self) {
+      let nowhere = #expect(throws: InputFileError.self) {
         try fabric.write(to: folder + "/nowhere/made.json")
       }
       #expect(nowhere?.problem.contains("no folder that can be written to") == true)
@@ -133,7 +133,7 @@ import Testing
     ),
     (#""bandwidth_gbit""#, #""bandwidth""#, "unknown field bandwidth", "bandwidth_gbit"),
     ("[" + point + "]", "[]", "points is empty", "leave it out"),
-    ("[" + point + "]", "3", "points is 3.0", "a list of points"),
+    ("[" + point + "]", "3", "points is 3.0", "a list"),
     (point, "5", "points[0] is 5.0", "an object with the fields ranks, bytes"),
     (#""bytes": 64"#, #""bytes": 0"#, "points[0].bytes is 0.0", "a whole number from 1 on"),
     (#"{"ranks": 2, "bytes""#, #"{"ranks": 1, "bytes""#, "points[0].ranks is 1.0", "from 2 on"),
@@ -153,14 +153,14 @@ import Testing
   ) throws {
     let range = try #require(Self.good.range(of: old))
     let bad = Self.good.replacingCharacters(in: range, with: new)
-    let error = #expect(throws: FabricError.self) { try read(bad) }
+    let error = #expect(throws: InputFileError.self) { try read(bad) }
     let message = error?.description ?? ""
     #expect(message.contains("/fabric.json: \(problem)"), "\(message)")
     #expect(message.components(separatedBy: "; ").last?.contains(remedy) == true, "\(message)")
   }
 
   @Test func aFileThatIsNotThereSaysHowToMakeOne() {
-    let error = #expect(throws: FabricError.self) { try Fabric.read("/nowhere/f.json") }
+    let error = #expect(throws: InputFileError.self) { try Fabric.read("/nowhere/f.json") }
     #expect(error?.remedy.contains("lockstep bench collectives --fabric /nowhere/f.json") == true)
   }
 }

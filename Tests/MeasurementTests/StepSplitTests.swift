@@ -23,7 +23,7 @@ import Testing
     expectNear(site.skew_by_rank_ms[1].median, 0)
     expectNear(site.transfer_ms.median, 0.5)
     expectNear(site.exposed_ms.median, 1.5)
-    expectNear(site.hidden_ms.median, 0)
+    expectNear(site.in_flight_ms.median, 0)
     #expect(site.last == [0, 1] && site.collectives == 1 && site.bytes == 40)
     expectNear(split.clock_bound_us, 3)
   }
@@ -61,7 +61,7 @@ import Testing
       (0.0, 0.0, 8.0, 0.0, 3.0), (4, 4, 4, 1, 2), (7, 7, 1, 2, 1), (9, 8, 0, 3, 0),
       (-1, 0, 8, 0, 3),
     ])
-  func whatIsHiddenIsWhatWasComputedMeanwhile(
+  func whatIsInFlightIsWhatWasComputedMeanwhile(
     last: Double, skew: Double, transfer: Double, exposedSkew: Double, exposedTransfer: Double
   ) {
     let times: [Int64] = [0, 1, 6, 8].map { 1_000_000 * ($0 + 5) }
@@ -72,7 +72,7 @@ import Testing
     expectNear(split.transfer / 1e6, transfer)
     expectNear(split.exposedSkew / 1e6, exposedSkew)
     expectNear(split.exposedTransfer / 1e6, exposedTransfer)
-    expectNear(split.hidden / 1e6, 5)
+    expectNear(split.inFlight / 1e6, 5)
   }
 
   @Test func testsThatLetACollectiveProgressAreExposedAndWhatIsOverBeforeItsWaitIsNot() {
@@ -85,7 +85,7 @@ import Testing
     expectNear(split.exposedSkew / 1e6, 1)
     expectNear(split.exposedTransfer / 1e6, 0)
     expectNear(split.tested / 1e6, 0.5)
-    expectNear(split.hidden / 1e6, 2.5)
+    expectNear(split.inFlight / 1e6, 2.5)
   }
 
   @Test func aDriftingClockIsFollowed() {

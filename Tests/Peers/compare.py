@@ -6,9 +6,11 @@ usage: compare.py norms [--turns N]        every norm's forward + backward on on
 
 Needs `swift build -c release --product lockstep`; norms and steps need PyTorch for the Python that
 runs this, collectives needs mpicc. `steps` runs ../shared/peers/torch_ddp.py, as it is and with channels-last tensors, and takes
-whichever is the faster. A ratio is the median over turns of the other's time over Lockstep's.
+whichever is the faster. A ratio is the median over turns of the other's time over Lockstep's, with an
+interval that holds in 95% of cases for all rows at once; fewer turns than that takes (8 for 6 rows) span them
+all, and say so. In each turn the order of the two is drawn anew.
 """
-import argparse, csv, json, os, pathlib, statistics, subprocess, sys, tempfile
+import argparse, csv, json, math, os, random, pathlib, statistics, subprocess, sys, tempfile
 
 root = pathlib.Path(__file__).resolve().parents[2]
 lockstep = str(root / '.build/release/lockstep')
@@ -23,24 +25,50 @@ def run(command):
     return done.stdout
 
 
+def interval(ratios, rows):
+    """The median of the ratios, with the interval between two order statistics (the sign interval)."""
+    ordered, tail = sorted(ratios), 0.025 / rows
+    n, k, below = len(ordered), 0, 0.0
+    while k < n // 2 and below + math.comb(n, k) / 2 ** n <= tail:
+        below += math.comb(n, k) / 2 ** n
+        k += 1
+    low, high = ordered[max(k - 1, 0)], ordered[min(n - k, n - 1)]
+    note = '' if k else ' (all turns)'
+    return f'{statistics.median(ordered):.2f} [{low:.2f}, {high:.2f}]{note}'
+
+
+def in_any_order(turn, *pair):
+    """Does both, in an order that is the same in every session."""
+    pair = list(pair)
+    random.Random(turn).shuffle(pair)
+    for work in pair:
+        work()
+
+
 def norms(turns):
     ours, theirs = {}, {}
     # The norms that PyTorch has.
     command = [lockstep, 'bench', 'norms', '--json', '--rounds', '12', '--norms',
                'batch,sync-batch,layer,rms,group,instance']
-    for _ in range(turns):
+
+    def one():
         for row in json.loads(run(command))['results']:
             ours.setdefault((row['norm'], tuple(row['shape'])), []).append(row['total_ms']['median'])
+
+    def other():
         torch = run([sys.executable, str(root / 'Tests/Peers/torch_norms.py'), '--rounds', '12'])
         for row in json.loads(torch)['results']:
             theirs.setdefault((row['norm'], tuple(row['shape'])), []).append(row['total_ms'])
+
+    for turn in range(turns):
+        in_any_order(turn, one, other)
     print('| norm | shape | Lockstep ms | PyTorch ms | ratio |\n| --- | --- | ---: | ---: | ---: |')
     for key in ours:
         # PyTorch has no synchronized batch norm for CPU tensors: its plain one stands in.
         peer = theirs[('batch' if key[0] == 'sync-batch' else key[0], key[1])]
-        ratio = statistics.median(t / o for t, o in zip(peer, ours[key]))
+        ratio = interval([t / o for t, o in zip(peer, ours[key])], len(ours))
         print(f'| {key[0]} | {"×".join(map(str, key[1]))} | {statistics.median(ours[key]):.2f} '
-              f'| {statistics.median(peer):.2f} | {ratio:.2f} |')
+              f'| {statistics.median(peer):.2f} | {ratio} |')
 
 
 def steps(turns):
@@ -62,10 +90,13 @@ def steps(turns):
             elif norm == 'sync-batch':
                 torch_norm = 'syncbatch'
             ours, theirs = [], []
-            for _ in range(turns):
+
+            def one():
                 ours.append(json.loads(run(mpirun + [
                     '-n', str(ranks), lockstep, 'bench', 'step', 'Configs/bench/resnet20.yaml',
                     '--norm', norm, '--steps', '10', '--json'])))
+
+            def other():
                 both = []
                 for script in (str(peer), last.name):
                     work = [script, 'resnet', '--norm', torch_norm, '--steps', '10']
@@ -73,10 +104,13 @@ def steps(turns):
                         torchrun + [f'--nproc-per-node={ranks}'] + work)
                     both.append(json.loads(run(command).strip().splitlines()[-1]))
                 theirs.append(max(both, key=lambda r: r['per_s']))
-            ratio = statistics.median(o['per_s'] / t['per_s'] for o, t in zip(ours, theirs))
+
+            for turn in range(turns):
+                in_any_order(turn, one, other)
+            ratio = interval([o['per_s'] / t['per_s'] for o, t in zip(ours, theirs)], 6)
             middle = lambda rows, key: statistics.median(r[key] for r in rows)
             print(f'| {norm} | {ranks} | {middle(ours, "per_s"):.0f} | {middle(theirs, "per_s"):.0f} '
-                  f'| {ratio:.2f} | {middle(ours, "peak_rss_mb"):.0f} '
+                  f'| {ratio} | {middle(ours, "peak_rss_mb"):.0f} '
                   f'| {middle(theirs, "rss_mb"):.0f} |', flush=True)
     os.unlink(last.name)
 
@@ -90,17 +124,19 @@ def collectives(turns):
         on_two = mpirun + ['-n', '2']
         bench = [lockstep, 'bench', 'collectives', '--operations', 'all-reduce', '--csv', '--sizes',
                  ','.join(map(str, sizes))]
-        for _ in range(turns):
+        def measure(table, command):
+            for row in csv.DictReader(run(on_two + command).splitlines()):
+                table.setdefault(int(row['bytes']), []).append(float(row['tight_median_us']))
+
+        for turn in range(turns):
             # 20 batches each, which is one for every five of the benchmark's repetitions.
-            for table, command in ((ours, bench + ['--repetitions', '100']),
-                                   (theirs, [peer, '20'] + list(map(str, sizes)))):
-                for row in csv.DictReader(run(on_two + command).splitlines()):
-                    table.setdefault(int(row['bytes']), []).append(float(row['tight_median_us']))
+            in_any_order(turn, lambda: measure(ours, bench + ['--repetitions', '100']),
+                         lambda: measure(theirs, [peer, '20'] + list(map(str, sizes))))
     print('| bytes | Lockstep µs | C µs | ratio |\n| ---: | ---: | ---: | ---: |')
     for size in sizes:
-        ratio = statistics.median(t / o for t, o in zip(theirs[size], ours[size]))
+        ratio = interval([t / o for t, o in zip(theirs[size], ours[size])], len(sizes))
         print(f'| {size} | {statistics.median(ours[size]):.2f} '
-              f'| {statistics.median(theirs[size]):.2f} | {ratio:.2f} |')
+              f'| {statistics.median(theirs[size]):.2f} | {ratio} |')
 
 
 parser = argparse.ArgumentParser()

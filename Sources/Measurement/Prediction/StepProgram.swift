@@ -99,7 +99,7 @@ struct StepSamples {
   }
 
   /// Entries are recorded at their ends, so those of a step lie before its own.
-  private static func programs(_ steps: [RankRecord.Entry], _ entries: [RankRecord.Entry])
+  static func programs(_ steps: [RankRecord.Entry], _ entries: [RankRecord.Entry])
     -> [StepProgram]
   {
     let collectives = entries.filter { $0.kind == .collective }.sorted { $0.issue < $1.issue }

@@ -12,6 +12,9 @@ import Tensors
 /// Where more ranks meet than there are samples, the last arrives θ · ln(ranks / samples) later than the
 /// last sample: the tail of an exponential distribution, θ being the mean excess of the computing before
 /// the meeting over its 90% quantile.
+///
+/// What takes the processor away from ranks is no part of the recorded steps, which are undisturbed ones: it
+/// comes on top, where a noise is given.
 struct StepSimulation {
   /// Where a step went, in nanoseconds; all but the step are means over ranks.
   struct Step {
@@ -32,8 +35,13 @@ struct StepSimulation {
   private let times: [(time: Double, occupied: Double)]
   /// By collective: θ of the computing before it.
   private let tails: [Double]
+  private let noise: MachineNoise
 
-  init(_ samples: StepSamples, _ network: NetworkModel, ranks: Int, group: Int) {
+  init(
+    _ samples: StepSamples, _ network: NetworkModel, ranks: Int, group: Int,
+    noise: MachineNoise = .none
+  ) {
+    self.noise = noise
     self.samples = samples
     self.network = network
     self.ranks = ranks
@@ -85,14 +93,30 @@ struct StepSimulation {
     var clocks = [Double](repeating: 0, count: ranks)
     var links = [Link](repeating: Link(), count: groups)
     var begin = 0.0
+    var detours = noise.detours_per_s > 0 ? (0..<ranks).map { _ in gap(&random) } : []
     return (0..<count).map { _ in
-      let draws = kinds.map { $0[random.below($0.count)] }
+      var draws = kinds.map { $0[random.below($0.count)] }
+      for rank in detours.indices {
+        for place in draws[rank].indices {
+          // What is left until the next detour, in nanoseconds of computing.
+          detours[rank] -= draws[rank][place]
+          while detours[rank] < 0 {
+            draws[rank][place] += 1e3 * noise.detour_us[random.below(noise.detour_us.count)]
+            detours[rank] += gap(&random)
+          }
+        }
+      }
       var step = self.step(draws, &clocks, &links)
       let end = clocks.max() ?? 0
       step.step = end - begin
       begin = end
       return step
     }
+  }
+
+  /// The computing between two detours, in nanoseconds: exponentially distributed.
+  private func gap(_ random: inout RandomStream) -> Double {
+    -log(1 - Double(random.uniform())) / noise.detours_per_s * 1e9
   }
 
   private var groups: Int { group > 1 ? (ranks + group - 1) / group : ranks }

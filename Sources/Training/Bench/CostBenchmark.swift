@@ -36,153 +36,171 @@ public struct CostBenchmark: Codable, Sendable {
     public let merge: String?
     /// The duration of a step on rank 0, in milliseconds.
     public let step_ms: MedianInterval
+    /// The step's duration over that under the first norm; nil for the first.
+    public let against_first: PairedRatio?
+    /// By how much a step is longer than under the first norm, and why; nil for the first, and where no round
+    /// is undisturbed.
+    public let difference: StepDifference?
     /// Collectives of statistics a step.
     public let statistics_collectives: Double
     /// A rank's bytes of statistics a step.
     public let statistics_bytes: Double
-    /// Blocked for statistics in a step: of the forward pass, and of the backward pass with overlap and,
-    /// where something is sent, without.
+    /// Blocked for statistics of the forward pass.
     public let forward: Blocked
-    /// Of the backward pass, with weight gradients computed meanwhile.
+    /// Blocked for statistics of the backward pass.
     public let backward: Blocked
-    /// Of the backward pass, where nothing is computed meanwhile; nil where nothing is sent.
-    public let backward_without_overlap: Blocked?
-    /// The share of the backward pass's waiting that overlap hides; nil where nothing is sent.
-    public let hidden_share: Double?
-    /// The duration of a step without overlap, in milliseconds.
-    public let step_without_overlap_ms: MedianInterval?
+    /// Whether weight gradients were computed while statistics were in flight; nil where nothing is sent.
+    public let overlaps: Bool?
+    /// What computing weight gradients while statistics are in flight makes a step shorter by, in
+    /// milliseconds: the paired difference, negative where it makes it longer; nil where nothing is sent.
+    public let saved_ms: MedianInterval?
+    /// The configured step over the one without overlap; nil where nothing is sent.
+    public let against_without_overlap: PairedRatio?
     /// Blocked for gradients in a step on rank 0, in milliseconds.
     public let gradients_blocked_ms: MedianInterval
+    /// Where the ranks' time goes; nil where no step is undisturbed.
+    public let efficiency: Efficiency?
   }
 
   /// The configuration's name.
   public let work: String
   /// The number of ranks.
   public let ranks: Int
-  /// Measured steps of each norm.
+  /// Counted steps of each norm, those that were disturbed included.
   public let steps: Int
+  /// Rounds in each of which every norm took a turn.
+  public let rounds: Int
   /// One a norm, and a merge.
   public let results: [Result]
+  /// The share of the counted steps that were disturbed and left out, from 0 to 1.
+  public let disturbed_share: Double
+  /// How many they were, and why.
+  public let disturbed: DisturbedSteps
 }
 
 extension CostBenchmark {
-  /// How many steps one variant takes before the next one's turn.
-  private static let turn = 5
-  private static let warmup = 3
-
-  /// Takes `steps` of each of `norms`, in turn and after a few to warm up; those that synchronize with
-  /// and without overlap, and by each of `merges`.
+  /// Counts `steps` of each of `norms`, in turn and after a few to warm up; those that synchronize as they
+  /// are configured, always with overlap and never, and by each of `merges`.
   ///
   /// Collective.
   public init(
     _ configuration: RunConfiguration, norms: [NormKind], merges: [StatisticsMerge], steps: Int,
     data: DataSplit, context: RankContext
   ) throws {
-    let turns = (steps + Self.turn - 1) / Self.turn
-    var settings = configuration
-    settings.length = .steps(Self.warmup + turns * Self.turn)
-    settings.data.dropLast = true
-    let variants = norms.flatMap { Variant.all(settings.with(norm: $0), merges: merges) }
+    let rounds = Interleaving.rounds(counting: steps)
+    let variants = norms.flatMap { Variant.all(configuration.with(norm: $0), merges: merges) }
     if context.log == nil { context.record(in: EventLog()) }
     let clocks = try ClockComparison(over: context.control)
-    var measured: [Measured] = []
-    for variant in variants {
-      measured.append(
-        try Measured(
-          TrainingRun(variant.configuration, data: data, context: context), context: context))
-    }
-    for variant in measured { try variant.step(Self.warmup, record: false) }
+    let runs = try InterleavedRuns(
+      variants.map(\.configuration), rounds: rounds, data: data, context: context)
     let reading = try clocks.read()
-    for _ in 0..<turns {
-      for variant in measured { try variant.step(Self.turn, record: true) }
-    }
+    for _ in 0..<rounds { try runs.takeRound() }
     let clock = ClockOffset(reading, try clocks.read())
-    for variant in measured { try variant.gather(clock) }
+    let measured = try variants.indices.map { i in
+      try Measured(
+        runs, i, clock: clock, norms: variants[i].configuration.recordedNorms)
+    }
     work = configuration.name
     ranks = context.size
-    self.steps = turns * Self.turn
-    results = variants.indices.filter { variants[$0].overlaps }.map { i in
-      let partner = variants.indices.first { variants[$0].isWithoutOverlap(variants[i]) }
-      return Self.result(variants[i], measured[i], without: partner.map { measured[$0] })
+    self.rounds = rounds
+    self.steps = rounds * (Interleaving.turn - 1)
+    let configured = variants.indices.filter { variants[$0].mode == nil }
+    let paired = runs.paired
+    disturbed = paired.leftOut
+    disturbed_share = paired.leftOut.share
+    results = configured.map { i in
+      func partner(_ mode: StatisticsOverlap) -> Int? {
+        variants.indices.first { variants[$0].isLike(variants[i], but: mode) }
+      }
+      let (on, off) = (partner(.on), partner(.off))
+      return Result(
+        variants[i].configuration, runs, i, measured[i], base: i == 0 ? nil : measured[0],
+        comparisons: configured.count - 1, on: on, off: off)
     }
   }
 
   /// A norm in one mode.
   private struct Variant {
     var configuration: RunConfiguration
-    var overlaps = true
+    /// The mode of overlap, where it is not the configuration's.
+    var mode: StatisticsOverlap?
 
     static func all(_ configuration: RunConfiguration, merges: [StatisticsMerge]) -> [Variant] {
       guard configuration.model.norm.synchronizes else {
         return [Variant(configuration: configuration)]
       }
       return merges.flatMap { merge in
-        [true, false].map { overlaps in
+        let modes: [StatisticsOverlap?] = [nil, .on, .off]
+        return modes.map { mode in
           var settings = configuration
           settings.model.norm.merge = merge
-          settings.model.norm.overlap = overlaps
-          return Variant(configuration: settings, overlaps: overlaps)
+          if let mode { settings.model.norm.overlap = mode }
+          return Variant(configuration: settings, mode: mode)
         }
       }
     }
 
-    func isWithoutOverlap(_ other: Variant) -> Bool {
+    func isLike(_ other: Variant, but mode: StatisticsOverlap) -> Bool {
       var norm = other.configuration.model.norm
-      norm.overlap = false
-      return !overlaps && configuration.model.norm == norm
+      norm.overlap = mode
+      return self.mode == mode && configuration.model.norm == norm
     }
   }
 
-  /// The steps of one variant, and what all ranks recorded of them.
-  private final class Measured {
-    private let run: TrainingRun
-    private let context: RankContext
-    private(set) var steps: [StepResult] = []
-    private var events: [Event] = []
-    /// Where the recorded steps went, once they are gathered.
-    private(set) var split: StepSplit?
-
-    init(_ run: TrainingRun, context: RankContext) { (self.run, self.context) = (run, context) }
-
-    func step(_ count: Int, record: Bool) throws {
-      let first = context.log?.count ?? 0
-      for _ in 0..<count {
-        let result = try run.step()
-        if record { steps.append(result) }
-      }
-      if record { events += context.log?.events(from: first) ?? [] }
-    }
+  /// Where the undisturbed steps of one variant went.
+  fileprivate struct Measured {
+    let split: StepSplit
+    let efficiency: Efficiency?
+    /// The parts of each round's undisturbed steps.
+    let rounds: [StepParts?]
 
     /// Collective.
-    func gather(_ clock: ClockOffset) throws {
-      split = StepSplit(
-        try RankRecord.gather(
-          events, clock: clock, groups: context.recordedGroups, over: context.control))
+    init(_ runs: InterleavedRuns, _ i: Int, clock: ClockOffset, norms: Set<String>) throws {
+      let records = try runs.records(of: i, clock: clock)
+      let disturbed = records.disturbances
+      let clean = records.undisturbed
+      let recorded = RecordedSteps(clean)
+      split = StepSplit(clean)
+      efficiency = Efficiency(recorded)
+      let places = Dictionary(
+        uniqueKeysWithValues: recorded.numbers.enumerated().map { ($1, $0) })
+      rounds = runs.numbers(of: i).map { numbers in
+        StepParts(
+          recorded, steps: numbers.filter { disturbed[$0] == nil }.compactMap { places[$0] }
+        ) { norms.contains($0) ? .norm : $0 == StepPart.optimizer ? .optimizer : .other }
+      }
     }
   }
+}
 
-  private static func result(_ variant: Variant, _ measured: Measured, without: Measured?) -> Result
-  {
-    func times(_ steps: [StepResult]) -> MedianInterval {
-      MedianInterval(steps.map { Double($0.nanoseconds) / 1e6 })
+extension CostBenchmark.Result {
+  fileprivate init(
+    _ configuration: RunConfiguration, _ runs: InterleavedRuns, _ i: Int,
+    _ measured: CostBenchmark.Measured, base: CostBenchmark.Measured?, comparisons: Int, on: Int?,
+    off: Int?
+  ) {
+    let (settings, paired, steps) = (configuration.model.norm, runs.paired, runs.steps(of: i))
+    let n = Double(max(steps.count, 1))
+    norm = configuration.model.normName
+    merge = settings.synchronizes ? settings.merge.rawValue : nil
+    step_ms = MedianInterval(paired.milliseconds(of: i))
+    against_first = base.flatMap { _ in paired.ratio(of: i, to: 0, comparisons: comparisons) }
+    difference = base.flatMap { base in
+      StepDifference(
+        paired.difference(of: i, to: 0, comparisons: comparisons), base: base.rounds,
+        own: measured.rounds)
     }
-    let (norm, n) = (variant.configuration.model.norm, Double(measured.steps.count))
-    let (forward, backward) = (
-      Blocked(measured.split, .forward), Blocked(measured.split, .backward)
-    )
-    let blocked = without.map { Blocked($0.split, .backward) }
-    return Result(
-      norm: variant.configuration.model.normName,
-      merge: norm.synchronizes ? norm.merge.rawValue : nil, step_ms: times(measured.steps),
-      statistics_collectives: Double(measured.steps.reduce(0) { $0 + $1.statistics.collectives })
-        / n,
-      statistics_bytes: Double(measured.steps.reduce(0) { $0 + $1.statistics.bytes }) / n,
-      forward: forward, backward: backward, backward_without_overlap: blocked,
-      hidden_share: blocked.map {
-        $0.waiting_ms > 0 ? 1 - backward.waiting_ms / $0.waiting_ms : 0
-      },
-      step_without_overlap_ms: without.map { times($0.steps) },
-      gradients_blocked_ms: MedianInterval(
-        measured.steps.map { Double($0.gradients.blockedNanoseconds) / 1e6 }))
+    statistics_collectives = Double(steps.reduce(0) { $0 + $1.statistics.collectives }) / n
+    statistics_bytes = Double(steps.reduce(0) { $0 + $1.statistics.bytes }) / n
+    forward = CostBenchmark.Blocked(measured.split, .forward)
+    backward = CostBenchmark.Blocked(measured.split, .backward)
+    overlaps = settings.synchronizes ? runs.overlaps(i) : nil
+    saved_ms = off.flatMap { off in
+      on.flatMap { paired.difference(of: off, to: $0, comparisons: 1) }
+    }
+    against_without_overlap = off.flatMap { paired.ratio(of: i, to: $0, comparisons: 1) }
+    gradients_blocked_ms = MedianInterval(
+      steps.map { Double($0.gradients.blockedNanoseconds) / 1e6 })
+    efficiency = measured.efficiency
   }
 }

@@ -19,6 +19,8 @@ public struct NormsBenchmark: Codable, Sendable {
     public let backward_ms: MedianInterval
     /// Both, in milliseconds.
     public let total_ms: MedianInterval
+    /// Both over the first norm's on this shape; nil for the first.
+    public let against_first: PairedRatio?
     /// The bytes of x, y, x, dy and dx, each moved once, over the median total, in GB/s.
     public let gigabytes_per_s: Double
   }
@@ -29,6 +31,8 @@ public struct NormsBenchmark: Codable, Sendable {
   public let copy_gigabytes_per_s: Double
   /// One result for each shape and norm.
   public let results: [Result]
+  /// How many of the passes were disturbed and left out, and why.
+  public let disturbed: DisturbedSteps
 
   /// Times each norm on each shape, the norms in turn, `rounds` times.
   ///
@@ -40,6 +44,8 @@ public struct NormsBenchmark: Codable, Sendable {
     norms: [NormKind], shapes: [[Int]], rounds: Int, context: RankContext
   ) throws {
     var results: [Result] = []
+    var disturbances: [StepDisturbance] = []
+    let interleaving = Interleaving(variants: norms.count, seed: 1)
     for shape in shapes {
       var random = RandomStream(seed: 1, site: .synthetic)
       let block = Tensor((0..<65_521).map { _ in random.normal() }, shape: [65_521])
@@ -51,21 +57,38 @@ public struct NormsBenchmark: Codable, Sendable {
         let layer = makeNorm(
           "norm", channels: shape.channels, settings,
           synchronized: try context.scope(of: .all))
-        return NormTimer(layer, x: x.reshaped(shape), block: block)
+        return NormTimer(
+          layer, x: x.reshaped(shape), block: block, rank: context.rank,
+          watch: DisturbanceWatch(countsSwitches: !context.sharesCores))
       }
-      for round in 0..<rounds + 2 {
-        for bench in benches { try bench.run(keeping: round >= 2) }
+      var paired = PairedSteps(variants: norms.count)
+      for round in 0..<rounds + 1 {
+        for i in interleaving.order(of: round) {
+          // The first pass of a turn finds other norms' memory in the caches.
+          _ = try benches[i].run()
+          let pass = try benches[i].run()
+          guard round > 0 else { continue }
+          benches[i].passes.append(pass)
+          paired.append([pass.step], of: i)
+        }
       }
       let bytes = 5.0 * Double(x.count) * 4
-      for (kind, bench) in zip(norms, benches) {
-        let total = MedianInterval(zip(bench.forward, bench.backward).map { $0 + $1 })
+      for (i, bench) in benches.enumerated() {
+        let clean = bench.passes.filter(\.step.disturbance.isNone)
+        let passes = clean.isEmpty ? bench.passes : clean
+        let total = MedianInterval(passes.map(\.step.milliseconds))
         results.append(
           Result(
-            norm: kind.rawValue, shape: shape, forward_ms: MedianInterval(bench.forward),
-            backward_ms: MedianInterval(bench.backward), total_ms: total,
+            norm: norms[i].rawValue, shape: shape,
+            forward_ms: MedianInterval(passes.map(\.forward)),
+            backward_ms: MedianInterval(passes.map(\.backward)), total_ms: total,
+            against_first: i == 0
+              ? nil : paired.ratio(of: i, to: 0, comparisons: norms.count - 1),
             gigabytes_per_s: bytes / total.median / 1e6))
+        disturbances += bench.passes.map(\.step.disturbance)
       }
     }
+    disturbed = DisturbedSteps(disturbances)
     ranks = context.size
     copy_gigabytes_per_s = Self.copyBandwidth(elements: shapes.map { $0.reduce(1, *) }.max() ?? 1)
     self.results = results
@@ -97,30 +120,43 @@ private final class NormTimer {
   private let layer: any Layer
   private let x: Tensor
   private let block: Tensor
-  private(set) var forward: [Double] = []
-  private(set) var backward: [Double] = []
+  private let rank: Int
+  private let watch: DisturbanceWatch
+  /// The counted passes.
+  var passes: [Timed] = []
 
-  init(_ layer: any Layer, x: Tensor, block: Tensor) {
+  /// One pass forward and back, in milliseconds.
+  struct Timed {
+    let forward: Double
+    let backward: Double
+    let step: PairedSteps.Step
+  }
+
+  init(_ layer: any Layer, x: Tensor, block: Tensor, rank: Int, watch: DisturbanceWatch) {
     self.layer = layer
     self.x = x
     self.block = block
+    (self.rank, self.watch) = (rank, watch)
   }
 
-  func run(keeping: Bool) throws {
+  func run() throws -> Timed {
     let tape = Tape(.training)
     for parameter in layer.parameters { parameter.clearGradient() }
     // As in a network, dy was written a moment ago for this pass alone.
     var seed: Tensor? = .repeating(block, shape: x.shape)
+    watch.begin()
     let start = monotonicNanoseconds()
     // As in a network, y goes on and is not kept for the backward pass.
     let output = try layer(tape.input(x, wantsGradient: true), on: tape).gradient
     let middle = monotonicNanoseconds()
     try tape.backward(from: output, seed: seed.take() ?? x)
     let end = monotonicNanoseconds()
-    if keeping {
-      forward.append(Double(middle - start) / 1e6)
-      backward.append(Double(end - middle) / 1e6)
-    }
+    let milliseconds = Double(end - start) / 1e6
+    return Timed(
+      forward: Double(middle - start) / 1e6, backward: Double(end - middle) / 1e6,
+      step: PairedSteps.Step(
+        milliseconds: milliseconds,
+        disturbance: StepDisturbance(watch.end(milliseconds: milliseconds), rank: rank)))
   }
 }
 

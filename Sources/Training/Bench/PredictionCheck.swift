@@ -30,12 +30,13 @@ public struct PredictionCheck: Codable, Sendable {
   public let steps: Int
   /// One a norm.
   public let results: [Result]
+  /// How many of rank 0's counted steps were disturbed and left out, and why.
+  public let disturbed: DisturbedSteps
   /// Whether every error is within what predictions promise.
   public let passed: Bool
 }
 
 extension PredictionCheck {
-  private static let turn = 5
   private static let warmup = 3
 
   /// Takes `steps` of each of `norms` with every rank by itself, and as many of all together, in turn,
@@ -62,11 +63,13 @@ extension PredictionCheck {
       throw ConfigurationError(
         "bench prediction", "checks statistics over all ranks; leave statisticsGroup out")
     }
-    let turns = (steps + Self.turn - 1) / Self.turn
+    let rounds = Interleaving.rounds(counting: steps)
     var settings = configuration
-    settings.length = .steps(Self.warmup + turns * Self.turn)
+    settings.length = .steps(
+      Self.warmup + TrainingRun.stepsToOverlap + rounds * Interleaving.turn)
     settings.data.dropLast = true
     let alone = try RankContext(context.control.split(color: context.rank, key: 0))
+    alone.sharesCores = context.sharesCores
     alone.record(in: EventLog())
     let pairs = try norms.map { norm in
       let settings = settings.with(norm: norm)
@@ -74,21 +77,24 @@ extension PredictionCheck {
         norm: norm, alone: TrainingRun(settings, data: data, context: alone),
         together: TrainingRun(settings, data: data, context: context), log: alone.log)
     }
-    for pair in pairs { try pair.takeTurn(Self.warmup, context: context, isRecorded: false) }
-    for _ in 0..<turns {
-      for pair in pairs { try pair.takeTurn(Self.turn, context: context, isRecorded: true) }
+    for pair in pairs { try pair.warmUp(Self.warmup) }
+    let interleaving = Interleaving(variants: pairs.count, seed: configuration.seed)
+    for round in 0..<rounds {
+      for i in interleaving.order(of: round) { try pairs[i].takeTurn(context: context) }
     }
     work = configuration.name
     ranks = context.size
     fabric = network.fabric.name
-    self.steps = turns * Self.turn
+    self.steps = rounds * (Interleaving.turn - 1)
+    disturbed = DisturbedSteps(pairs.flatMap(\.disturbances))
     let mine: [Result] = try pairs.map { pair in
       let synchronizes = settings.with(norm: pair.norm).model.norm.synchronizes
+      let records = [RankRecord(pair.events, clock: .none, groups: alone.recordedGroups)]
+        .keeping(Set(pair.aloneNumbers))
       let prediction = try Prediction(
         [
           Prediction.Source(
-            norm: pair.norm.rawValue, synchronizes: synchronizes,
-            records: [RankRecord(pair.events, clock: .none, groups: alone.recordedGroups)])
+            norm: pair.norm.rawValue, synchronizes: synchronizes, records: records)
         ], on: network, ranks: [context.size])
       let times = try context.control.allGather(pair.aloneTimes).flatMap { $0 }
       let measured = MedianInterval(pair.togetherTimes)
@@ -111,26 +117,43 @@ extension PredictionCheck {
     private let together: TrainingRun
     private let log: EventLog?
     private(set) var events: [Event] = []
-    private(set) var aloneTimes: [Double] = []
-    private(set) var togetherTimes: [Double] = []
+    private var aloneSteps: [StepResult] = []
+    private var togetherSteps: [StepResult] = []
 
     init(norm: NormKind, alone: TrainingRun, together: TrainingRun, log: EventLog?) {
       (self.norm, self.alone, self.together, self.log) = (norm, alone, together, log)
     }
 
-    func takeTurn(_ steps: Int, context: RankContext, isRecorded: Bool) throws {
+    func warmUp(_ steps: Int) throws {
+      try alone.warmUp(steps)
+      try together.warmUp(steps)
+    }
+
+    func takeTurn(context: RankContext) throws {
       let first = log?.count ?? 0
-      try context.control.barrier()
-      for _ in 0..<steps {
-        let result = try alone.step()
-        if isRecorded { aloneTimes.append(Double(result.nanoseconds) / 1e6) }
+      func turn(of run: TrainingRun) throws -> [StepResult] {
+        try context.control.barrier()
+        return run.counted(try (0..<Interleaving.turn).map { _ in try run.step() })
       }
-      if isRecorded { events += log?.events(from: first) ?? [] }
-      try context.control.barrier()
-      for _ in 0..<steps {
-        let result = try together.step()
-        if isRecorded { togetherTimes.append(Double(result.nanoseconds) / 1e6) }
-      }
+      aloneSteps += try turn(of: alone)
+      events += log?.events(from: first) ?? []
+      togetherSteps += try turn(of: together)
+    }
+
+    var aloneTimes: [Double] { Self.times(aloneSteps) }
+    var togetherTimes: [Double] { Self.times(togetherSteps) }
+    /// The numbers of the steps by itself that count.
+    var aloneNumbers: [Int] { Self.clean(aloneSteps).map(\.step) }
+    /// What came between the counted steps and their processors.
+    var disturbances: [StepDisturbance] { (aloneSteps + togetherSteps).map(\.disturbance) }
+
+    private static func clean(_ steps: [StepResult]) -> [StepResult] {
+      let clean = steps.filter(\.disturbance.isNone)
+      return clean.isEmpty ? steps : clean
+    }
+
+    private static func times(_ steps: [StepResult]) -> [Double] {
+      clean(steps).map { Double($0.nanoseconds) / 1e6 }
     }
   }
 }

@@ -17,6 +17,10 @@ public struct SplitBenchmark: Codable, Sendable {
   public let split: StepSplit
   /// What recording it cost.
   public let log: LogCost
+  /// Where the ranks' time goes; nil where there is no step in which all ranks did the same.
+  public let efficiency: Efficiency?
+  /// How many of the steps were disturbed and left out, and why.
+  public let disturbed: DisturbedSteps
 
   /// Takes `warmup` steps, then records `steps`.
   ///
@@ -30,7 +34,11 @@ public struct SplitBenchmark: Codable, Sendable {
     work = configuration.name
     norm = configuration.model.normName
     ranks = context.size
-    split = StepSplit(recording.records)
+    let disturbances = recording.records.disturbances
+    disturbed = DisturbedSteps(recording.numbers.map { disturbances[$0] ?? .none })
+    let records = recording.records.undisturbed
+    split = StepSplit(records)
+    efficiency = Efficiency(RecordedSteps(records))
     let events = recording.records[context.rank].entries.count
     log = LogCost(
       events: Double(events) / Double(max(split.steps, 1)),
@@ -159,8 +167,15 @@ public struct SplitCheck: Codable, Sendable {
     let recording = try StepRecording(
       configuration, data: data, context: context, warmup: warmup, steps: 2 * steps,
       delay: (milliseconds, onEvery: 2))
-    let without = StepSplit(recording.records) { $0 % 2 == 0 }
-    let with = StepSplit(recording.records) { $0 % 2 == 1 }
+    // A pair in which either was disturbed says nothing.
+    let disturbances = recording.records.disturbances
+    let all = stride(from: 0, to: recording.numbers.count - 1, by: 2).map {
+      (without: recording.numbers[$0], with: recording.numbers[$0 + 1])
+    }
+    let clean = all.filter { disturbances[$0.without] == nil && disturbances[$0.with] == nil }
+    let counted = clean.isEmpty ? all : clean
+    let without = StepSplit(recording.records.keeping(Set(counted.map(\.without))))
+    let with = StepSplit(recording.records.keeping(Set(counted.map(\.with))))
     guard let layer = recording.delayedLayer else {
       throw ConfigurationError("--check", "the model has no norm")
     }
@@ -172,10 +187,12 @@ public struct SplitCheck: Codable, Sendable {
       preconditionFailure("the layer's statistics are gone")
     }
     // A rank may be early by itself, and drift: signed, and from one step to the next.
-    let lateness = recording.records.lateness(
-      of: last, at: .statistics(EventName(layer), .forward))
-    let pairs = stride(from: 0, to: lateness.count - 1, by: 2).map {
-      (lateness[$0 + 1] - lateness[$0]) / 1e6
+    let lateness = Dictionary(
+      uniqueKeysWithValues: zip(
+        recording.numbers,
+        recording.records.lateness(of: last, at: .statistics(EventName(layer), .forward))))
+    let pairs = counted.map {
+      ((lateness[$0.with] ?? 0) - (lateness[$0.without] ?? 0)) / 1e6
     }
     work = configuration.name
     norm = configuration.model.normName
@@ -201,6 +218,8 @@ public struct SplitCheck: Codable, Sendable {
 /// What all ranks recorded of some steps of a run.
 private struct StepRecording {
   let records: [RankRecord]
+  /// The recorded steps' numbers.
+  let numbers: [Int]
   /// The layer before whose statistics the delay was made.
   let delayedLayer: String?
 
@@ -211,14 +230,15 @@ private struct StepRecording {
     steps: Int, delay: (milliseconds: Double, onEvery: Int)? = nil
   ) throws {
     var settings = configuration
-    settings.length = .steps(warmup + steps)
+    settings.length = .steps(warmup + TrainingRun.stepsToOverlap + steps)
     settings.data.dropLast = true
     if context.log == nil { context.record(in: EventLog()) }
     let clocks = try ClockComparison(over: context.control)
     let run = try TrainingRun(settings, data: data, context: context)
     let sites = run.model.normSites
     delayedLayer = sites.isEmpty ? nil : sites[sites.count / 2].name
-    for _ in 0..<warmup { _ = try run.step() }
+    try run.warmUp(warmup)
+    numbers = Array(run.stepsTaken + 1..<run.stepsTaken + steps + 1)
     let first = try clocks.read()
     let begin = context.log?.count ?? 0
     let meter = context.statistics.meter

@@ -33,8 +33,14 @@ public struct StepBenchmark: Codable, Sendable {
   public let blocked_ms_per_step: ByPurpose
   /// Pages that rank 0 touched for the first time in a step, at the median.
   public let page_faults_per_step: Double
+  /// Whether weight gradients were computed while statistics were in flight.
+  public let overlaps: Bool
+  /// The share of the steps that were disturbed and left out, from 0 to 1.
+  public let disturbed_share: Double
+  /// How many they were, and why.
+  public let disturbed: DisturbedSteps
 
-  /// Takes `warmup` steps, then measures `steps`.
+  /// Takes `warmup` steps, and as many as it takes to know whether the run overlaps, then measures `steps`.
   ///
   /// Collective.
   public init(
@@ -42,10 +48,10 @@ public struct StepBenchmark: Codable, Sendable {
     context: RankContext, warmup: Int, steps: Int
   ) throws {
     var settings = configuration
-    settings.length = .steps(warmup + steps)
+    settings.length = .steps(warmup + TrainingRun.stepsToOverlap + steps)
     settings.data.dropLast = true
     let run = try TrainingRun(settings, data: data, context: context)
-    for _ in 0..<warmup { _ = try run.step() }
+    try run.warmUp(warmup)
     try context.control.barrier()
     var results: [StepResult] = []
     var faults: [Double] = []
@@ -54,6 +60,11 @@ public struct StepBenchmark: Codable, Sendable {
       results.append(try run.step())
       faults.append(Double(ResourceUsage.current().pageFaults - before))
     }
+    overlaps = run.overlaps ?? false
+    disturbed = DisturbedSteps(results.map(\.disturbance))
+    disturbed_share = disturbed.share
+    let clean = results.filter(\.disturbance.isNone)
+    if !clean.isEmpty { results = clean }
     let times = MedianInterval(results.map { Double($0.nanoseconds) / 1e6 })
     let statistics = TrafficPerStep(results.map { TrafficSummary($0.statistics) })
     let gradients = TrafficPerStep(results.map { TrafficSummary($0.gradients) })

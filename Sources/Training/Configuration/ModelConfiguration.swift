@@ -146,7 +146,7 @@ extension NormSettings {
     affine = try section.bool("affine", default: affine)
     groups = try section.int("groups", default: groups, in: ConfigurationLimits.extent)
     merge = try section.choice("merge", default: merge)
-    overlap = try section.bool("overlap", default: overlap)
+    overlap = try section.choice("overlap", default: overlap)
     epsilonPlacement = try section.choice("epsilonPlacement", default: epsilonPlacement)
     unbiased = try section.bool("unbiased", default: unbiased)
     detached = try section.bool("detached", default: detached)

@@ -152,7 +152,7 @@ extension ModelConfiguration {
           ("momentum", scalar(norm.momentum.map { "\($0)" } ?? "null")),
           ("affine", scalar(norm.affine)), ("groups", scalar(norm.groups)),
           ("statisticsGroup", scalar(group)),
-          ("merge", scalar(norm.merge.rawValue)), ("overlap", scalar(norm.overlap)),
+          ("merge", scalar(norm.merge.rawValue)), ("overlap", scalar(norm.overlap.rawValue)),
           ("epsilonPlacement", scalar(norm.epsilonPlacement.rawValue)),
           ("unbiased", scalar(norm.unbiased)), ("detached", scalar(norm.detached)),
           ("synchronized", scalar(norm.synchronized)), ("masked", scalar(norm.masked)),

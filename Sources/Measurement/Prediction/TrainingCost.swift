@@ -1,0 +1,46 @@
+/// How a recorded run's loss fell, and how many samples that took.
+public struct TrainingCourse: Hashable, Sendable {
+  /// The samples of an epoch.
+  public let epochSamples: Int
+  /// The samples of a rank in a step.
+  public let samplesPerRank: Double
+  /// The steps until the target loss; nil where it was not reached, or none was given.
+  public let stepsToTarget: Int?
+
+  /// A course.
+  public init(epochSamples: Int, samplesPerRank: Double, stepsToTarget: Int?) {
+    (self.epochSamples, self.samplesPerRank) = (epochSamples, samplesPerRank)
+    self.stepsToTarget = stepsToTarget
+  }
+}
+
+/// What training costs on so many ranks.
+///
+/// More ranks take larger batches, each rank as many samples as a recorded one. So an epoch has fewer steps.
+/// The steps to a loss are taken to be as many as were recorded: a larger batch may need fewer, and does not
+/// at a learning rate that is not adapted to it.
+public struct TrainingCost: Codable, Hashable, Sendable {
+  /// The steps of an epoch.
+  public let epoch_steps: Double
+  /// An epoch, in seconds.
+  public let epoch_s: Double
+  /// What its ranks cost together; nil without a price.
+  public let epoch_price: Double?
+  /// The steps to the target loss; nil where it was not reached, or none was given.
+  public let target_steps: Int?
+  /// The time to it, in seconds.
+  public let target_s: Double?
+  /// What the ranks cost until then.
+  public let target_price: Double?
+
+  /// The cost of a course on so many ranks, each at `price` an hour, with steps of so many seconds.
+  init(_ course: TrainingCourse, ranks: Int, step: Double, price: Double?) {
+    func cost(_ seconds: Double) -> Double? { price.map { seconds / 3600 * Double(ranks) * $0 } }
+    epoch_steps = max(1, Double(course.epochSamples) / (course.samplesPerRank * Double(ranks)))
+    epoch_s = epoch_steps * step
+    epoch_price = cost(epoch_s)
+    target_steps = course.stepsToTarget
+    target_s = course.stepsToTarget.map { Double($0) * step }
+    target_price = target_s.flatMap(cost)
+  }
+}
