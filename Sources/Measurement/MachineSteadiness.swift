@@ -20,7 +20,7 @@ public struct MachineSteadiness: Codable, Sendable {
   /// Repeats a loop of about a millisecond for so many seconds.
   public init(seconds: Double, name: String) {
     let watch = DisturbanceWatch(countsSwitches: true)
-    let loop = Self.calibrated()
+    var loop = FixedLoop()
     let stolenBefore = StolenTime.now()
     let start = monotonicNanoseconds()
     let before = ThreadUsage.current()
@@ -28,7 +28,7 @@ public struct MachineSteadiness: Codable, Sendable {
     while Double(monotonicNanoseconds() - start) < seconds * 1e9 {
       watch.begin()
       let begin = monotonicNanoseconds()
-      Self.work(loop)
+      loop.run()
       let milliseconds = Double(monotonicNanoseconds() - begin) / 1e6
       if watch.end(milliseconds: milliseconds).isEmpty {
         clean.append(milliseconds)
@@ -70,29 +70,33 @@ public struct MachineSteadiness: Codable, Sendable {
     return widths.max()
   }
 
-  /// How many turns of the loop take about a millisecond.
-  private static func calibrated() -> Int {
-    let trial = 100_000
-    work(trial)
-    let start = monotonicNanoseconds()
-    work(trial)
-    let elapsed = max(1, Double(monotonicNanoseconds() - start))
-    return max(1, Int(Double(trial) * 1e6 / elapsed))
-  }
-
-  /// Computes something that no compiler can shorten, in registers alone.
-  @inline(never) @discardableResult
-  private static func work(_ turns: Int) -> UInt64 {
-    var x = UInt64(truncatingIfNeeded: turns)
-    for _ in 0..<turns { x = (x ^ x >> 29) &* 6_364_136_223_846_793_005 }
-    return x
-  }
-
   private static var clock: Double? {
     let info = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
     let line = info.split(separator: "\n").first { $0.hasPrefix("cpu MHz") }
     return line?.split(separator: ":").last.flatMap {
       Double($0.trimmingCharacters(in: .whitespaces))
     }
+  }
+}
+
+/// About a millisecond of computing in registers alone, which no compiler can shorten: each turn takes what
+/// the one before gave.
+private struct FixedLoop {
+  private var value: UInt64 = 1
+  private var turns = 100_000
+
+  /// A loop of as many turns as take a millisecond here.
+  init() {
+    run()
+    let start = monotonicNanoseconds()
+    run()
+    let elapsed = max(1, Double(monotonicNanoseconds() - start))
+    turns = max(1, Int(Double(turns) * 1e6 / elapsed))
+  }
+
+  /// Runs it once.
+  @inline(never)
+  mutating func run() {
+    for _ in 0..<turns { value = (value ^ value >> 29) &* 6_364_136_223_846_793_005 }
   }
 }
