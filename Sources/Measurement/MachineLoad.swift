@@ -64,7 +64,7 @@ public struct MachineLoad: Codable, Sendable {
   /// The name and the ticks in user and system mode of a line of `/proc/PID/stat`; nil where it is none.
   ///
   /// The name stands in parentheses and may hold any character.
-  static func parse(_ stat: String) -> (name: String, ticks: Int)? {
+  package static func parse(_ stat: String) -> (name: String, ticks: Int)? {
     guard let open = stat.firstIndex(of: "("), let close = stat.lastIndex(of: ")"), open < close
     else { return nil }
     let fields = stat[stat.index(after: close)...].split(separator: " ")

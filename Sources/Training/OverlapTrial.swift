@@ -1,18 +1,18 @@
-import Measurement
-import Norms
+package import Measurement
+package import Norms
 
 /// Finds out in a run's first steps whether they get shorter where weight gradients are computed while
 /// statistics are in flight: it depends on the network, and on how much there is to wait for.
 ///
 /// Steps with and without it alternate, and rank 0 compares them in pairs. What is not clearly faster is not
 /// done.
-final class OverlapTrial {
+package final class OverlapTrial {
   /// What came of it.
-  struct Finding: Sendable {
+  package struct Finding: Sendable {
     /// Whether weight gradients are put off from now on.
-    let overlaps: Bool
+    package let overlaps: Bool
     /// The time of a step with overlap over one without.
-    let ratio: PairedRatio
+    package let ratio: PairedRatio
   }
 
   /// The first steps of a process are none of the trial.
@@ -20,17 +20,17 @@ final class OverlapTrial {
   private static let pairs = 16
 
   /// How many steps it takes, until all ranks know.
-  static let steps = warmup + 2 * pairs + 1
+  package static let steps = warmup + 2 * pairs + 1
 
   /// The decision; nil while there is none.
-  private(set) var overlaps: Bool?
-  private(set) var finding: Finding?
+  package private(set) var overlaps: Bool?
+  package private(set) var finding: Finding?
   private var taken = 0
   private var half: Double?
   private var ratios: [Double] = []
 
   /// A trial, where the mode asks for one and there is another rank to wait for.
-  init(_ mode: StatisticsOverlap, ranks: Int, synchronizes: Bool) {
+  package init(_ mode: StatisticsOverlap, ranks: Int, synchronizes: Bool) {
     switch mode {
     case .on: overlaps = true
     case .off: overlaps = false
@@ -40,7 +40,7 @@ final class OverlapTrial {
 
   /// Whether the next step puts weight gradients off: without, with, with, without, and so on, so that what
   /// drifts favours neither.
-  var next: Bool { overlaps ?? isWith(taken) }
+  package var next: Bool { overlaps ?? isWith(taken) }
 
   private func isWith(_ step: Int) -> Bool {
     let place = step - Self.warmup
@@ -48,7 +48,7 @@ final class OverlapTrial {
   }
 
   /// Takes a step in; `milliseconds` is nil where it does not count: disturbed, or of a smaller batch.
-  func append(_ milliseconds: Double?) {
+  package func append(_ milliseconds: Double?) {
     defer { taken += 1 }
     let place = taken - Self.warmup
     guard overlaps == nil, (0..<2 * Self.pairs).contains(place) else { return }
@@ -61,7 +61,7 @@ final class OverlapTrial {
 
   /// What rank 0 tells all ranks in the next step: 0 where it has nothing to tell, 1 for no overlap, 2 for
   /// overlap.
-  var vote: Double {
+  package var vote: Double {
     guard overlaps == nil, taken >= Self.warmup + 2 * Self.pairs else { return 0 }
     return isFaster ? 2 : 1
   }
@@ -71,7 +71,7 @@ final class OverlapTrial {
   }
 
   /// Takes in what rank 0 told.
-  func decide(_ vote: Double) {
+  package func decide(_ vote: Double) {
     guard overlaps == nil, vote > 0 else { return }
     overlaps = vote > 1
     if !ratios.isEmpty {

@@ -100,6 +100,53 @@ struct CommandTests {
     #expect(counts == [0, 18, 0])
   }
 
+  @Test func aComparisonSaysWhatIsSlowerThanTheFirst() throws {
+    let finished = try mpirun(
+      2, "lockstep",
+      [
+        "compare", "Configs/digits-resnet.yaml", "--norms", "batch,layer", "--repeats", "2", "--set",
+        "epochs=1", "--json",
+      ])
+    #expect(finished.status == 0, "\(finished.errors)")
+    let document = try object(finished.output)
+    let share = try #require(document["disturbed_share"] as? Double)
+    #expect((0...1).contains(share))
+    let results = try #require(document["results"] as? [[String: Any]])
+    #expect(results[0]["against_first"] == nil)
+    let against = try #require(results[1]["against_first"] as? [String: Any])
+    #expect(["slower", "faster", "undecided"].contains(against["verdict"] as? String))
+    // Twelve steps a run, two turns, two runs; some rounds may be disturbed.
+    #expect((0...4).contains(try #require(against["rounds"] as? Int)))
+    let ratio = try #require(against["ratio"] as? [String: Double])
+    #expect(Set(ratio.keys) == ["median", "low", "high"])
+    let seeds = try #require(results[1]["seeds"] as? [String: Any])
+    #expect(seeds["loss_against_first"] is [String: Any] && seeds["accuracy"] is [String: Any])
+  }
+
+  /// The neighbour is on the rank's own core all the time: some step is met by it.
+  @Test func aStepWhoseCoreAnotherProcessTookIsMarked() throws {
+    try withTemporaryFolder { folder in
+      let core = try #require(
+        (try spawn(["sh", "-c", "taskset -cp $$ | sed 's/.*: //; s/[-,].*//'"])).output
+          .split(separator: "\n").first.map(String.init))
+      let run = "\(folder)/run"
+      let finished = try withBusyNeighbour(on: core) { _ in
+        try spawn([
+          "taskset", "-c", core, executable("lockstep"), "train",
+          "\(packageRoot)/Configs/digits-mlp.yaml", "--set", "steps=600", "--run-dir", run,
+          "--json",
+        ])
+      }
+      #expect(finished.status == 0, "\(finished.errors)")
+      let times = try #require(try object(finished.output)["times"] as? [String: Any])
+      let disturbed = try #require(times["disturbed"] as? [String: Any])
+      #expect(try #require(disturbed["preempted"] as? Int) > 0)
+      #expect(disturbed["rank"] as? Int == 0)
+      let rows = try String(contentsOfFile: "\(run)/metrics.jsonl", encoding: .utf8)
+      #expect(rows.contains("\"preempted\""))
+    }
+  }
+
   @Test func aBenchedStepPrintsItsContract() throws {
     let finished = try mpirun(
       2, "lockstep",
@@ -252,10 +299,31 @@ struct CommandTests {
       #expect(finished.status == 0, "\(finished.errors)")
       let rows = try #require(try object(finished.output)["rows"] as? [[String: Any]])
       #expect(rows.compactMap { $0["ranks"] as? Int } == [4, 4, 100_000, 100_000])
+      let priced = try mpirun(
+        2, "lockstep",
+        [
+          "predict", run, "--fabric", "10gbe", "--ranks", "4", "--price", "2", "--target-loss", "100",
+          "--noise", "recorded", "--json",
+        ])
+      #expect(priced.status == 0, "\(priced.errors)")
+      let row = try #require((try object(priced.output)["rows"] as? [[String: Any]])?.first)
+      let cost = try #require(row["cost"] as? [String: Double])
+      let step = try #require((row["step_ms"] as? [String: Double])?["median"]) / 1e3
+      // 64 samples, 4 a rank; the loss is below 100 from the first step on.
+      #expect(cost["epoch_steps"] == 4 && cost["target_steps"] == 1)
+      #expect(abs((cost["epoch_price"] ?? 0) / (4 * step / 3600 * 4 * 2) - 1) < 1e-9)
+      #expect(abs((cost["target_s"] ?? 0) / step - 1) < 1e-9)
       let bad = [
         ([run, "--fabric", "20gbe"], "20gbe"), (["\(folder)/none", "--fabric", "10gbe"], "none"),
         ([run, "--fabric", "10gbe", "--ranks", "1"], "\"1\""),
         ([run, "--fabric", "10gbe", "--ranks-per-node", "2"], "--node-fabric"),
+        ([run, "--fabric", "10gbe", "--price", "0"], "--price"),
+        ([run, "--fabric", "10gbe", "--price", "much"], "--price"),
+        ([run, "--fabric", "10gbe", "--target-loss", "-1"], "--target-loss"),
+        ([run, "--fabric", "10gbe", "--target-loss", "1e-9"], "the lowest is"),
+        ([run, "--fabric", "10gbe", "--noise", "\(folder)/quiet"], "no such file"),
+        ([run, "--fabric", "10gbe", "--noise", "\(run)/config.yaml"], "not a JSON document"),
+        ([run, "--fabric", "10gbe", "--noise", "\(run)/summary.json"], "unknown field"),
       ]
       for (arguments, mention) in bad {
         let refused = try mpirun(2, "lockstep", ["predict"] + arguments)

@@ -186,6 +186,65 @@ import Testing
     #expect(far.choices[0].reason.contains("computes longer"))
   }
 
+  @Test func disturbedStepsAreLeftOutUnlessTheirNoiseIsAskedFor() throws {
+    // Steps of 10 ms, every fourth of 50 that another process made so.
+    let events = (0..<40).map { $0 % 4 == 0 ? [49.0] : [9] }
+    let quiet = [record(events)]
+    let marked = try quiet.map { record in
+      RankRecord(
+        record.entries.map { entry in
+          let isDisturbed = entry.kind == .step && entry.key.number % 4 == 1
+          return Event(
+            [
+              entry.kind == .step ? 2 : 0, Int64(entry.purpose == .control ? 0 : entry.bytes == 80 ? 1 : 2), 0,
+              entry.bytes == 80 ? Int64(Self.site.number) : 0, Int64(entry.key.communicator),
+              Int64(entry.key.number), isDisturbed ? 1 : 0, Int64(entry.bytes), Int64(entry.issue),
+              Int64(entry.returned), Int64(entry.waitBegin), Int64(entry.end), 0,
+            ][...], texts: EventName.texts)
+        }, clock: .none, groups: [0, 0, 0])
+    }
+    func predict(_ noise: MachineNoise) throws -> Prediction {
+      try Prediction(
+        [Prediction.Source(norm: "a norm", synchronizes: true, records: marked)],
+        on: NetworkModel(Self.free, library: .openMPI), ranks: [2], noise: noise)
+    }
+    let clean = try predict(.none)
+    expectNear(clean.rows[0].step_ms.high, 10)
+    expectNear(clean.disturbed_share, 0.25)
+    let recorded = MachineNoise(recordedIn: marked)
+    #expect(recorded.detour_us.count == 10)
+    #expect(recorded.detour_us.allSatisfy { abs($0 - 40_000) < 1 })
+    expectNear(recorded.detours_per_s, 25, 1e-3)
+    // 25 a second of 10 ms of computing: a quarter of 40 ms a step.
+    let noisy = try predict(recorded)
+    expectNear(noisy.rows[0].compute_ms, 20, 2)
+  }
+
+  @Test func aChoiceFromStepsMostOfWhichWereDisturbedIsNotSure() throws {
+    func source(_ norm: String, _ computing: Double, marks: Int64) -> Prediction.Source {
+      let quiet = record(Array(repeating: [computing], count: 12), bytes: 80)
+      let marked = RankRecord(
+        quiet.entries.map { entry in
+          Event(
+            [
+              entry.kind == .step ? 2 : 0, Int64(entry.purpose == .control ? 0 : entry.key.communicator), 0,
+              entry.key.communicator == 1 ? Int64(Self.site.number) : 0,
+              Int64(entry.key.communicator), Int64(entry.key.number),
+              entry.kind == .step && Int64(entry.key.number) <= marks ? 1 : 0, Int64(entry.bytes),
+              Int64(entry.issue), Int64(entry.returned), Int64(entry.waitBegin), Int64(entry.end), 0,
+            ][...], texts: EventName.texts)
+        }, clock: .none, groups: [0, 0, 0])
+      return Prediction.Source(norm: norm, synchronizes: true, records: [marked])
+    }
+    for (marks, isSure) in [(Int64(0), true), (9, false)] {
+      let prediction = try Prediction(
+        [source("slow", 20, marks: marks), source("fast", 10, marks: 0)],
+        on: NetworkModel(Self.slow, library: .openMPI), ranks: [64])
+      #expect(prediction.choices[0].norm == "fast" && prediction.choices[0].is_sure == isSure)
+      #expect(prediction.choices[0].reason.contains("quieter") == !isSure)
+    }
+  }
+
   @Test func aRecordWithoutStepsIsNoBasis() {
     let empty = RankRecord([], clock: .none, groups: [])
     #expect(throws: RecordingError.self) { try rows([empty], ranks: [2]) }
