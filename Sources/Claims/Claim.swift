@@ -23,9 +23,10 @@ public struct Claim: Sendable {
   /// Collective.
   public func run(in laboratory: Laboratory) throws -> Finding {
     let start = monotonicNanoseconds()
+    laboratory.begin()
     let outcome = try experiment(laboratory)
     return Finding(
-      claim: self, outcome, seconds: Double(monotonicNanoseconds() - start) / 1e9)
+      claim: self, outcome, looks: laboratory.look, seconds: Double(monotonicNanoseconds() - start) / 1e9)
   }
 }
 
@@ -98,8 +99,13 @@ struct Outcome: Sendable {
   let verdict: Verdict
   /// What the verdict rests on, and what was not run.
   let because: String
+  /// The smallest effect that could have been seen, in words; nil where the verdict is not a matter of chance.
+  let smallestEffect: String?
 
-  init(_ verdict: Verdict, because: String, _ figures: [Figure]) {
+  init(
+    _ verdict: Verdict, because: String, _ figures: [Figure], smallestEffect: String? = nil
+  ) {
+    self.smallestEffect = smallestEffect
     self.figures = figures
     self.verdict = verdict
     self.because = because
@@ -124,10 +130,17 @@ public struct Finding: Codable, Sendable {
   public let verdict: Verdict
   /// What the verdict rests on, and what was not run.
   public let because: String
-  /// How long it took.
-  public let seconds: Double
+  /// The smallest effect that could have been seen; nil where something was decided, or the verdict is not a
+  /// matter of chance.
+  public let smallest_effect: String?
+  /// How often the claim was looked at, with twice as many repeats each time.
+  public let looks: Int
+  /// How long it took, all looks together.
+  public var seconds: Double
 
-  init(claim: Claim, _ outcome: Outcome, seconds: Double) {
+  init(claim: Claim, _ outcome: Outcome, looks: Int, seconds: Double) {
+    self.looks = looks
+    smallest_effect = outcome.verdict == .undecided ? outcome.smallestEffect : nil
     id = claim.id
     statement = claim.statement
     source = claim.source

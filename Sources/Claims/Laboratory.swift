@@ -10,7 +10,17 @@ public struct Laboratory {
   let context: RankContext
   /// The factor on the length of every run and on the number of repeats.
   public let budget: Double
+  /// Which look at the claim it is, from 1: each takes twice as many repeats as the one before.
+  public var look = 1
   private let note: (String) -> Void
+  private let memory = Memory()
+
+  /// What single runs came to, so that a look does not repeat those of the looks before it.
+  private final class Memory {
+    var results: [String: String] = [:]
+    /// How many times ``map(_:_:)`` was called in this look.
+    var calls = 0
+  }
 
   /// A laboratory of all ranks of `context`; `note` is told how far an experiment is.
   public init(
@@ -30,6 +40,18 @@ public struct Laboratory {
     max(least, Int((Double(count) * budget).rounded()))
   }
 
+  /// `count` repeats at a budget of 1 and the first look.
+  func repeats(_ count: Int) -> Int { scaled(count) << (look - 1) }
+
+  /// The sign test of this look.
+  var signTest: SequentialSignTest { SequentialSignTest(look: look) }
+
+  /// The level of an interval that decides in this look.
+  var level: Double { 1 - SequentialSignTest.error / Double(look * (look + 1)) }
+
+  /// Begins a look.
+  func begin() { memory.calls = 0 }
+
   /// Decodes an experiment's run.
   func configuration(_ yaml: String, _ assignments: [String] = []) throws -> RunConfiguration {
     try RunConfiguration(yaml: yaml, name: "an experiment's configuration", set: assignments)
@@ -39,10 +61,28 @@ public struct Laboratory {
   /// where there is one rank.
   ///
   /// Collective. `body` works alone: what it finds does not depend on the number of ranks. Every rank
-  /// gets all results, in the items' order.
+  /// gets all results, in the items' order. What an earlier look found for an item is taken from it.
   public func map<Item: Sendable, Result: Codable & Sendable>(
     _ items: [Item], _ body: @escaping @Sendable (Item) throws -> Result
   ) throws -> [Result] {
+    memory.calls += 1
+    let keys = items.map { "\(memory.calls) \($0)" }
+    let new = items.indices.filter { memory.results[keys[$0]] == nil }
+    let found = try share(out: new.map { items[$0] }, body)
+    for (index, result) in zip(new, found) {
+      memory.results[keys[index]] = try Self.encode([result])
+    }
+    return try keys.map { key in
+      guard let text = memory.results[key] else { preconditionFailure("a result is gone") }
+      let results: [Result] = try Self.decode(text)
+      return results[0]
+    }
+  }
+
+  private func share<Item: Sendable, Result: Codable & Sendable>(
+    out items: [Item], _ body: @escaping @Sendable (Item) throws -> Result
+  ) throws -> [Result] {
+    guard !items.isEmpty else { return [] }
     let workers = min(ranks > 1 ? ranks : ProcessInfo.processInfo.activeProcessorCount, items.count)
     guard ranks == 1 else {
       // A rank that fails alone must not leave the others waiting for its results.

@@ -6,13 +6,16 @@ public struct ResourceUsage: Sendable {
   public let pageFaults: Int
   /// The largest resident set, in MiB (`ru_maxrss`).
   public let peakMebibytes: Double
+  /// How long its threads have run in user mode, in seconds (`ru_utime`).
+  public let userSeconds: Double
 
   /// Asks the system.
   public static func current() -> ResourceUsage {
     var usage = rusage()
     _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return ResourceUsage(
-      pageFaults: usage.ru_minflt, peakMebibytes: Double(usage.ru_maxrss) / 1024)
+      pageFaults: usage.ru_minflt, peakMebibytes: Double(usage.ru_maxrss) / 1024,
+      userSeconds: Double(usage.ru_utime.tv_sec) + Double(usage.ru_utime.tv_usec) / 1e6)
   }
 }
 

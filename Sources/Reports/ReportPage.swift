@@ -9,6 +9,7 @@ import Training
 public struct ReportPage {
   private let work: String
   private let summary: String
+  private let answer: String
   private let style: String
   private let hasNotes: Bool
   private let notes: [String]
@@ -42,8 +43,9 @@ public struct ReportPage {
     summary = Self.summary(report)
     (hasNotes, notes) = (!report.notes.isEmpty, report.notes)
     rows = report.runs.map { Row(cells: Self.cells($0)) }
+    answer = report.answer
     charts =
-      [report.stepTimeChart, report.lossChart, report.accuracyChart].compactMap(\.self)
+      [report.ratioChart, report.stepTimeChart, report.lossChart, report.accuracyChart].compactMap(\.self)
       + report.predictionCharts
     runs = report.runs.enumerated().compactMap { RunSection($1, number: $0) }
     sources = report.runs.map { run in
@@ -76,10 +78,14 @@ public struct ReportPage {
     let (statistics, gradients) = (run.times.statistics, run.times.gradients)
     return [
       run.label, run.ranks.map(String.init) ?? "–", run.times.step_ms.text(2),
-      counted(statistics.collectives_per_step), counted(statistics.bytes_per_step),
+      run.against_first?.text ?? "–", counted(statistics.collectives_per_step), counted(statistics.bytes_per_step),
       fixed(statistics.blocked_ms.median, 3), run.statistics_in_flight_ms.map { fixed($0, 3) } ?? "–",
       counted(gradients.collectives_per_step), fixed(gradients.blocked_ms.median, 3),
       run.gradients_in_flight_ms.map { fixed($0, 3) } ?? "–",
+      run.efficiency.map { fixed(100 * $0.parallel, 1) + "%" } ?? "–",
+      run.efficiency.map { fixed(100 * $0.load_balance, 1) + "%" } ?? "–",
+      run.efficiency.map { fixed(100 * $0.serialization, 1) + "%" } ?? "–",
+      run.efficiency.map { fixed(100 * $0.transfer, 1) + "%" } ?? "–",
       run.final.map { fixed($0.loss, 4) } ?? "–",
       run.final.map { fixed(100 * $0.accuracy, 2) + "%" } ?? "–",
     ]

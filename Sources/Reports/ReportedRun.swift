@@ -33,10 +33,15 @@ public struct ReportedRun: Codable, Sendable {
   public let final: FinalFigures?
   /// Loss and accuracy over the steps.
   public let curves: RunCurves
+  /// The step's duration over the first run's, from rounds in which both took a turn; nil for the first, and
+  /// where runs were not taken in turn.
+  public internal(set) var against_first: PairedRatio?
   /// Where the time of a usual step went; nil without events.
   public let parts: StepParts?
   /// The recorded steps by layer and collective; nil without events.
   public let split: StepSplit?
+  /// What the ranks' time goes into; nil without events.
+  public let efficiency: Efficiency?
   /// The median step; nil without events.
   public let median_step: StepTimeline?
   /// The names under which norms were recorded.
@@ -47,9 +52,8 @@ public struct ReportedRun: Codable, Sendable {
   /// Reads the run directory at `path`.
   ///
   /// - Throws: ``ConfigurationError`` if its configuration, metrics or summary are missing or damaged.
-  init(path: String) throws(ConfigurationError) {
+  init(path: String, _ metrics: RunMetrics) throws(ConfigurationError) {
     let configuration = try RunConfiguration(path: "\(path)/config.yaml")
-    let metrics = try RunMetrics(run: path)
     let summary = try RunSummary.read(run: path)
     let launch = LaunchRecord(run: path)
     var notes: [String] = []
@@ -77,8 +81,10 @@ public struct ReportedRun: Codable, Sendable {
       notes.append(
         "its norms have no parameters, so that what they compute is counted with other computing.")
     }
-    let steps = recorded.map { RecordedSteps($0.records) }
-    let split = recorded.map { StepSplit($0.records) }
+    let clean = recorded.map(\.records.undisturbed)
+    let steps = clean.map { RecordedSteps($0) }
+    let split = clean.map { StepSplit($0) }
+    if let text = StepTimes([metrics.steps]).disturbed?.text { notes.append("\(text).") }
     func inFlight(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {
       split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.in_flight_ms.median } }
     }
@@ -100,6 +106,7 @@ public struct ReportedRun: Codable, Sendable {
       }
     }
     self.split = split
+    efficiency = steps.flatMap { Efficiency($0) }
     median_step = steps.flatMap { StepTimeline(median: $0) }
     norm_layers = norms.sorted()
     self.notes = notes

@@ -6,6 +6,10 @@ public import Training
 public struct RunReport: Codable, Sendable {
   /// The name of the configuration, or of each, where they differ.
   public let work: String
+  /// What the report finds, in one sentence.
+  public let answer: String
+  /// The share of all steps that were disturbed, from 0 to 1.
+  public let disturbed_share: Double
   /// The runs, in the order given.
   public let runs: [ReportedRun]
   /// Settings besides the norm in which the runs differ, with each run's value.
@@ -31,7 +35,17 @@ public struct RunReport: Codable, Sendable {
   ///   step, or if the runs were trained on different kinds of data.
   public init(paths: [String], predictingOn networks: [NetworkModel]) throws {
     let directories = try Self.directories(paths)
-    var read = try directories.map { try ReportedRun(path: $0) }
+    let metrics = try directories.map { try RunMetrics(run: $0) }
+    var read = try zip(directories, metrics).map { try ReportedRun(path: $0, $1) }
+    let launches = Set(directories.map { LaunchRecord(run: $0)?.started })
+    // Rounds of two comparisons have nothing in common.
+    let paired = launches.count == 1 ? PairedSteps(metrics.map(\.steps)) : nil
+    for index in read.indices.dropFirst() {
+      read[index].against_first = paired?.ratio(of: index, to: 0, comparisons: read.count - 1)
+    }
+    disturbed_share = DisturbedSteps(
+      metrics.flatMap { $0.steps.map { $0.disturbed ?? .none } }
+    ).share
     var notes: [String] = []
     notes += read.filter { $0.steps == 0 }.map { "\($0.path) is left out: it has taken no step." }
     read.removeAll { $0.steps == 0 }
@@ -52,6 +66,7 @@ public struct RunReport: Codable, Sendable {
     let names = Self.labels(read)
     for index in read.indices { read[index].label = names[index] }
     runs = read
+    answer = Self.answer(read)
     work = Set(read.map(\.name)).sorted().joined(separator: ", ")
     clock_bound_us = read.compactMap { $0.split?.clock_bound_us }.max()
     notes += Self.notes(read, differences)
@@ -94,6 +109,36 @@ public struct RunReport: Codable, Sendable {
       throw ConfigurationError(found[index], "is named twice")
     }
     return found
+  }
+
+  /// What the runs' step times say, by the ratios of rounds in which all took a turn.
+  private static func answer(_ runs: [ReportedRun]) -> String {
+    guard let first = runs.first else { return "" }
+    let others = runs.dropFirst()
+    guard !others.isEmpty else {
+      return "Under \(first.label) a step takes \(first.times.step_ms.text(2)) ms (median, 95%)."
+    }
+    guard others.contains(where: { $0.against_first != nil }) else {
+      return "Which of these steps is shorter is not decided: the runs did not take turns, as those of "
+        + "`lockstep compare --run-dir` do, so that the machine may have been another for each."
+    }
+    var parts: [String] = []
+    for verdict in [RatioVerdict.slower, .faster] {
+      let found = others.filter { $0.against_first?.verdict == verdict }
+      if !found.isEmpty {
+        parts.append(
+          found.map { "\($0.label) \($0.against_first?.ratio.text(3) ?? "") times" }
+            .joined(separator: ", "))
+      }
+    }
+    let open = others.filter { $0.against_first?.verdict ?? .undecided == .undecided }.map(\.label)
+    let decided =
+      parts.isEmpty
+      ? "" : "Against \(first.label), a step takes under \(parts.joined(separator: ", "))"
+    if open.isEmpty { return decided + " as long." }
+    let undecided =
+      "\(open.joined(separator: ", ")) cannot be told from \(first.label)"
+    return decided.isEmpty ? undecided + "." : "\(decided) as long; \(undecided)."
   }
 
   /// A short name for each run: its norm, and what else it takes to tell them apart.

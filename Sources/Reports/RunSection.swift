@@ -23,7 +23,7 @@ struct RunSection {
     let bytes: String
     let skew: String
     let transfer: String
-    let hidden: String
+    let inFlight: String
     let blocked: String
     let last: String
   }
@@ -44,7 +44,7 @@ struct RunSection {
       return Collective(
         name: site.name, pass: site.pass, count: counted(site.collectives),
         bytes: counted(site.bytes), skew: fixed(site.skew_ms.median, 4),
-        transfer: fixed(site.transfer_ms.median, 4), hidden: fixed(site.in_flight_ms.median, 4),
+        transfer: fixed(site.transfer_ms.median, 4), inFlight: fixed(site.in_flight_ms.median, 4),
         blocked: site.exposed_ms.text(4),
         last: "rank \(last), \(fixed(100 * site.last[last], 0))%")
     }

@@ -124,8 +124,9 @@ extension Comparison {
           guard goesOn(i) else { continue }
           files?[i].resume()
           try watching(i) {
-            for _ in 0..<min(Interleaving.turn, run.totalSteps - run.stepsTaken) {
-              let result = try run.step()
+            for place in 0..<min(Interleaving.turn, run.totalSteps - run.stepsTaken) {
+              var result = try run.step()
+              if place > 0, result.samples == run.wholeBatch { result.round = round }
               // The metrics of one cannot be written any more.
               if result.requests.stop { try files?.forEach { try $0.settle() } }
               taken[i].append(result)

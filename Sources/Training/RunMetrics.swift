@@ -25,6 +25,8 @@ public struct StepMetrics: Codable, Hashable, Sendable {
   public let gradients: TrafficSummary
   /// What came between the step and its processors; nil where nothing did.
   public let disturbed: StepDisturbance?
+  /// The round of a comparison in which the step counts; nil where it does not, or there is none.
+  public let round: Int?
 
   /// The row of a step.
   public init(_ result: StepResult) {
@@ -36,6 +38,7 @@ public struct StepMetrics: Codable, Hashable, Sendable {
     statistics = TrafficSummary(result.statistics)
     gradients = TrafficSummary(result.gradients)
     disturbed = result.disturbance.isNone ? nil : result.disturbance
+    round = result.round
   }
 }
 
@@ -48,7 +51,7 @@ extension StepMetrics {
     ]
     let times = [step_ms, blocked_ms, statistics.blocked_ms, gradients.blocked_ms]
     return counts.allSatisfy { RunMetrics.counts.contains($0) }
-      && RunMetrics.counts.contains(disturbed?.rank ?? 0)
+      && RunMetrics.counts.contains(disturbed?.rank ?? 0) && RunMetrics.counts.contains(round ?? 0)
       && times.allSatisfy { (0...1e12).contains($0) }
   }
 }

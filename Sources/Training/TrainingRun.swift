@@ -64,6 +64,8 @@ public struct StepResult: Sendable {
   public let requests: StepRequests
   /// What came between the step and its processors: on this rank, or on any until the end of backward.
   public let disturbance: StepDisturbance
+  /// The round of a comparison in which the step counts; nil where it does not, or there is none.
+  public internal(set) var round: Int?
 }
 
 /// The mean loss and accuracy over a data set.

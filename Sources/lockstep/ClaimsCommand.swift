@@ -1,5 +1,6 @@
 import ArgumentParser
 import Claims
+import Collectives
 import Logging
 import Measurement
 import Training
@@ -10,8 +11,9 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
     commandName: "claims",
     abstract: "Test what is said about normalization: each claim is an experiment with a verdict.",
     discussion: """
-      Without names all claims are tested, which takes some twenty minutes on two cores. Runs that \
-      need no communication are shared out over the ranks; `mpirun -n 2` uses two cores.
+      Without names all claims are tested. One that is not decided is looked at again, with twice as many \
+      repeats, as long as the minutes last and where it takes least; a bound on wrong verdicts allows for \
+      all looks. Runs that need no communication are shared out over the ranks; `mpirun -n 2` uses two cores.
       """)
 
   @Argument(help: "The claims, by name; see --list.")
@@ -23,9 +25,16 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
   @Option(help: "A factor on the length of every run and on the number of repeats.")
   var budget = 1.0
 
+  @Option(
+    help: "How long claims that are not decided may be looked at again, for all together, in minutes.")
+  var minutes = 30.0
+
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
+    guard minutes >= 0, minutes.isFinite else {
+      throw ValidationError("--minutes is \(minutes), expected 0 or more.")
+    }
     guard budget > 0, budget <= 1000 else {
       throw ValidationError("--budget is \(budget), expected more than 0 and at most 1000.")
     }
@@ -49,21 +58,47 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
     let claims = self.claims
     session.noteRanks()
     try session.lookAtMachines()
-    var findings: [Finding] = []
-    for (index, claim) in claims.enumerated() {
+    let start = monotonicNanoseconds()
+    var tests = claims.enumerated().map { index, claim in
       let place = "\(index + 1)/\(claims.count) \(claim.id)"
-      session.log.info(
-        "\(place): about \(fixed(claim.minutes * budget * budget, 1)) min on two cores")
-      let finding = try claim.run(
-        in: Laboratory(context: session.context, budget: budget) {
+      return ClaimTest(claim, place) {
+        Laboratory(context: session.context, budget: budget) {
           session.log.info("\(place): run \($0)")
-        })
-      findings.append(finding)
-      if !output.json { try session.print(Self.text(of: finding)) }
+        }
+      }
     }
+    func look(at index: Int) throws {
+      let left = tests[index].estimate.map { "; about \(fixed($0 / 60, 1)) min" } ?? ""
+      session.log.info("\(tests[index].place): look \(tests[index].looks + 1)\(left)")
+      try tests[index].look()
+      if !output.json, tests[index].isDecided, let finding = tests[index].finding {
+        try session.print(Self.text(of: finding))
+      }
+    }
+    for index in tests.indices { try look(at: index) }
+    while let next = try nextLook(tests, since: start, session) { try look(at: next) }
+    for finding in tests.filter({ !$0.isDecided }).compactMap(\.finding) where !output.json {
+      try session.print(Self.text(of: finding))
+    }
+    let findings = tests.compactMap(\.finding)
     let all = Findings(ranks: session.context.size, budget: budget, claims: findings)
     try session.print(output.json ? try jsonDocument(all) : Self.summary(of: all))
     return ExitStatus.done
+  }
+
+  /// The claim to look at again: of those that are not decided, the one whose look takes least, if there is
+  /// time for it; rank 0 says so.
+  ///
+  /// Collective.
+  private func nextLook(_ tests: [ClaimTest], since start: UInt64, _ session: Session) throws -> Int?
+  {
+    let left = minutes * 60 - Double(monotonicNanoseconds() - start) / 1e9
+    let open = tests.indices.filter { !tests[$0].isDecided && tests[$0].canGoOn }
+    let cheapest = open.min { tests[$0].estimate ?? 0 < tests[$1].estimate ?? 0 }
+    let next = cheapest.flatMap { tests[$0].estimate ?? 0 <= left ? $0 : nil }
+    var choice = [Int64(next ?? -1)]
+    try session.context.control.broadcast(&choice, from: 0)
+    return choice[0] < 0 ? nil : Int(choice[0])
   }
 
   private static func text(of claims: [Claim]) -> String {
@@ -89,16 +124,17 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
 
       \(table.text)
 
-      \(finding.verdict.rawValue.uppercased()): \(finding.because)
-      (\(fixed(finding.seconds, 1)) s)
+      \(finding.verdict.rawValue.uppercased()): \(finding.because)\
+      \(finding.smallest_effect.map { "\n\($0)" } ?? "")
+      (\(fixed(finding.seconds, 1)) s, \(finding.looks) look(s))
 
       """
   }
 
   private static func summary(of all: Findings) -> String {
-    var table = Table(["claim", "verdict", "seconds"])
+    var table = Table(["claim", "verdict", "looks", "seconds"])
     for finding in all.claims {
-      table.append([finding.id, finding.verdict.rawValue, fixed(finding.seconds, 1)])
+      table.append([finding.id, finding.verdict.rawValue, "\(finding.looks)", fixed(finding.seconds, 1)])
     }
     return """
       \(table.text)

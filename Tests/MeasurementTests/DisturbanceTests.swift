@@ -29,15 +29,18 @@ import Testing
   @Test func stolenTimeIsThatOfTheProcessorsInUse() {
     let stat = """
       cpu  10 0 10 100 0 0 0 77 0 0
-      cpu0 5 0 5 50 0 0 0 30 0 0
-      cpu1 5 0 5 50 0 0 0 47 0 0
+      cpu0 5 1 5 50 0 0 0 30 0 0
+      cpu1 5 2 5 50 0 0 0 47 0 0
       intr 1 2 3 4 5 6 7 8 9
       """
-    #expect(StolenTime.ticks(stat, ["cpu0"]) == 30)
-    #expect(StolenTime.ticks(stat, ["cpu0", "cpu1"]) == 77)
-    #expect(StolenTime.ticks(stat, ["cpu7"]) == nil)
-    #expect(StolenTime.ticks("cpu0 1 2 3", ["cpu0"]) == nil)
-    #expect(StolenTime.ticks("", ["cpu0"]) == nil)
+    func ticks(_ processors: Set<String>, _ text: String = stat) -> [Int]? {
+      ProcessorAccount.ticks(text, processors).map { [$0.user, $0.stolen] }
+    }
+    #expect(ticks(["cpu0"]) == [6, 30])
+    #expect(ticks(["cpu0", "cpu1"]) == [13, 77])
+    #expect(ticks(["cpu7"]) == nil)
+    #expect(ticks(["cpu0"], "cpu0 1 2 3") == nil)
+    #expect(ticks(["cpu0"], "") == nil)
   }
 
   @Test(arguments: [

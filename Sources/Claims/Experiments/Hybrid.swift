@@ -31,7 +31,7 @@ extension Claim {
           "data.samples=\(lab.scaled(8192, least: 64))", "batch=64",
         ])
     }
-    let seeds = 0..<UInt64(lab.scaled(5))
+    let seeds = 0..<UInt64(lab.repeats(7))
     let tunings = try lab.tune(runs, rates: rates, before: seeds)
     let results = try lab.map(
       zip(runs, tunings).map { $0.at(learningRate: $1.best) }, seeds: seeds
@@ -53,12 +53,12 @@ extension Claim {
     ]
     figures += zip(placements, tunings).flatMap { $1.figures($0.rawValue) }
     return Outcome(
-      Verdict(all: gains.map(Verdict.init(allPositive:))),
+      Verdict(all: gains.map(lab.signTest.verdict)),
       because: """
         test loss of pre less hybrid \(threeDigits(median(gains[0]))), less hybrid-star \
         \(threeDigits(median(gains[1]))). The paper's benchmarks, BasicArithmetic, HellaSwag and \
         COPA, are of language models of a billion parameters and are not run: sums here stand for \
         themselves
-        """, figures)
+        """, figures, smallestEffect: lab.signTest.smallestEffect(pairs: seeds.count))
   }
 }

@@ -1,4 +1,4 @@
-import Measurement
+public import Measurement
 
 extension TrainingRun {
   /// The steps of a turn that count in a comparison: all of a whole batch but the first, whose memory is
@@ -9,6 +9,22 @@ extension TrainingRun {
 }
 
 extension PairedSteps {
+  /// The steps of runs that one comparison took in turn, as their metrics have them; nil where there are fewer
+  /// than two, or they were not taken in turn.
+  public init?(_ runs: [[StepMetrics]]) {
+    let rounds = runs.map { Dictionary(grouping: $0.filter { $0.round != nil }, by: { $0.round ?? 0 }) }
+    guard runs.count > 1, rounds.allSatisfy({ !$0.isEmpty }) else { return nil }
+    self.init(variants: runs.count)
+    for round in Set(rounds.flatMap(\.keys)).sorted() {
+      for (i, steps) in rounds.enumerated() {
+        append(
+          (steps[round] ?? []).map {
+            Step(milliseconds: $0.step_ms, disturbance: $0.disturbed ?? .none)
+          }, of: i)
+      }
+    }
+  }
+
   /// Adds a variant's next turn: the steps that count.
   mutating func append(_ counted: [StepResult], of variant: Int) {
     append(
