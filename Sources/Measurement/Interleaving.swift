@@ -8,7 +8,7 @@ public struct Interleaving: Sendable {
 
   /// How many steps a variant takes in a turn: the first is not counted, since its memory is cold; few
   /// enough that a slow minute of the machine meets all variants alike.
-  public static let turn = 6
+  public static let turn = 4
 
   /// The order of so many variants.
   public init(variants: Int, seed: UInt64) { (self.variants, self.seed) = (variants, seed) }

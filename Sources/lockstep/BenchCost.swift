@@ -26,7 +26,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
   @Flag(help: "Measure every way to merge statistics, not the configuration's alone.")
   var merges = false
 
-  @Option(help: "Steps to count of each; rounded up to whole turns of 5.")
+  @Option(help: "Steps to count of each; rounded up to whole turns of \(Interleaving.turn - 1).")
   var steps = 50
 
   func validate() throws {

@@ -11,7 +11,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
     abstract: "Check predictions: from one rank's steps, for the ranks there are, against theirs.",
     discussion: """
       Each norm's steps are taken by every rank by itself, then by all together, in turn. Exit status 1 \
-      if a predicted median is off by more than 15%.
+      if a predicted median is off by more than \(fixed(100 * Prediction.tolerance, 0))%.
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -26,7 +26,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
     transform: NormList.init)
   var norms: NormList = NormList([.syncBatch, .layer])
 
-  @Option(help: "Steps to measure of each, alone and together; rounded up to whole turns of 5.")
+  @Option(help: "Steps to measure of each, alone and together; rounded up to whole turns of \(Interleaving.turn - 1).")
   var steps = 40
 
   func validate() throws {
@@ -48,7 +48,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
 
   private static func text(of check: PredictionCheck) -> String {
     var table = Table([
-      "norm", "alone ms [95%]", "predicted ms [95%]", "stat skew", "stat transfer", "gradients",
+      "norm", "one rank ms [95%]", "predicted ms [95%]", "stat skew", "stat transfer", "gradients",
       "measured ms [95%]", "error",
     ])
     for row in check.results {
@@ -66,8 +66,9 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
 
       \(table.text)
 
-      \(check.passed ? "passed" : "FAILED"): every predicted median has to be within 15% of the \
-      measured one.
-      """
+      \(check.passed ? "passed" : "FAILED"): every predicted median has to be within \
+      \(fixed(100 * Prediction.tolerance, 0))% of the measured one; the median error is \
+      \(fixed(100 * check.median_error, 1))%, the worst \(fixed(100 * check.worst_error, 1))%
+      """ + (check.disturbed.text.map { "\n\($0)" } ?? "")
   }
 }
