@@ -180,7 +180,7 @@ targets += [
       "safetensors-verdicts",
     ]),
   tests("TensorBoard", ["TensorBoard"]),
-  tests("Claims", ["Claims", "Collectives", "Measurement", "Training"]),
+  tests("Claims", ["Claims", "Collectives", "Measurement", "Tensors", "Training"]),
   // What the tests share to make communicators that go wrong, and to run programs with a time limit.
   .target(
     name: "Forwarding", dependencies: ["Collectives", "Tensors"], path: "Tests/Forwarding",

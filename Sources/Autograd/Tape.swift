@@ -105,7 +105,9 @@ public final class Tape {
   /// Which positions of padded sequences count, as rows of `[N, T, …]` in order; nil for all.
   public let validRows: [Int]?
   /// Whether weight gradients are put off until the next layer before them waits for other ranks, and are
-  /// computed while what it waits for is in flight. The sums have the same bits either way.
+  /// computed while what it waits for is in flight.
+  ///
+  /// The sums have the same bits either way.
   public let defersWeightGradients: Bool
   private var entries: [Entry] = []
   /// How many of the entries wait for other ranks in their pullback.

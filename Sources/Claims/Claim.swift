@@ -26,7 +26,8 @@ public struct Claim: Sendable {
     laboratory.begin()
     let outcome = try experiment(laboratory)
     return Finding(
-      claim: self, outcome, looks: laboratory.look, seconds: Double(monotonicNanoseconds() - start) / 1e9)
+      claim: self, outcome, looks: laboratory.look,
+      seconds: Double(monotonicNanoseconds() - start) / 1e9)
   }
 }
 

@@ -50,7 +50,7 @@ public struct Laboratory {
   var level: Double { 1 - SequentialSignTest.error / Double(look * (look + 1)) }
 
   /// Begins a look.
-  func begin() { memory.calls = 0 }
+  package func begin() { memory.calls = 0 }
 
   /// Decodes an experiment's run.
   func configuration(_ yaml: String, _ assignments: [String] = []) throws -> RunConfiguration {

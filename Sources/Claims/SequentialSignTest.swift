@@ -4,9 +4,12 @@ import Foundation
 ///
 /// The k-th look spends α / (k (k + 1)) of α = 5%, half of it on each side, so that all looks together, however
 /// many there are, are wrong in at most 5% of cases (Bonferroni; the shares add up to 1).
-struct SequentialSignTest {
+package struct SequentialSignTest {
   /// Which look it is, from 1.
   let look: Int
+
+  /// The test of a look.
+  package init(look: Int) { self.look = look }
 
   static let error = 0.05
 
@@ -17,7 +20,7 @@ struct SequentialSignTest {
   /// undecided.
   ///
   /// A difference of 0 speaks against the claim, as one below does; where all are 0, nothing was seen.
-  func verdict(_ differences: [Double]) -> Verdict {
+  package func verdict(_ differences: [Double]) -> Verdict {
     guard differences.contains(where: { $0 != 0 }) else { return .undecided }
     let (n, positive) = (differences.count, differences.count { $0 > 0 })
     if Self.tail(n, from: positive, 0.5) <= share { return .holds }
@@ -26,7 +29,7 @@ struct SequentialSignTest {
   }
 
   /// The least number of `pairs` that has to have one sign for a verdict; nil where not even all suffice.
-  func needed(of pairs: Int) -> Int? {
+  package func needed(of pairs: Int) -> Int? {
     (0..<pairs + 1).first { Self.tail(pairs, from: $0, 0.5) <= share }
   }
 

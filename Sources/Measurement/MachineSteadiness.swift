@@ -38,7 +38,8 @@ public struct MachineSteadiness: Codable, Sendable {
     }
     let elapsed = Double(monotonicNanoseconds() - start) / 1e9
     switches_per_s = Double(ThreadUsage.current().switches - before.switches) / elapsed
-    stolen_share = Self.share(from: stolenBefore, to: ProcessorAccount.now()?.stolen, seconds: elapsed)
+    stolen_share = Self.share(
+      from: stolenBefore, to: ProcessorAccount.now()?.stolen, seconds: elapsed)
     let sorted = (clean.isEmpty ? disturbed : clean).sorted()
     let median = sorted[sorted.count / 2]
     spread = (sorted[sorted.count * 9 / 10] - sorted[sorted.count / 10]) / median

@@ -33,6 +33,6 @@ public struct PairedRatio: Codable, Hashable, Sendable {
   /// The level of one of so many intervals all of which hold in 95% of cases.
   static func level(comparisons: Int) -> Double { 1 - 0.05 / Double(max(1, comparisons)) }
 
-  /// "1.054 [1.049, 1.061] slower"
+  /// The ratio, its interval and the verdict: "1.054 [1.049, 1.061] slower".
   public var text: String { "\(ratio.text(3)) \(verdict.rawValue)" }
 }

@@ -123,7 +123,9 @@ public struct DisturbedSteps: Codable, Hashable, Sendable {
       faulted > 0 ? "pages were faulted in" : nil,
     ].compactMap(\.self)
     let place = rank.map { " (rank \($0))" } ?? ""
-    let what = disturbed == steps ? "all \(steps) steps were disturbed" : "\(disturbed) of \(steps) steps left out"
+    let what =
+      disturbed == steps
+      ? "all \(steps) steps were disturbed" : "\(disturbed) of \(steps) steps left out"
     return "\(what): \(causes.joined(separator: ", "))\(place)"
   }
 }

@@ -45,7 +45,8 @@ public struct StepParts: Codable, Hashable, Sendable {
     [
       ("computing in other layers", compute_ms), ("computing in norms", norm_ms),
       ("statistics: waiting for the last rank", statistics_skew_ms),
-      ("statistics: transfer", statistics_transfer_ms), ("MPI's own work for statistics", library_ms),
+      ("statistics: transfer", statistics_transfer_ms),
+      ("MPI's own work for statistics", library_ms),
       ("gradients, blocked", gradients_ms), ("optimizer", optimizer_ms), ("the rest", other_ms),
     ]
   }

@@ -41,7 +41,9 @@ public enum StatisticsGroup: Hashable, Sendable {
 }
 
 /// Whether weight gradients are computed while the statistics of a synchronized norm's backward pass are in
-/// flight. The bits are the same in all modes.
+/// flight.
+///
+/// The bits are the same in all modes.
 public enum StatisticsOverlap: String, CaseIterable, Sendable {
   /// As a run's first steps show to be faster.
   case automatic = "auto"

@@ -45,7 +45,8 @@ public struct ReportPage {
     rows = report.runs.map { Row(cells: Self.cells($0)) }
     answer = report.answer
     charts =
-      [report.ratioChart, report.stepTimeChart, report.lossChart, report.accuracyChart].compactMap(\.self)
+      [report.ratioChart, report.stepTimeChart, report.lossChart, report.accuracyChart].compactMap(
+        \.self)
       + report.predictionCharts
     runs = report.runs.enumerated().compactMap { RunSection($1, number: $0) }
     sources = report.runs.map { run in
@@ -78,8 +79,10 @@ public struct ReportPage {
     let (statistics, gradients) = (run.times.statistics, run.times.gradients)
     return [
       run.label, run.ranks.map(String.init) ?? "–", run.times.step_ms.text(2),
-      run.against_first?.text ?? "–", counted(statistics.collectives_per_step), counted(statistics.bytes_per_step),
-      fixed(statistics.blocked_ms.median, 3), run.statistics_in_flight_ms.map { fixed($0, 3) } ?? "–",
+      run.against_first?.text ?? "–", counted(statistics.collectives_per_step),
+      counted(statistics.bytes_per_step),
+      fixed(statistics.blocked_ms.median, 3),
+      run.statistics_in_flight_ms.map { fixed($0, 3) } ?? "–",
       counted(gradients.collectives_per_step), fixed(gradients.blocked_ms.median, 3),
       run.gradients_in_flight_ms.map { fixed($0, 3) } ?? "–",
       run.efficiency.map { fixed(100 * $0.parallel, 1) + "%" } ?? "–",

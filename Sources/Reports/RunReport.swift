@@ -43,9 +43,10 @@ public struct RunReport: Codable, Sendable {
     for index in read.indices.dropFirst() {
       read[index].against_first = paired?.ratio(of: index, to: 0, comparisons: read.count - 1)
     }
-    disturbed_share = DisturbedSteps(
-      metrics.flatMap { $0.steps.map { $0.disturbed ?? .none } }
-    ).share
+    disturbed_share =
+      DisturbedSteps(
+        metrics.flatMap { $0.steps.map { $0.disturbed ?? .none } }
+      ).share
     var notes: [String] = []
     notes += read.filter { $0.steps == 0 }.map { "\($0.path) is left out: it has taken no step." }
     read.removeAll { $0.steps == 0 }
@@ -119,7 +120,8 @@ public struct RunReport: Codable, Sendable {
       return "Under \(first.label) a step takes \(first.times.step_ms.text(2)) ms (median, 95%)."
     }
     guard others.contains(where: { $0.against_first != nil }) else {
-      return "Which of these steps is shorter is not decided: the runs did not take turns, as those of "
+      return
+        "Which of these steps is shorter is not decided: the runs did not take turns, as those of "
         + "`lockstep compare --run-dir` do, so that the machine may have been another for each."
     }
     var parts: [String] = []

@@ -60,7 +60,8 @@ public enum PredictionSources {
       let losses = means(metrics.map(\.loss))
       let epoch = metrics.filter { $0.epoch == 1 }.reduce(0) { $0 + $1.samples }
       let isWhole = (metrics.last?.epoch ?? 1) > 1
-      let course = courses
+      let course =
+        courses
         ? TrainingCourse(
           epochSamples: isWhole ? epoch : try configuration.loadData().train.count,
           samplesPerRank: Double(samples),

@@ -118,7 +118,8 @@ struct BenchNorms: ParsableCommand, RankedCommand {
     }
     let first = result.results.first?.norm ?? ""
     var table = Table([
-      "norm", "shape", "forward ms", "backward ms", "both ms [95%]", "against \(first) [95%]", "GB/s",
+      "norm", "shape", "forward ms", "backward ms", "both ms [95%]", "against \(first) [95%]",
+      "GB/s",
     ])
     for row in result.results {
       table.append([

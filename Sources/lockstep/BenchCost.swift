@@ -96,7 +96,8 @@ struct BenchCost: ParsableCommand, RankedCommand {
       }
     }
     return lines.isEmpty
-      ? "no round is undisturbed, so that no difference is explained" : lines.joined(separator: "\n")
+      ? "no round is undisturbed, so that no difference is explained"
+      : lines.joined(separator: "\n")
   }
 
   private static func efficiencies(

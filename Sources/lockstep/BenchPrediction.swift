@@ -26,7 +26,10 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
     transform: NormList.init)
   var norms: NormList = NormList([.syncBatch, .layer])
 
-  @Option(help: "Steps to measure of each, alone and together; rounded up to whole turns of \(Interleaving.turn - 1).")
+  @Option(
+    help:
+      "Steps to measure of each, alone and together; rounded up to whole turns of \(Interleaving.turn - 1)."
+  )
   var steps = 40
 
   func validate() throws {

@@ -122,7 +122,7 @@ struct BenchSplit: ParsableCommand, RankedCommand {
       \(counted(result.log.events_per_step)) events a step, \(fixed(result.log.event_ns.median, 0)) \
       ns each: \(fixed(100 * result.log.share, 3))% of a step.
       """ + (result.efficiency.map { "\n" + efficiency($0) } ?? "")
-      + (result.disturbed.text.map { "\n\($0)" } ?? "")
+        + (result.disturbed.text.map { "\n\($0)" } ?? "")
   }
 
   /// The efficiencies, and the sites at which ranks would wait longest without a network.
@@ -136,7 +136,8 @@ struct BenchSplit: ParsableCommand, RankedCommand {
       \(percent(efficiency.load_balance)) × serialization \(percent(efficiency.serialization)) × transfer \
       \(percent(efficiency.transfer)).
       """
-      + (worst.isEmpty ? "" : " Without a network ranks would wait longest at \(worst.joined(separator: ", ")).")
+        + (worst.isEmpty
+          ? "" : " Without a network ranks would wait longest at \(worst.joined(separator: ", ")).")
   }
 
   private static func read(_ file: String) throws -> SplitBenchmark {

@@ -26,7 +26,8 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
   var budget = 1.0
 
   @Option(
-    help: "How long claims that are not decided may be looked at again, for all together, in minutes.")
+    help:
+      "How long claims that are not decided may be looked at again, for all together, in minutes.")
   var minutes = 30.0
 
   @OptionGroup var output: OutputOptions
@@ -90,7 +91,8 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
   /// time for it; rank 0 says so.
   ///
   /// Collective.
-  private func nextLook(_ tests: [ClaimTest], since start: UInt64, _ session: Session) throws -> Int?
+  private func nextLook(_ tests: [ClaimTest], since start: UInt64, _ session: Session) throws
+    -> Int?
   {
     let left = minutes * 60 - Double(monotonicNanoseconds() - start) / 1e9
     let open = tests.indices.filter { !tests[$0].isDecided && tests[$0].canGoOn }
@@ -134,7 +136,9 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
   private static func summary(of all: Findings) -> String {
     var table = Table(["claim", "verdict", "looks", "seconds"])
     for finding in all.claims {
-      table.append([finding.id, finding.verdict.rawValue, "\(finding.looks)", fixed(finding.seconds, 1)])
+      table.append([
+        finding.id, finding.verdict.rawValue, "\(finding.looks)", fixed(finding.seconds, 1),
+      ])
     }
     return """
       \(table.text)

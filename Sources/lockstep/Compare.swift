@@ -94,14 +94,15 @@ struct Compare: ParsableCommand, RankedCommand {
       stat: collectives of norm statistics; grad: gradient buckets. blocked: inside MPI or \
       waiting for it.
       """ + (comparison.disturbed.text.map { "\n\($0)" } ?? "")
-      + overSeeds(comparison) + comparison.results.map(divergence).joined()
+        + overSeeds(comparison) + comparison.results.map(divergence).joined()
   }
 
   /// A table of what repeats reached over their seeds, where there are several.
   private func overSeeds(_ comparison: Comparison) -> String {
     let first = comparison.results.first?.norm ?? ""
     var table = Table([
-      "over \(repeats) seeds", "loss [95%]", "less \(first)'s", "test acc % [95%]", "less \(first)'s",
+      "over \(repeats) seeds", "loss [95%]", "less \(first)'s", "test acc % [95%]",
+      "less \(first)'s",
     ])
     let results = comparison.results.compactMap { result in
       result.seeds.map { (result.norm, $0) }

@@ -10,7 +10,8 @@ import Training
 /// `lockstep doctor`.
 struct Doctor: ParsableCommand, RankedCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Say what lockstep runs on: libraries, launcher, instruction sets, cores, binding, noise.")
+    abstract:
+      "Say what lockstep runs on: libraries, launcher, instruction sets, cores, binding, noise.")
 
   @OptionGroup var output: OutputOptions
 

@@ -132,9 +132,9 @@ struct Predict: ParsableCommand, LocalCommand {
       Each rank computes as many samples as a recorded one. * more ranks meet than there are \
       recorded steps: beyond the latest, the last is assumed to come tail · ln(ranks / steps) later.
       """
-      + (prediction.disturbed_share > 0
-        ? "\n\(fixed(100 * prediction.disturbed_share, 0))% of the recorded steps were disturbed and left out."
-        : "")
+        + (prediction.disturbed_share > 0
+          ? "\n\(fixed(100 * prediction.disturbed_share, 0))% of the recorded steps were disturbed and left out."
+          : "")
   }
 
   private static func noiseText(of prediction: Prediction) -> String {

@@ -104,7 +104,8 @@ struct CommandTests {
     let finished = try mpirun(
       2, "lockstep",
       [
-        "compare", "Configs/digits-resnet.yaml", "--norms", "batch,layer", "--repeats", "2", "--set",
+        "compare", "Configs/digits-resnet.yaml", "--norms", "batch,layer", "--repeats", "2",
+        "--set",
         "epochs=1", "--json",
       ])
     #expect(finished.status == 0, "\(finished.errors)")
@@ -302,7 +303,8 @@ struct CommandTests {
       let priced = try mpirun(
         2, "lockstep",
         [
-          "predict", run, "--fabric", "10gbe", "--ranks", "4", "--price", "2", "--target-loss", "100",
+          "predict", run, "--fabric", "10gbe", "--ranks", "4", "--price", "2", "--target-loss",
+          "100",
           "--noise", "recorded", "--json",
         ])
       #expect(priced.status == 0, "\(priced.errors)")
@@ -313,6 +315,23 @@ struct CommandTests {
       #expect(cost["epoch_steps"] == 4 && cost["target_steps"] == 1)
       #expect(abs((cost["epoch_price"] ?? 0) / (4 * step / 3600 * 4 * 2) - 1) < 1e-9)
       #expect(abs((cost["target_s"] ?? 0) / step - 1) < 1e-9)
+      let replay = "\(folder)/smpi"
+      let traced = try spawn([
+        executable("lockstep"), "trace", run, "--format", "smpi", "--ranks", "4", "--steps", "3",
+        "--output", replay, "--json",
+      ])
+      #expect(traced.status == 0, "\(traced.errors)")
+      let collectives = try #require(try object(traced.output)["collectives"] as? Int)
+      let files = try String(contentsOfFile: "\(replay)/index.txt", encoding: .utf8)
+        .split(separator: "\n").map(String.init)
+      #expect(files.count == 4)
+      for (rank, file) in files.enumerated() {
+        let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
+        #expect(lines.first == "\(rank) init" && lines.last == "\(rank) finalize")
+        #expect(lines.count { $0.hasPrefix("\(rank) allreduce ") } == collectives)
+        // 42 of statistics, the buckets, and the losses' sum.
+        #expect(collectives % 3 == 0 && collectives > 3 * 42)
+      }
       let bad = [
         ([run, "--fabric", "20gbe"], "20gbe"), (["\(folder)/none", "--fabric", "10gbe"], "none"),
         ([run, "--fabric", "10gbe", "--ranks", "1"], "\"1\""),
@@ -339,6 +358,11 @@ struct CommandTests {
         executable("lockstep"), "predict", without, "--fabric", "10gbe",
       ])
       #expect(refused.status == 2 && refused.errors.contains("holds no events"))
+      let untraced = try spawn([
+        executable("lockstep"), "trace", without, "--format", "smpi", "--output", "\(folder)/none",
+      ])
+      #expect(untraced.status == 2 && untraced.errors.contains("holds no events"))
+      #expect(!exists("\(folder)/none"))
     }
   }
 }

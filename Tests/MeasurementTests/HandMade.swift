@@ -18,7 +18,8 @@ enum HandMade {
       ) -> Event {
         Event(
           [
-            Int64(kind.rawValue), purpose, 0, name, 2, number, kind == .step ? 0 : 5, 40, at(begin), at(end), at(end),
+            Int64(kind.rawValue), purpose, 0, name, 2, number, kind == .step ? 0 : 5, 40, at(begin),
+            at(end), at(end),
             at(end), 0,
           ][...], texts: EventName.texts)
       }

@@ -196,7 +196,8 @@ import Testing
           let isDisturbed = entry.kind == .step && entry.key.number % 4 == 1
           return Event(
             [
-              entry.kind == .step ? 2 : 0, Int64(entry.purpose == .control ? 0 : entry.bytes == 80 ? 1 : 2), 0,
+              entry.kind == .step ? 2 : 0,
+              Int64(entry.purpose == .control ? 0 : entry.bytes == 80 ? 1 : 2), 0,
               entry.bytes == 80 ? Int64(Self.site.number) : 0, Int64(entry.key.communicator),
               Int64(entry.key.number), isDisturbed ? 1 : 0, Int64(entry.bytes), Int64(entry.issue),
               Int64(entry.returned), Int64(entry.waitBegin), Int64(entry.end), 0,
@@ -227,11 +228,13 @@ import Testing
         quiet.entries.map { entry in
           Event(
             [
-              entry.kind == .step ? 2 : 0, Int64(entry.purpose == .control ? 0 : entry.key.communicator), 0,
+              entry.kind == .step ? 2 : 0,
+              Int64(entry.purpose == .control ? 0 : entry.key.communicator), 0,
               entry.key.communicator == 1 ? Int64(Self.site.number) : 0,
               Int64(entry.key.communicator), Int64(entry.key.number),
               entry.kind == .step && Int64(entry.key.number) <= marks ? 1 : 0, Int64(entry.bytes),
-              Int64(entry.issue), Int64(entry.returned), Int64(entry.waitBegin), Int64(entry.end), 0,
+              Int64(entry.issue), Int64(entry.returned), Int64(entry.waitBegin), Int64(entry.end),
+              0,
             ][...], texts: EventName.texts)
         }, clock: .none, groups: [0, 0, 0])
       return Prediction.Source(norm: norm, synchronizes: true, records: [marked])

@@ -1,6 +1,6 @@
 """Predictions against steps that were measured: networks, norms and fabrics, on two ranks of this machine.
 
-usage: prediction_grid.py [--steps N] [--output FILE]
+usage: prediction_grid.py [--steps N] [--fabrics a,b,…] [--networks a,b,…] [--output FILE]
 
 Measures each fabric by `bench collectives --fabric`, then runs `bench prediction` there for ResNet-20, the digits
 ResNet and GPT-mini under batch, sync-batch, layer and RMS norm, and prints each error, the median and the worst.
@@ -13,7 +13,7 @@ lockstep = str(root / '.build/release/lockstep')
 fabrics = {'shared memory': ['Launch/run', '-n', '2', '--'],
            '1 Gbit/s': ['Launch/local-cluster', '-n', '2', '--rate', '1gbit', '--'],
            '100 Mbit/s': ['Launch/local-cluster', '-n', '2', '--rate', '100mbit', '--'],
-           '1 Gbit/s, 100 µs': ['Launch/local-cluster', '-n', '2', '--rate', '1gbit', '--delay', '100us', '--']}
+           '1 Gbit/s with 100 µs': ['Launch/local-cluster', '-n', '2', '--rate', '1gbit', '--delay', '100us', '--']}
 networks = {'ResNet-20': (['Configs/bench/resnet20.yaml'], 1.0),
             'digits ResNet': (['Configs/digits-resnet.yaml', '--set', 'batch=null', '--set',
                                'batchPerRank=64'], 4.0),
@@ -30,19 +30,23 @@ def run(command):
 
 parser = argparse.ArgumentParser()
 parser.add_argument('--steps', type=int, default=24)
+parser.add_argument('--fabrics', default=','.join(fabrics))
+parser.add_argument('--networks', default=','.join(networks))
 parser.add_argument('--output')
 arguments = parser.parse_args()
 rows = []
 print('| network | fabric | norm | one rank ms | predicted ms | measured ms | error | left out |\n'
       '| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |')
 with tempfile.TemporaryDirectory() as folder:
-    for fabric, launch in fabrics.items():
+    for fabric in arguments.fabrics.split(','):
+        launch = fabrics[fabric]
         if len(launch) > 4 and os.geteuid() != 0:
             continue
         file = f'{folder}/{len(rows)}.json'
-        run(launch + [lockstep, 'bench', 'collectives', '--operations', 'all-reduce', '--sizes',
-                      '8,64,256,1k,4k,16k,64k,256k,1m', '--fabric', file])
-        for network, (configuration, share) in networks.items():
+        run(launch + [lockstep, 'bench', 'collectives', '--operations', 'all-reduce,all-reduce-begun',
+                      '--sizes', '256,1k,16k,128k,1m', '--repetitions', '30', '--fabric', file])
+        for network in arguments.networks.split(','):
+            configuration, share = networks[network]
             steps = max(6, round(share * arguments.steps))
             found = json.loads(run(launch + [
                 lockstep, 'bench', 'prediction'] + configuration + [

@@ -153,7 +153,9 @@ private struct Column {
   let movement: [Double]
 
   /// The parts of the rule of `norm` against this column's network without one.
-  func comparisons(with norm: Column, _ test: SequentialSignTest) -> [(name: String, verdict: Verdict)] {
+  func comparisons(with norm: Column, _ test: SequentialSignTest) -> [(
+    name: String, verdict: Verdict
+  )] {
     func lower(_ figure: KeyPath<Column, [Double]>) -> Verdict {
       test.verdict(zip(self[keyPath: figure], norm[keyPath: figure]).map { $0 - $1 })
     }

@@ -102,7 +102,8 @@ extension Claim {
             + "\((10 * accuracy.value.median).rounded() / 10) points")
         smallest.append(
           "on \(task.name) a loss that differs by "
-            + "\(percent(max(loss.value.high - loss.value.median, loss.value.median - loss.value.low)))")
+            + "\(percent(max(loss.value.high - loss.value.median, loss.value.median - loss.value.low)))"
+        )
       }
     }
     return Outcome(

@@ -45,7 +45,8 @@ public struct ReplayTrace: Codable, Sendable {
         var operations = 0.0
         func compute() {
           let whole = (operations * Self.operationsPerSecond / 1e9).rounded()
-          if whole > 0 { lines[rank].append("\(rank) compute \(Int(whole))") }
+          // A file may say anything; no computer computes as much.
+          if whole > 0 { lines[rank].append("\(rank) compute \(Int(min(whole, 1e18)))") }
           operations = 0
         }
         for (place, action) in shape.actions.enumerated() {

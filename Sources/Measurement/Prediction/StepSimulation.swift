@@ -93,11 +93,18 @@ struct StepSimulation {
     var clocks = [Double](repeating: 0, count: ranks)
     var links = [Link](repeating: Link(), count: groups)
     var begin = 0.0
+    let meanDetour =
+      1e3 * noise.detour_us.reduce(0, +) / Double(max(1, noise.detour_us.count))
     var detours = noise.detours_per_s > 0 ? (0..<ranks).map { _ in gap(&random) } : []
     return (0..<count).map { _ in
       var draws = kinds.map { $0[random.below($0.count)] }
       for rank in detours.indices {
         for place in draws[rank].indices {
+          let expected = draws[rank][place] / 1e9 * noise.detours_per_s
+          if expected > Self.mostDetours {
+            draws[rank][place] += expected * meanDetour
+            continue
+          }
           // What is left until the next detour, in nanoseconds of computing.
           detours[rank] -= draws[rank][place]
           while detours[rank] < 0 {
@@ -113,6 +120,9 @@ struct StepSimulation {
       return step
     }
   }
+
+  /// More detours than these between two meetings are as good as their mean.
+  private static let mostDetours = 1000.0
 
   /// The computing between two detours, in nanoseconds: exponentially distributed.
   private func gap(_ random: inout RandomStream) -> Double {

@@ -12,7 +12,9 @@ extension PairedSteps {
   /// The steps of runs that one comparison took in turn, as their metrics have them; nil where there are fewer
   /// than two, or they were not taken in turn.
   public init?(_ runs: [[StepMetrics]]) {
-    let rounds = runs.map { Dictionary(grouping: $0.filter { $0.round != nil }, by: { $0.round ?? 0 }) }
+    let rounds = runs.map {
+      Dictionary(grouping: $0.filter { $0.round != nil }, by: { $0.round ?? 0 })
+    }
     guard runs.count > 1, rounds.allSatisfy({ !$0.isEmpty }) else { return nil }
     self.init(variants: runs.count)
     for round in Set(rounds.flatMap(\.keys)).sorted() {

@@ -32,7 +32,10 @@ func readRun(_ input: [UInt8], in folder: String) {
     let fabric = Fabric(
       name: "any", source: "none", ranks: 2, latency_us: 1, bandwidth_gbit: 100)
     _ = try jsonDocument(
-      Prediction(sources, on: NetworkModel(fabric, library: .openMPI), ranks: [2, 4]))
+      Prediction(
+        sources, on: NetworkModel(fabric, library: .openMPI), ranks: [2, 4],
+        noise: MachineNoise(recordedIn: sources.flatMap(\.records)), price: 1))
+    _ = try ReplayTrace(sources[0], ranks: 3, steps: 2, to: "\(folder)/smpi")
   }
   expectingMessage {
     let sampler = try TextSampler(run: run)
@@ -80,10 +83,18 @@ func runSeed(in folder: String) throws -> [UInt8] {
     })
 }
 
+/// A noise file.
+private func readNoise(_ path: String) {
+  guard let noise = try? MachineNoise.read(path) else { return }
+  precondition(noise.detours_per_s == 0 || !noise.detour_us.isEmpty, "detours of no length")
+  precondition(noise.detour_us.allSatisfy { $0 > 0 && $0.isFinite }, "a detour of no time")
+}
+
 /// A fabric file.
 func readFabric(_ input: [UInt8], in folder: String) {
   let path = "\(folder)/fabric.json"
   put(input, path)
+  readNoise(path)
   guard let fabric = try? Fabric.read(path) else { return }
   for library in MPILibrary.allCases {
     let network = NetworkModel(fabric, library: library)
