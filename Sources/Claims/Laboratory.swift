@@ -43,11 +43,25 @@ public struct Laboratory {
   /// `count` repeats at a budget of 1 and the first look.
   func repeats(_ count: Int) -> Int { scaled(count) << (look - 1) }
 
-  /// The sign test of this look.
-  var signTest: SequentialSignTest { SequentialSignTest(look: look) }
+  /// The sign test of this look, of one of so many parts of a claim.
+  func signTest(parts: Int = 1) -> SequentialSignTest {
+    SequentialSignTest(look: look, parts: parts)
+  }
+
+  /// As one of how many comparisons an interval has ``level``.
+  var comparisons: Int { look * (look + 1) }
 
   /// The level of an interval that decides in this look.
   var level: Double { 1 - SequentialSignTest.error / Double(look * (look + 1)) }
+
+  /// Rank 0's `finding`, on all ranks.
+  ///
+  /// Collective.
+  func sharing(_ finding: Finding) throws -> Finding {
+    let text = try context.control.broadcast(try Self.encode([finding]), from: 0)
+    let findings: [Finding] = try Self.decode(text)
+    return findings[0]
+  }
 
   /// Begins a look.
   package func begin() { memory.calls = 0 }
@@ -66,7 +80,7 @@ public struct Laboratory {
     _ items: [Item], _ body: @escaping @Sendable (Item) throws -> Result
   ) throws -> [Result] {
     memory.calls += 1
-    let keys = items.map { "\(memory.calls) \($0)" }
+    let keys = items.map { "\(memory.calls) \(Self.text(of: $0))" }
     let new = items.indices.filter { memory.results[keys[$0]] == nil }
     let found = try share(out: new.map { items[$0] }, body)
     for (index, result) in zip(new, found) {
@@ -77,6 +91,16 @@ public struct Laboratory {
       let results: [Result] = try Self.decode(text)
       return results[0]
     }
+  }
+
+  /// An item as text that is the same in every look and on every rank: a dictionary's order is not.
+  private static func text(of item: Any) -> String {
+    if let configuration = item as? RunConfiguration, let yaml = try? configuration.resolvedYAML {
+      return yaml
+    }
+    let mirror = Mirror(reflecting: item)
+    guard mirror.displayStyle == .tuple else { return "\(item)" }
+    return mirror.children.map { text(of: $0.value) }.joined(separator: "\n")
   }
 
   private func share<Item: Sendable, Result: Codable & Sendable>(

@@ -8,8 +8,14 @@ package struct SequentialSignTest {
   /// Which look it is, from 1.
   let look: Int
 
-  /// The test of a look.
-  package init(look: Int) { self.look = look }
+  /// Of how many parts of a claim it tests one: any of them fails the claim, so that they share the error on
+  /// that side.
+  ///
+  /// To hold all have to, which needs no such care.
+  let parts: Int
+
+  /// The test of one of so many parts at a look.
+  package init(look: Int, parts: Int = 1) { (self.look, self.parts) = (look, parts) }
 
   static let error = 0.05
 
@@ -24,7 +30,7 @@ package struct SequentialSignTest {
     guard differences.contains(where: { $0 != 0 }) else { return .undecided }
     let (n, positive) = (differences.count, differences.count { $0 > 0 })
     if Self.tail(n, from: positive, 0.5) <= share { return .holds }
-    if Self.tail(n, from: n - positive, 0.5) <= share { return .fails }
+    if Self.tail(n, from: n - positive, 0.5) <= share / Double(parts) { return .fails }
     return .undecided
   }
 

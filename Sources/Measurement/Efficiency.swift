@@ -38,6 +38,10 @@ public struct Efficiency: Codable, Hashable, Sendable {
     var order: [Purpose] = []
     for parts in recorded.parts {
       let programs = parts.map { StepProgram($0.step, $0.entries) }
+      // Of ranks that meet in groups, which waits for which is another question.
+      let groups = parts.flatMap { $0.entries.filter { $0.purpose.kind == "statistics" } }
+        .filter { $0.kind == .collective }.map(\.key.group)
+      guard Set(groups).count <= 1 else { return nil }
       guard let shape = programs.first?.shape, programs.allSatisfy({ $0.shape == shape }) else {
         continue
       }

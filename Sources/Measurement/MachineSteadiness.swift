@@ -48,7 +48,9 @@ public struct MachineSteadiness: Codable, Sendable {
     let detours = disturbed.filter { $0 > median }.map { 1e3 * ($0 - median) }
     noise = MachineNoise(
       name: name, source: "a loop of a millisecond, repeated for \(fixed(elapsed, 1)) s",
-      detours_per_s: Double(detours.count) / elapsed, detour_us: detours)
+      // Of a second of computing, which detours are none of.
+      detours_per_s: Double(detours.count) / max(1e-3, elapsed - detours.reduce(0, +) / 1e6),
+      detour_us: detours)
   }
 
   private static func share(from before: Int?, to after: Int?, seconds: Double) -> Double {
@@ -57,7 +59,7 @@ public struct MachineSteadiness: Codable, Sendable {
   }
 
   /// Half of the widest interval of the ratio of the same to itself, over blocks of 24 rounds of two turns of
-  /// five loops.
+  /// as many loops as a turn of a comparison counts steps.
   private static func resolution(_ times: [Double]) -> Double? {
     let turn = Interleaving.turn - 1
     let turns = stride(from: 0, to: times.count - turn + 1, by: turn).map {

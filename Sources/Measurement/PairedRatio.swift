@@ -30,9 +30,19 @@ public struct PairedRatio: Codable, Hashable, Sendable {
       exists && ratio.low > 1 ? .slower : exists && ratio.high < 1 ? .faster : .undecided
   }
 
+  /// The ratio of variants without a round in common: no numbers.
+  public static let none = PairedRatio()
+
+  private init() {
+    ratio = MedianInterval(median: .nan, low: .nan, high: .nan)
+    (verdict, rounds) = (.undecided, 0)
+  }
+
   /// The level of one of so many intervals all of which hold in 95% of cases.
-  static func level(comparisons: Int) -> Double { 1 - 0.05 / Double(max(1, comparisons)) }
+  public static func level(comparisons: Int) -> Double { 1 - 0.05 / Double(max(1, comparisons)) }
 
   /// The ratio, its interval and the verdict: "1.054 [1.049, 1.061] slower".
-  public var text: String { "\(ratio.text(3)) \(verdict.rawValue)" }
+  public var text: String {
+    ratio.median.isNaN ? "–" : "\(ratio.text(3)) \(verdict.rawValue)"
+  }
 }

@@ -56,15 +56,22 @@ public struct PairedSteps: Sendable {
   /// Where no round is undisturbed, the ratio is that of all, and nothing is decided.
   public func ratio(of variant: Int, to base: Int, comparisons: Int) -> PairedRatio? {
     let clean = zip(rounds(of: base), rounds(of: variant)).compactMap { base, own in
-      base.flatMap { base in own.map { $0 / base } }
+      base.flatMap { base in own.flatMap { Self.quotient($0, base) } }
     }
     if !clean.isEmpty { return PairedRatio(clean, comparisons: comparisons) }
     let all = zip(turns[base], turns[variant]).compactMap { base, own -> Double? in
       guard !base.isEmpty, !own.isEmpty else { return nil }
-      return MedianInterval(own.map(\.milliseconds)).median
-        / MedianInterval(base.map(\.milliseconds)).median
+      return Self.quotient(
+        MedianInterval(own.map(\.milliseconds)).median,
+        MedianInterval(base.map(\.milliseconds)).median)
     }
     return all.isEmpty ? nil : PairedRatio(all, comparisons: comparisons, trusted: false)
+  }
+
+  /// The quotient of two times; nil where one is none.
+  private static func quotient(_ a: Double, _ b: Double) -> Double? {
+    let quotient = a / b
+    return quotient.isFinite && quotient > 0 ? quotient : nil
   }
 
   /// The rounds' differences of `variant` to `base`, in milliseconds, with the interval of one of so many

@@ -104,6 +104,18 @@ extension [RankRecord] {
     return all
   }
 
+  /// Whether statistics were taken over groups of ranks, not over all.
+  var hasStatisticsGroups: Bool {
+    Set(
+      flatMap { record in
+        record.entries.compactMap { entry -> Int? in
+          guard entry.kind == .collective, case .statistics = entry.purpose else { return nil }
+          return entry.key.group
+        }
+      }
+    ).count > 1
+  }
+
   /// The records of the steps in `wanted` alone.
   public func keeping(_ wanted: Set<Int>) -> [RankRecord] { map { $0.keeping(wanted) } }
 

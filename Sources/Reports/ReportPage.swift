@@ -72,7 +72,10 @@ public struct ReportPage {
     let ranks = Set(report.runs.compactMap(\.ranks)).sorted().map(String.init)
     let counts = ranks.isEmpty ? "an unknown number of" : ranks.joined(separator: " and ")
     let norms = report.runs.map(\.label).joined(separator: ", ")
-    return "\(norms) on \(counts) rank(s)."
+    let disturbed = report.runs.compactMap { run in
+      run.times.disturbed?.text.map { " \(run.label): \($0)." }
+    }
+    return "\(norms) on \(counts) rank(s)." + disturbed.joined()
   }
 
   private static func cells(_ run: ReportedRun) -> [String] {

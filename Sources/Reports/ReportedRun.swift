@@ -84,7 +84,6 @@ public struct ReportedRun: Codable, Sendable {
     let clean = recorded.map(\.records.undisturbed)
     let steps = clean.map { RecordedSteps($0) }
     let split = clean.map { StepSplit($0) }
-    if let text = StepTimes([metrics.steps]).disturbed?.text { notes.append("\(text).") }
     func inFlight(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {
       split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.in_flight_ms.median } }
     }

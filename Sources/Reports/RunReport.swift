@@ -37,12 +37,7 @@ public struct RunReport: Codable, Sendable {
     let directories = try Self.directories(paths)
     let metrics = try directories.map { try RunMetrics(run: $0) }
     var read = try zip(directories, metrics).map { try ReportedRun(path: $0, $1) }
-    let launches = Set(directories.map { LaunchRecord(run: $0)?.started })
-    // Rounds of two comparisons have nothing in common.
-    let paired = launches.count == 1 ? PairedSteps(metrics.map(\.steps)) : nil
-    for index in read.indices.dropFirst() {
-      read[index].against_first = paired?.ratio(of: index, to: 0, comparisons: read.count - 1)
-    }
+    Self.compare(&read, metrics)
     disturbed_share =
       DisturbedSteps(
         metrics.flatMap { $0.steps.map { $0.disturbed ?? .none } }
@@ -112,6 +107,21 @@ public struct RunReport: Codable, Sendable {
     return found
   }
 
+  /// Gives each run its ratio to the first one that took turns with it: of one comparison, whose runs have one
+  /// command line, and of one of its repeats, which have no round in common.
+  private static func compare(_ runs: inout [ReportedRun], _ metrics: [RunMetrics]) {
+    guard let command = runs.first?.command, runs.allSatisfy({ $0.command == command }),
+      let paired = PairedSteps(metrics.map(\.steps))
+    else { return }
+    for index in runs.indices.dropFirst() {
+      let count = runs.count
+      let ratios = (0..<index).compactMap {
+        paired.ratio(of: index, to: $0, comparisons: count - 1)
+      }
+      runs[index].against_first = ratios.first
+    }
+  }
+
   /// What the runs' step times say, by the ratios of rounds in which all took a turn.
   private static func answer(_ runs: [ReportedRun]) -> String {
     guard let first = runs.first else { return "" }
@@ -133,7 +143,7 @@ public struct RunReport: Codable, Sendable {
             .joined(separator: ", "))
       }
     }
-    let open = others.filter { $0.against_first?.verdict ?? .undecided == .undecided }.map(\.label)
+    let open = others.filter { $0.against_first?.verdict == .undecided }.map(\.label)
     let decided =
       parts.isEmpty
       ? "" : "Against \(first.label), a step takes under \(parts.joined(separator: ", "))"

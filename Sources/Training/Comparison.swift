@@ -21,7 +21,7 @@ public struct Comparison: Codable, Sendable {
     /// The repeats that diverged; nil if none did.
     public let diverged: [Divergence]?
     /// The step's duration over that under the first norm, from rounds in which both took a turn; nil for the
-    /// first, and where they have no round in common.
+    /// first, and no numbers where they have no round in common.
     public let against_first: PairedRatio?
     /// Loss and accuracy over the repeats' seeds; nil where there was one repeat, or all diverged.
     public let seeds: OverSeeds?
@@ -71,12 +71,16 @@ extension Comparison {
   /// A norm under which the network diverges goes no further; the others do. `warn` is told on rank 0 what
   /// went wrong without an end of the comparison.
   ///
+  /// Intervals are those of so many `comparisons` made at once; of one less than there are norms where nothing
+  /// is said.
+  ///
   /// `onStep` is called after each step with the norm and the step, and how far the whole
   /// comparison is, from 0 to 1.
   public init(
     _ configuration: RunConfiguration, norms: [NormKind], repeats: Int,
     data: DataSplit, context: RankContext, directory: String? = nil,
-    warn: @escaping (String) -> Void = { _ in }, onStep: (NormKind, StepResult, Double) -> Void
+    comparisons: Int? = nil, warn: @escaping (String) -> Void = { _ in },
+    onStep: (NormKind, StepResult, Double) -> Void
   ) throws {
     var steps: [[StepResult]] = norms.map { _ in [] }
     var finals: [[FinalFigures]] = norms.map { _ in [] }
@@ -126,7 +130,7 @@ extension Comparison {
           try watching(i) {
             for place in 0..<min(Interleaving.turn, run.totalSteps - run.stepsTaken) {
               var result = try run.step()
-              if place > 0, result.samples == run.wholeBatch { result.round = round }
+              if place > 0, run.counts(result) { result.round = round }
               // The metrics of one cannot be written any more.
               if result.requests.stop { try files?.forEach { try $0.settle() } }
               taken[i].append(result)
@@ -166,7 +170,8 @@ extension Comparison {
         gradients: times.gradients, final: .mean(of: finals[i].filter { $0.loss.isFinite }),
         repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i],
         against_first: i == 0
-          ? nil : paired.ratio(of: i, to: 0, comparisons: norms.count - 1),
+          ? nil
+          : paired.ratio(of: i, to: 0, comparisons: comparisons ?? norms.count - 1) ?? .none,
         seeds: OverSeeds(finals[i], first: i == 0 ? nil : finals[0]))
     }
   }

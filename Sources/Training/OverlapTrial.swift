@@ -38,13 +38,13 @@ package final class OverlapTrial {
     }
   }
 
-  /// Whether the next step puts weight gradients off: without, with, with, without, and so on, so that what
-  /// drifts favours neither.
+  /// Whether the next step puts weight gradients off: by the Thue-Morse sequence, so that neither what drifts
+  /// nor what comes back every few steps, such as a cold first step of a turn, favours one.
   package var next: Bool { overlaps ?? isWith(taken) }
 
   private func isWith(_ step: Int) -> Bool {
     let place = step - Self.warmup
-    return (0..<2 * Self.pairs).contains(place) && (1...2).contains(place % 4)
+    return (0..<2 * Self.pairs).contains(place) && place.nonzeroBitCount % 2 == 1
   }
 
   /// Takes a step in; `milliseconds` is nil where it does not count: disturbed, or of a smaller batch.

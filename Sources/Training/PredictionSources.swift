@@ -58,13 +58,13 @@ public enum PredictionSources {
       let metrics = try RunMetrics(run: path).steps
       let whole = metrics.map(\.samples).max()
       let losses = means(metrics.map(\.loss))
-      let epoch = metrics.filter { $0.epoch == 1 }.reduce(0) { $0 + $1.samples }
+      let epoch = metrics.filter { $0.epoch == 1 }.reduce(0.0) { $0 + Double($1.samples) }
       let isWhole = (metrics.last?.epoch ?? 1) > 1
       let course =
         courses
         ? TrainingCourse(
-          epochSamples: isWhole ? epoch : try configuration.loadData().train.count,
-          samplesPerRank: Double(samples),
+          epochSamples: isWhole ? epoch : Double(try configuration.loadData().train.count),
+          samplesPerRank: Double(configuration.globalBatch(ranks: ranks)) / Double(ranks),
           stepsToTarget: target.flatMap { target in
             losses.firstIndex { $0 <= target }.map { metrics[$0].step }
           }) : nil

@@ -24,12 +24,13 @@ struct StepSums {
     static let checkpointRequests = 3
     static let preempted = 4
     static let faulted = 5
-    static let disturbedRanks = 6
+    static let stolen = 6
+    static let disturbedRanks = 7
     /// Of the disturbed ranks their numbers, counted from 1: where there is one, it is known.
-    static let disturbedNumbers = 7
+    static let disturbedNumbers = 8
     /// Rank 0's alone.
-    static let overlapVote = 8
-    static let fingerprint = 9..<9 + FingerprintDigits.width
+    static let overlapVote = 9
+    static let fingerprint = 10..<10 + FingerprintDigits.width
     static let count = fingerprint.upperBound
   }
 
@@ -75,6 +76,7 @@ struct StepSums {
   mutating func add(_ causes: StepDisturbance.Causes, rank: Int) {
     values[Slot.preempted] += causes.contains(.preempted) ? 1 : 0
     values[Slot.faulted] += causes.contains(.faulted) ? 1 : 0
+    values[Slot.stolen] += causes.contains(.stolen) ? 1 : 0
     values[Slot.disturbedRanks] += causes.isEmpty ? 0 : 1
     values[Slot.disturbedNumbers] += causes.isEmpty ? 0 : Double(rank + 1)
   }
@@ -84,6 +86,7 @@ struct StepSums {
     var causes: StepDisturbance.Causes = []
     if values[Slot.preempted] > 0 { causes.insert(.preempted) }
     if values[Slot.faulted] > 0 { causes.insert(.faulted) }
+    if values[Slot.stolen] > 0 { causes.insert(.stolen) }
     let isOne = values[Slot.disturbedRanks] == 1
     return StepDisturbance(causes, rank: isOne ? Int(values[Slot.disturbedNumbers]) - 1 : nil)
   }

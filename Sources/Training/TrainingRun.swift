@@ -64,6 +64,8 @@ public struct StepResult: Sendable {
   public let requests: StepRequests
   /// What came between the step and its processors: on this rank, or on any until the end of backward.
   public let disturbance: StepDisturbance
+  /// Whether the step was taken to find out whether overlap pays, with overlap.
+  let isOverlapTrial: Bool
   /// The round of a comparison in which the step counts; nil where it does not, or there is none.
   public internal(set) var round: Int?
 }
@@ -229,6 +231,7 @@ public final class TrainingRun {
   /// - Throws: ``TrainingFailure`` on all ranks in the same step if the loss is not finite;
   ///   `CommunicationError` on all ranks if they have not issued the same collectives.
   public func step() throws -> StepResult {
+    let isOverlapTrial = overlap.overlaps == nil && overlap.next
     watch.begin()
     let start = monotonicNanoseconds()
     let before = traffic
@@ -269,7 +272,8 @@ public final class TrainingRun {
       statistics: after.statistics - before.statistics,
       gradients: after.gradients - before.gradients, control: after.control - before.control,
       requests: requests,
-      disturbance: disturbance.union(StepDisturbance(own, rank: context.rank)))
+      disturbance: disturbance.union(StepDisturbance(own, rank: context.rank)),
+      isOverlapTrial: isOverlapTrial)
   }
 
   /// Whether the configuration asks for a checkpoint now; one by the clock is requested.

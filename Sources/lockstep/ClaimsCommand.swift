@@ -11,7 +11,7 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
     commandName: "claims",
     abstract: "Test what is said about normalization: each claim is an experiment with a verdict.",
     discussion: """
-      Without names all claims are tested. One that is not decided is looked at again, with twice as many \
+      Without names all claims are tested. One that chance leaves undecided is looked at again, with twice as many \
       repeats, as long as the minutes last and where it takes least; a bound on wrong verdicts allows for \
       all looks. Runs that need no communication are shared out over the ranks; `mpirun -n 2` uses two cores.
       """)

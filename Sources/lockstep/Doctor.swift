@@ -47,8 +47,9 @@ struct Doctor: ParsableCommand, RankedCommand {
     let ranks = try session.notePlaces()
     let loads = try session.machineLoads()
     let steadiness = try session.steadiness(seconds: Self.watch)
-    if let output = output.flatMap(\.self), let noise = steadiness.first?.noise {
+    if let output {
       try session.agreeing {
+        guard let output, let noise = steadiness.first?.noise else { return }
         try output.write(Data(try jsonDocument(noise).utf8 + [10]))
         try output.finish()
       }

@@ -17,7 +17,7 @@ extension Session {
     let places = try notePlaces()
     for note in RankPlace.notes(places) { log.warning("\(note)") }
     for load in try machineLoads() {
-      if let text = load.text { log.warning("\(text); steps that they disturb are left out") }
+      if let text = load.text { log.warning("\(text); what they disturb says little") }
     }
     return places
   }

@@ -150,6 +150,7 @@ struct Train: ParsableCommand, RankedCommand {
       throw failure.adding(wayBack)
     }
     progress.finish()
+    if let finding = run.overlapFinding { session.log.info("\(finding)") }
     guard let summary else {
       try files.interrupt(signal: InterruptionSignals.current)
       session.log.info(

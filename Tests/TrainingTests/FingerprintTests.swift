@@ -76,7 +76,7 @@ import Training
   @Test func aStepComparesFingerprintsInTheSumThatItTakesAnyway() throws {
     let step = try trained(try smallRun(.layer, steps: 1), ranks: 2)[0].steps[0]
     #expect(step.control.collectives == 1)
-    #expect(step.control.bytes == 8 * (4 + FingerprintDigits.width))
+    #expect(step.control.bytes == 8 * (10 + FingerprintDigits.width))
   }
 }
 

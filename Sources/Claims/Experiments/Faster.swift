@@ -107,7 +107,7 @@ extension Claim {
     var verdicts: [Verdict] = []
     var because: [String] = []
     for (name, column) in zip(["batch", "layer"], columns[1...]) {
-      let parts = columns[0].comparisons(with: column, lab.signTest)
+      let parts = columns[0].comparisons(with: column, lab.signTest(parts: 8))
       verdicts += parts.map(\.verdict)
       because.append(
         "\(name): " + parts.map { "\($0.name) \($0.verdict.rawValue)" }.joined(separator: ", "))
@@ -115,7 +115,7 @@ extension Claim {
     return Outcome(
       Verdict(all: verdicts), because: because.joined(separator: "; "),
       zip(norms, columns).flatMap { $1.figures($0.rawValue, limit: steps) },
-      smallestEffect: lab.signTest.smallestEffect(pairs: seeds))
+      smallestEffect: lab.signTest().smallestEffect(pairs: seeds))
   }
 }
 

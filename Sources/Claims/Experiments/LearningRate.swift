@@ -73,13 +73,13 @@ extension Claim {
       highest.joined().contains(rates.count - 1)
       ? "; some runs train at the highest rate tried, where ratios are cut off" : ""
     return Outcome(
-      lab.signTest.verdict(zip(highest[3], highest[0]).map { Double($0 - $1) }),
+      lab.signTest().verdict(zip(highest[3], highest[0]).map { Double($0 - $1) }),
       because: """
         the highest rate of all is \(threeDigits(median(ratio))) times that of base, and that of qk + \
         cap \(threeDigits(median(ratios(2, over: 1)))) times that of qk, the comparison for which \
         the paper has 1.5\(cut). The paper's model of 830 million parameters, which diverges where \
         this one stops learning, is not run
-        """, figures, smallestEffect: lab.signTest.smallestEffect(pairs: seeds.count))
+        """, figures, smallestEffect: lab.signTest().smallestEffect(pairs: seeds.count))
   }
 }
 

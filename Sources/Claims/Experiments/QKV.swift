@@ -51,9 +51,9 @@ extension Claim {
     let (losses, beyond) = (inside.map(median), outside.map(median))
     let gap = differences(inside[1], inside[0])
     let isNear = abs(losses[1] - losses[0]) <= 0.1 * losses[0]
-    let isOneSided = lab.signTest.verdict(gap) != .undecided
+    let isOneSided = lab.signTest(parts: 2).verdict(gap) != .undecided
     let matches: Verdict = isNear ? .holds : isOneSided ? .fails : .undecided
-    let isWorse = lab.signTest.verdict(differences(outside[1], outside[0]))
+    let isWorse = lab.signTest(parts: 2).verdict(differences(outside[1], outside[0]))
     var figures: [Figure] = []
     for (placement, runs) in zip(placements.map(\.rawValue), results) {
       figures += [
@@ -75,6 +75,6 @@ extension Claim {
         in distribution, \(matches.rawValue): test loss \(threeDigits(losses[0])) with pre, \
         \(threeDigits(losses[1])) with qkv; out of it, \(isWorse.rawValue): \
         \(threeDigits(beyond[0])) and \(threeDigits(beyond[1]))
-        """, figures, smallestEffect: lab.signTest.smallestEffect(pairs: seeds.count))
+        """, figures, smallestEffect: lab.signTest().smallestEffect(pairs: seeds.count))
   }
 }

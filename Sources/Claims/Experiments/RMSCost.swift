@@ -36,7 +36,7 @@ extension Claim {
       """)
     let results = try Comparison(
       configuration, norms: [.layer, .rms], repeats: 1, data: configuration.loadData(),
-      context: lab.context, onStep: { _, _, _ in }
+      context: lab.context, comparisons: lab.comparisons, onStep: { _, _, _ in }
     ).results
     let steps = results.map(\.step_ms)
     let norms = try NormsBenchmark(
@@ -44,7 +44,9 @@ extension Claim {
       rounds: rounds, context: lab.context
     ).results
     // Where every step was disturbed, nothing is known.
-    let ratio = results[1].against_first.flatMap { $0.rounds > 0 ? $0 : nil }
+    let ratio = results[1].against_first.flatMap {
+      MedianInterval.exists(samples: $0.rounds, level: lab.level) ? $0 : nil
+    }
     let saved =
       ratio.map { saving($0.ratio) } ?? MedianInterval(median: 0, low: -.infinity, high: 100)
     let claimed = 7.0...64.0

@@ -66,7 +66,8 @@ public struct MachineNoise: Codable, Hashable, Sendable {
         file: path, problem: "detour_us is empty",
         remedy: "give how long detours take, or detours_per_s as 0")
     }
-    guard rate * (detours.max() ?? 0) < 1e6 else {
+    let mean = detours.reduce(0, +) / Double(max(1, detours.count))
+    guard rate * mean < 1e6 else {
       throw InputFileError(
         file: path, problem: "its detours take all of the time", remedy: remedy)
     }

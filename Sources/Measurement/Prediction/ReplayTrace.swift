@@ -34,6 +34,12 @@ public struct ReplayTrace: Codable, Sendable {
     guard let samples = StepSamples(source.records, steps: source.clean.steps) else {
       throw RecordingError(folder, "no step was recorded; train for some steps first")
     }
+    guard !source.records.hasStatisticsGroups else {
+      throw RecordingError(
+        folder,
+        "statistics were taken over groups of ranks, which these traces cannot say; record "
+          + "a run with norm.statisticsGroup all")
+    }
     let ranks = ranks ?? samples.ranks.count
     let shape = samples.shape
     var lines = (0..<ranks).map { ["\($0) init"] }

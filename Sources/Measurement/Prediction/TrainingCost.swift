@@ -1,14 +1,14 @@
 /// How a recorded run's loss fell, and how many samples that took.
 public struct TrainingCourse: Hashable, Sendable {
   /// The samples of an epoch.
-  public let epochSamples: Int
+  public let epochSamples: Double
   /// The samples of a rank in a step.
   public let samplesPerRank: Double
   /// The steps until the target loss; nil where it was not reached, or none was given.
   public let stepsToTarget: Int?
 
   /// A course.
-  public init(epochSamples: Int, samplesPerRank: Double, stepsToTarget: Int?) {
+  public init(epochSamples: Double, samplesPerRank: Double, stepsToTarget: Int?) {
     (self.epochSamples, self.samplesPerRank) = (epochSamples, samplesPerRank)
     self.stepsToTarget = stepsToTarget
   }
@@ -36,7 +36,7 @@ public struct TrainingCost: Codable, Hashable, Sendable {
   /// The cost of a course on so many ranks, each at `price` an hour, with steps of so many seconds.
   init(_ course: TrainingCourse, ranks: Int, step: Double, price: Double?) {
     func cost(_ seconds: Double) -> Double? { price.map { seconds / 3600 * Double(ranks) * $0 } }
-    epoch_steps = max(1, Double(course.epochSamples) / (course.samplesPerRank * Double(ranks)))
+    epoch_steps = max(1, course.epochSamples / (course.samplesPerRank * Double(ranks)))
     epoch_s = epoch_steps * step
     epoch_price = cost(epoch_s)
     target_steps = course.stepsToTarget

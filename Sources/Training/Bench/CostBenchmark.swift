@@ -186,9 +186,7 @@ extension CostBenchmark.Result {
     step_ms = MedianInterval(paired.milliseconds(of: i))
     against_first = base.flatMap { _ in paired.ratio(of: i, to: 0, comparisons: comparisons) }
     difference = base.flatMap { base in
-      StepDifference(
-        paired.difference(of: i, to: 0, comparisons: comparisons), base: base.rounds,
-        own: measured.rounds)
+      StepDifference(base: base.rounds, own: measured.rounds, comparisons: comparisons)
     }
     statistics_collectives = Double(steps.reduce(0) { $0 + $1.statistics.collectives }) / n
     statistics_bytes = Double(steps.reduce(0) { $0 + $1.statistics.bytes }) / n

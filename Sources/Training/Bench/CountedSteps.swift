@@ -2,10 +2,13 @@ public import Measurement
 
 extension TrainingRun {
   /// The steps of a turn that count in a comparison: all of a whole batch but the first, whose memory is
-  /// cold.
+  /// cold, and but those that try whether overlap pays.
   func counted(_ turn: some Collection<StepResult>) -> [StepResult] {
-    turn.dropFirst().filter { $0.samples == wholeBatch }
+    turn.dropFirst().filter(counts)
   }
+
+  /// Whether a step that is not a turn's first counts.
+  func counts(_ step: StepResult) -> Bool { step.samples == wholeBatch && !step.isOverlapTrial }
 }
 
 extension PairedSteps {
@@ -15,7 +18,7 @@ extension PairedSteps {
     let rounds = runs.map {
       Dictionary(grouping: $0.filter { $0.round != nil }, by: { $0.round ?? 0 })
     }
-    guard runs.count > 1, rounds.allSatisfy({ !$0.isEmpty }) else { return nil }
+    guard rounds.count(where: { !$0.isEmpty }) > 1 else { return nil }
     self.init(variants: runs.count)
     for round in Set(rounds.flatMap(\.keys)).sorted() {
       for (i, steps) in rounds.enumerated() {

@@ -41,18 +41,16 @@ final class InterleavedRuns {
 
   private static let warmup = 3
 
-  /// Lets every run take a turn; `beside` is called before and after each.
-  func takeRound(around turn: (Int, () throws -> Void) throws -> Void = { try $1() }) throws {
+  /// Lets every run take a turn.
+  func takeRound() throws {
     for i in interleaving.order(of: rounds) {
-      try turn(i) {
-        let first = context.log?.count ?? 0
-        let results = try (0..<Interleaving.turn).map { _ in try runs[i].step() }
-        let counting = runs[i].counted(results)
-        paired.append(counting, of: i)
-        counted[i] += counting
-        numbers[i].append(counting.map(\.step))
-        events[i] += context.log?.events(from: first) ?? []
-      }
+      let first = context.log?.count ?? 0
+      let results = try (0..<Interleaving.turn).map { _ in try runs[i].step() }
+      let counting = runs[i].counted(results)
+      paired.append(counting, of: i)
+      counted[i] += counting
+      numbers[i].append(counting.map(\.step))
+      events[i] += context.log?.events(from: first) ?? []
     }
     rounds += 1
   }

@@ -83,7 +83,9 @@ public struct NormsBenchmark: Codable, Sendable {
             forward_ms: MedianInterval(passes.map(\.forward)),
             backward_ms: MedianInterval(passes.map(\.backward)), total_ms: total,
             against_first: i == 0
-              ? nil : paired.ratio(of: i, to: 0, comparisons: norms.count - 1),
+              ? nil
+              : paired.ratio(
+                of: i, to: 0, comparisons: (norms.count - 1) * shapes.count),
             gigabytes_per_s: bytes / total.median / 1e6))
         disturbances += bench.passes.map(\.step.disturbance)
       }

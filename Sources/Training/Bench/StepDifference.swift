@@ -10,7 +10,7 @@ public struct StepDifference: Codable, Sendable {
     public let ms: Double
   }
 
-  /// The median of the rounds' differences in milliseconds, with its interval; on rank 0.
+  /// The median of the rounds' differences in milliseconds, the mean over ranks, with its interval.
   public let ms: MedianInterval
   /// The parts, means over ranks and over the middle half of the rounds by difference.
   public let parts: [Part]
@@ -19,17 +19,19 @@ public struct StepDifference: Codable, Sendable {
   /// Whether the sum lies within the interval.
   public let adds_up: Bool
 
-  /// Explains a difference by the parts of each round; nil where there is no round with both.
-  init?(_ difference: MedianInterval?, base: [StepParts?], own: [StepParts?]) {
+  /// The difference by the parts of each round, as one of so many comparisons; nil where there is no round with
+  /// both.
+  init?(base: [StepParts?], own: [StepParts?], comparisons: Int) {
     let rounds = zip(base, own).compactMap { base, own in
       base.flatMap { base in own.map { $0.less(base) } }
     }.sorted { $0.step_ms < $1.step_ms }
     let middle = Array(rounds.dropFirst(rounds.count / 4).dropLast(rounds.count / 4))
-    guard let difference, let mean = StepParts(meanOf: middle) else { return nil }
-    ms = difference
+    guard let mean = StepParts(meanOf: middle) else { return nil }
+    ms = MedianInterval(
+      rounds.map(\.step_ms), level: PairedRatio.level(comparisons: comparisons))
     parts = mean.named.map { Part(name: $0.name, ms: $0.milliseconds) }
     sum_ms = mean.step_ms
-    adds_up = (difference.low...difference.high).contains(sum_ms)
+    adds_up = (ms.low...ms.high).contains(sum_ms)
   }
 
   /// The parts in words, the largest first; those that are less than a twentieth of the largest are left out.
