@@ -86,6 +86,7 @@ struct Compare: ParsableCommand, RankedCommand {
     let rounds = comparison.results.compactMap(\.against_first?.rounds).max() ?? 0
     return """
       \(settings.name) on \(comparison.ranks) rank(s), \(repeats) run(s) a norm, in turn
+
       \(table.text)
 
       loss: mean training loss of the last epoch. step: rank 0's median over steps of a whole batch.
