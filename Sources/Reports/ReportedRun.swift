@@ -49,6 +49,14 @@ public struct ReportedRun: Codable, Sendable {
   /// What is missing.
   public let notes: [String]
 
+  /// The records of undisturbed steps of a whole batch; of all steps where there is no such.
+  private static func usual(_ records: [RankRecord], _ metrics: RunMetrics) -> [RankRecord] {
+    let most = metrics.steps.map(\.samples).max()
+    let whole = records.keeping(
+      Set(metrics.steps.filter { $0.samples == most }.map(\.step)))
+    return (RecordedSteps(whole).numbers.isEmpty ? records : whole).undisturbed
+  }
+
   /// Reads the run directory at `path`.
   ///
   /// - Throws: ``ConfigurationError`` if its configuration, metrics or summary are missing or damaged.
@@ -81,7 +89,7 @@ public struct ReportedRun: Codable, Sendable {
       notes.append(
         "its norms have no parameters, so that what they compute is counted with other computing.")
     }
-    let clean = recorded.map(\.records.undisturbed)
+    let clean = recorded.map { Self.usual($0.records, metrics) }
     let steps = clean.map { RecordedSteps($0) }
     let split = clean.map { StepSplit($0) }
     func inFlight(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {

@@ -65,7 +65,6 @@ struct Doctor: ParsableCommand, RankedCommand {
       notes.append("the \(Kernel.table.name) kernels are in use: norms are several times slower")
     }
     notes += RankPlace.notes(ranks)
-    notes += loads.compactMap(\.text)
     let report = Report(
       lockstep: Lockstep.configuration.version, mpi: MPIRuntime.version,
       mpi_standard: MPIRuntime.standardVersion,
@@ -91,7 +90,7 @@ struct Doctor: ParsableCommand, RankedCommand {
         "oneDNN    \(report.onednn), \(report.onednn_instruction_set)",
         "kernels   \(report.kernels) of \(report.kernels_available.joined(separator: ", "))",
         "ranks     \(report.ranks.count)",
-      ] + ranks + notes).joined(separator: "\n")
+      ] + ranks + report.neighbours.compactMap(\.text) + notes).joined(separator: "\n")
   }
 }
 

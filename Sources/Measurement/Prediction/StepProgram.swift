@@ -87,9 +87,13 @@ struct StepSamples {
   init?(_ records: [RankRecord], steps wanted: Set<Int>? = nil) {
     let programs = records.map { record in
       let steps = record.entries.filter { $0.kind == .step }
-      let steady = steps.count > 2 * Self.warmup ? Array(steps.dropFirst(Self.warmup)) : steps
-      return Self.programs(
-        steady.filter { wanted?.contains($0.key.number) ?? true }, record.entries)
+      func isWanted(_ step: RankRecord.Entry) -> Bool {
+        wanted?.contains(step.key.number) ?? true
+      }
+      let steady =
+        steps.count > 2 * Self.warmup ? steps.dropFirst(Self.warmup).filter(isWanted) : []
+      // Where nothing else is left, a first step has to do.
+      return Self.programs(steady.isEmpty ? steps.filter(isWanted) : steady, record.entries)
     }
     let shapes = Dictionary(grouping: programs.joined(), by: \.shape)
     guard let (shape, _) = shapes.max(by: { $0.value.count < $1.value.count }) else { return nil }
