@@ -15,9 +15,6 @@ public struct CostBenchmark: Codable, Sendable {
     /// In tests that make the progress: no waiting, but work for the library.
     public let tests_ms: Double
 
-    /// All waiting; tests are none of it.
-    public var waiting_ms: Double { skew_ms + transfer_ms }
-
     init(_ split: StepSplit?, _ pass: Pass) {
       let sites = (split?.sites ?? []).filter {
         $0.purpose == "statistics" && $0.pass == "\(pass)"
