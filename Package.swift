@@ -100,26 +100,28 @@ targets += [
   .target(
     name: "Kernels", dependencies: kernelsDependencies, swiftSettings: kernels,
     linkerSettings: kernelsLinker),
-  house("Collectives", ["Tensors"]),
-  house("MPIBackend", ["Collectives", "Tensors", "CMPI"]),
-  house("Autograd", ["Tensors", "Kernels"]),
+  house("Files", []),
+  house("Collectives", ["Files", "Tensors"]),
+  house("MPIBackend", ["Collectives", "Files", "Tensors", "CMPI"]),
+  house("Autograd", ["Tensors", "Kernels", "Collectives"]),
   house("Layers", ["Autograd", "Kernels", "Tensors"]),
-  house("Norms", ["Autograd", "Kernels", "KernelLoops", "Tensors", "Collectives"]),
+  house(
+    "Norms", ["Autograd", "Kernels", "KernelLoops", "Tensors", "Collectives", "Files"]),
   house("Models", ["Layers", "Norms", "Autograd", "Tensors", "Collectives"]),
   house("Optimizers", ["Autograd", "Kernels", "KernelLoops", "Tensors"]),
   // In the program itself, so that it may be copied without a folder of resources beside it.
   house(
-    "Datasets", ["Tensors", "CZlib"], exclude: ["Resources/digits.md"],
+    "Datasets", ["Files", "Tensors", "CZlib"], exclude: ["Resources/digits.md"],
     resources: [.embedInCode("Resources/digits.csv.gz")]),
-  house("DataParallel", ["Autograd", "Collectives", "Tensors", "Kernels"]),
-  house("Measurement", ["Collectives", "Tensors"]),
+  house("DataParallel", ["Autograd", "Collectives", "Files", "Tensors", "Kernels", "Norms"]),
+  house("Measurement", ["Collectives", "Files", "Tensors"]),
   .target(
     name: "TensorBoard", dependencies: tensorBoardDependencies, exclude: ["event.proto"],
     swiftSettings: tensorBoardSettings),
   house(
     "Training",
     [
-      "TensorBoard",
+      "TensorBoard", "Files",
       "Tensors", "Kernels", "Collectives", "Autograd", "Layers", "Norms", "Models", "Optimizers",
       "Datasets", "DataParallel", "Measurement", "KernelLoops",
       .product(name: "Crypto", package: "swift-crypto"),
@@ -128,24 +130,32 @@ targets += [
     ]),
   house(
     "Reports",
-    ["Training", "Measurement", .product(name: "Mustache", package: "swift-mustache")],
+    ["Training", "Files", "Measurement", .product(name: "Mustache", package: "swift-mustache")],
     resources: [.embedInCode("Resources")]),
   house(
     "Claims",
     [
       "Training", "Datasets", "DataParallel", "Models", "Norms", "Layers", "Autograd", "Kernels",
-      "KernelLoops", "Collectives", "Measurement", "Tensors",
+      "KernelLoops", "Collectives", "Files", "Measurement", "Tensors",
     ]),
-  .executableTarget(
-    name: "lockstep",
-    dependencies: [
+  house(
+    "Command",
+    [
       "Claims", "Reports", "Training", "MPIBackend", "Collectives", "Measurement", "Kernels",
-      "KernelLoops", "Tensors",
-      "Norms",
-      "Models", "Layers", "Autograd", "Datasets", "DataParallel", "Optimizers",
+      "KernelLoops", "Tensors", "Files", "Norms", "Models", "Layers", "Autograd", "Datasets",
+      "DataParallel", "Optimizers",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),
-    ], swiftSettings: strict),
+    ]),
+  .executableTarget(
+    name: "lockstep", dependencies: ["Command"], path: "Sources/Program", swiftSettings: strict),
+  house(
+    "Lockstep",
+    [
+      "Tensors", "Files", "Collectives", "MPIBackend", "Autograd", "Layers", "Norms", "Models",
+      "Optimizers", "Datasets", "DataParallel", "Measurement", "Training", "Command", "Kernels",
+      "KernelLoops",
+    ]),
   // What Launch/local-cluster delays messages with.
   .executableTarget(name: "delay-relay", swiftSettings: strict),
   .executableTarget(
@@ -153,7 +163,7 @@ targets += [
     path: "Tests/mpi-checks", swiftSettings: strict),
   .executableTarget(
     name: "faulty-ranks",
-    dependencies: ["Forwarding", "MPIBackend", "Training", "Collectives", "Tensors"],
+    dependencies: ["MPIBackend", "Training", "Collectives", "Tensors"],
     path: "Tests/faulty-ranks", swiftSettings: strict),
   // What Tests/Faults/storage damages checkpoints with.
   .executableTarget(
@@ -176,15 +186,12 @@ targets += [
     "Training",
     [
       "Training", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
-      "Autograd", "Kernels", "Layers", "Forwarding", "Measurement", "Spawning",
+      "Autograd", "Kernels", "Layers", "Measurement", "Spawning",
       "safetensors-verdicts",
     ]),
   tests("TensorBoard", ["TensorBoard"]),
   tests("Claims", ["Claims", "Collectives", "Measurement", "Tensors", "Training"]),
-  // What the tests share to make communicators that go wrong, and to run programs with a time limit.
-  .target(
-    name: "Forwarding", dependencies: ["Collectives", "Tensors"], path: "Tests/Forwarding",
-    swiftSettings: strict),
+  // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Collectives", "Spawning", "mpi-checks", "faulty-ranks"]),
   tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),
@@ -218,12 +225,7 @@ let package = Package(
   products: [
     .executable(name: "lockstep", targets: ["lockstep"]),
     .library(
-      name: "Lockstep",
-      targets: [
-        "Claims", "Reports", "Training", "MPIBackend", "Models", "Norms", "Layers", "Optimizers",
-        "Datasets",
-        "DataParallel", "Measurement", "Autograd", "Collectives", "Tensors",
-      ]),
+      name: "Lockstep", targets: ["Lockstep"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

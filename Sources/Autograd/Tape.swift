@@ -1,14 +1,15 @@
+public import Collectives
 import Kernels
 public import Tensors
 
 /// The gradient of one value, while it is being summed.
 public final class Gradient {
-  fileprivate var sum: Tensor?
+  var sum: Tensor?
 
   fileprivate init() {}
 
   /// Whether nobody else holds the sum.
-  fileprivate var isOwned: Bool { sum?.isUniquelyReferenced() ?? false }
+  var isOwned: Bool { sum?.isUniquelyReferenced() ?? false }
 
   /// Adds a contribution.
   ///
@@ -71,18 +72,19 @@ public struct SampleOrigin: Sendable {
 /// order, so all ranks issue the same collectives in the same order.
 public final class Tape {
   /// Takes dy and adds dx to the inputs' gradients.
-  ///
-  /// Where `overwriting`, nobody else needs dy, and dx may be written over it: that is memory which
-  /// is in the caches already.
-  public typealias InputPullback = (_ dy: Tensor, _ overwriting: Bool) throws -> Void
-
-  /// Lets a collective that is in flight make progress.
-  public typealias Poll = () throws -> Void
+  public typealias InputPullback = (_ dy: Tensor, _ backward: Backward) throws -> Void
 
   /// Takes dy and contributes to the parameters' gradients, for which nothing upstream waits.
   public typealias WeightPullback = (_ dy: Tensor) -> Void
 
-  private struct Entry {
+  /// Lets a collective that is in flight make progress.
+  public typealias Poll = () throws -> Void
+
+  /// Is told which layer has just run, and in which pass; nil for a layer without a name.
+  public typealias Observer = (_ layer: LayerName?, _ pass: Pass) -> Void
+
+  struct Entry {
+    let layer: LayerName?
     let gradient: Gradient
     let uses: [Parameter]
     let inputPullback: InputPullback
@@ -91,44 +93,30 @@ public final class Tape {
     let waitsForRanks: Bool
   }
 
-  /// A weight pullback that was put off until a collective is in flight.
-  private struct Deferred {
-    let dy: Tensor
-    let uses: [Parameter]
-    let pullback: WeightPullback
-  }
-
   /// Whether this is training or evaluation.
   public let mode: Mode
   /// Where the samples come from; layers that draw random numbers key them by it.
   public let origin: SampleOrigin
   /// Which positions of padded sequences count, as rows of `[N, T, …]` in order; nil for all.
   public let validRows: [Int]?
-  /// Whether weight gradients are put off until the next layer before them waits for other ranks, and are
+  /// Whether weight gradients are deferred until the next layer before them waits for other ranks, and are
   /// computed while what it waits for is in flight.
   ///
   /// The sums have the same bits either way.
   public let defersWeightGradients: Bool
+  private let observer: Observer?
   private var entries: [Entry] = []
-  /// How many of the entries wait for other ranks in their pullback.
-  private var waiting = 0
-  private var deferred: [Deferred] = []
-  /// A parameter of the layer whose input pullback runs.
-  private var current: Parameter?
 
-  /// Called when a layer has run forward or back, with one of its parameters, if it has any.
-  public var onLayer: ((_ parameter: Parameter?, _ isBackward: Bool) -> Void)?
-  /// Called once per parameter as soon as its gradient is final.
-  public var onGradientReady: (Parameter) throws -> Void = { _ in }
   /// An empty tape.
   public init(
     _ mode: Mode, origin: SampleOrigin = SampleOrigin(seed: 0, step: 0, firstSlot: 0),
-    validRows: [Int]? = nil, defersWeightGradients: Bool = false
+    validRows: [Int]? = nil, defersWeightGradients: Bool = false, observer: Observer? = nil
   ) {
     self.mode = mode
     self.origin = origin
     self.validRows = validRows
     self.defersWeightGradients = defersWeightGradients
+    self.observer = observer
   }
 
   /// Puts a value on the tape that nothing computed.
@@ -140,95 +128,49 @@ public final class Tape {
   ///
   /// - Parameters:
   ///   - y: The output.
+  ///   - layer: The layer's name; nil for one that needs none.
   ///   - uses: The parameters whose gradients the pullbacks contribute to.
   ///   - inputPullback: Runs at once. The pullback of a layer whose input and parameter gradients
   ///     come from one pass does both.
   ///   - weightPullback: Takes dy and contributes to the parameters' gradients.
-  ///   - mayDefer: Whether the weight pullback may be put off, to run while the collective of a layer
+  ///   - mayDefer: Whether the weight pullback may be deferred, to run while the collective of a layer
   ///     before it is in flight: not where another entry of the tape waits for what it contributes.
   ///   - waitsForRanks: Whether the input pullback waits for a collective, and calls
-  ///     ``computeDeferred(_:)`` meanwhile.
+  ///     ``Backward/computeDeferred(_:)`` meanwhile.
   ///   - again: Computes y again from what the pullbacks hold anyway; nil where y is to be kept.
   /// - Returns: the output as a variable.
   public func record(
-    _ y: Tensor, uses: [Parameter] = [], inputPullback: @escaping InputPullback,
-    weightPullback: WeightPullback? = nil, mayDefer: Bool = true, waitsForRanks: Bool = false,
-    again: (() -> Tensor)? = nil
+    _ y: Tensor, by layer: LayerName? = nil, uses: [Parameter] = [],
+    inputPullback: @escaping InputPullback, weightPullback: WeightPullback? = nil,
+    mayDefer: Bool = true, waitsForRanks: Bool = false, again: (() -> Tensor)? = nil
   ) -> Variable {
-    onLayer?(uses.first, false)
+    observer?(layer, .forward)
     guard mode == .training else { return Variable(y, wantsGradient: false) }
     let output = Variable(y, wantsGradient: true, again: again)
     guard let gradient = output.gradient else { return output }
     for parameter in uses { parameter.open() }
     entries.append(
       Entry(
-        gradient: gradient, uses: uses, inputPullback: inputPullback,
+        layer: layer, gradient: gradient, uses: uses, inputPullback: inputPullback,
         weightPullback: weightPullback, mayDefer: mayDefer, waitsForRanks: waitsForRanks))
-    if waitsForRanks { waiting += 1 }
     return output
   }
 
   /// Replays the tape in reverse from a variable's `gradient`, which becomes `seed`, and empties
   /// it.
   ///
-  /// The variable's value need not be kept for it.
-  public func backward(from gradient: Gradient?, seed: consuming Tensor) throws {
+  /// The variable's value need not be kept for it. `onGradientReady` is called once per parameter as soon
+  /// as its gradient is final.
+  public func backward(
+    from gradient: Gradient?, seed: consuming Tensor,
+    onGradientReady: @escaping (Parameter) throws -> Void = { _ in }
+  ) throws {
     guard let gradient else { return }
     gradient.sum = consume seed
-    while let entry = entries.popLast() {
-      if entry.waitsForRanks { waiting -= 1 }
-      // Put off only as long as a layer is to come that waits for other ranks.
-      let mayDefer =
-        defersWeightGradients && waiting > 0 && entry.mayDefer && entry.weightPullback != nil
-      if !mayDefer && isContributedToLater(entry.uses) { try computeDeferred {} }
-      let overwriting = entry.weightPullback == nil && entry.gradient.isOwned
-      var isDeferred = false
-      if let dy = entry.gradient.sum.take() {
-        current = entry.uses.first
-        try entry.inputPullback(dy, overwriting)
-        if let pullback = entry.weightPullback {
-          isDeferred = mayDefer
-          if isDeferred {
-            deferred.append(Deferred(dy: dy, uses: entry.uses, pullback: pullback))
-          } else {
-            pullback(dy)
-          }
-        }
-      }
-      onLayer?(entry.uses.first, true)
-      if !isDeferred { try close(entry.uses) }
-    }
-    // Where the last layer that waits had no gradient to wait with.
-    try computeDeferred {}
-  }
-
-  /// Runs all weight pullbacks that were put off, in the order in which they were, with `poll` called before
-  /// each; for a layer that waits for a collective.
-  ///
-  /// They are those of the layers just passed, whose tensors are still in the caches, and each is computed
-  /// whole. To cut them into parts, with a test in between, and to keep some for later layers let ranks wait
-  /// less and made steps longer.
-  ///
-  /// The first call of `poll` follows the collective's begin: Open MPI's sends nothing before where the
-  /// first round of its algorithm is a copy.
-  public func computeDeferred(_ poll: Poll) throws {
-    guard !deferred.isEmpty else { return }
-    onLayer?(current, true)
-    for work in deferred {
-      try poll()
-      work.pullback(work.dy)
-      onLayer?(work.uses.first, true)
-      try close(work.uses)
-    }
-    deferred = []
-  }
-
-  /// Whether a pullback that was put off contributes to any of `parameters`: sums are taken in one order.
-  private func isContributedToLater(_ parameters: [Parameter]) -> Bool {
-    deferred.contains { work in work.uses.contains { use in parameters.contains { $0 === use } } }
-  }
-
-  private func close(_ uses: [Parameter]) throws {
-    for parameter in uses where parameter.close() { try onGradientReady(parameter) }
+    let replay = Replay(
+      entries, defers: defersWeightGradients, observer: observer,
+      onGradientReady: onGradientReady)
+    entries = []
+    try replay.run()
   }
 }

@@ -64,6 +64,9 @@ static inline int cmpi_abort(cmpi_comm c, int status) { return MPI_Abort(c.handl
 static inline int cmpi_allreduce_sum(void *values, int count, cmpi_type type, cmpi_comm c) {
   return MPI_Allreduce(MPI_IN_PLACE, values, count, cmpi_datatype(type), MPI_SUM, c.handle);
 }
+static inline int cmpi_allreduce_max(void *values, int count, cmpi_type type, cmpi_comm c) {
+  return MPI_Allreduce(MPI_IN_PLACE, values, count, cmpi_datatype(type), MPI_MAX, c.handle);
+}
 static inline int cmpi_iallreduce_sum(
     const void *addends, void *sums, int count, cmpi_type type, cmpi_comm c, cmpi_request *request) {
   return MPI_Iallreduce(

@@ -1,8 +1,8 @@
 import Collectives
-import DataParallel
+public import DataParallel
 import Datasets
 import Foundation
-public import Training
+import Training
 
 /// Where experiments run: the ranks, the budget, and who is told how far they are.
 public struct Laboratory {

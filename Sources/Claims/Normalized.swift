@@ -6,7 +6,7 @@ import Tensors
 func normalized(_ x: Tensor, _ kind: NormKind, epsilon: Double) throws -> Tensor {
   var settings = NormSettings(kind)
   (settings.epsilon, settings.affine) = (epsilon, false)
-  let norm = makeNorm("norm", channels: x.shape.channels, settings, synchronized: .thisRank)
+  let norm = makeNorm(NormSite("norm", channels: x.shape.channels), settings)
   let tape = Tape(.training)
   return try norm(tape.input(x), on: tape).value
 }

@@ -70,9 +70,10 @@ public final class CheckedCommunicator: Communicator {
 
   /// Throws unless all ranks come to the same collective.
   private func agree(
-    on kind: CollectiveKind, _ elements: Int = 0, of scalar: ScalarKind = .byte, root: Int = 0
+    on kind: CollectiveKind, _ elements: Int = 0, of scalar: ScalarKind = .byte, root: Int = 0,
+    for purpose: Purpose = .control
   ) throws(CommunicationError) {
-    let signature = CollectiveSignature(kind, elements, of: scalar, root: root, for: meter.purpose)
+    let signature = CollectiveSignature(kind, elements, of: scalar, root: root, for: purpose)
     let next = meter.traffic.collectives + 1
     own.write([Int64(number), Int64(next)] + signature.fields, at: 0)
     // A rank that does not come is missed there.
@@ -91,41 +92,51 @@ public final class CheckedCommunicator: Communicator {
   }
 
   /// Replaces `values` by their sums, once all ranks have come to that.
-  public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>)
-    throws(CommunicationError)
-  {
-    try agree(on: .allReduce, values.count, of: Element.kind)
-    try inner.sum(&values)
+  public func sum<Element: Communicable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) throws(CommunicationError) {
+    try agree(on: .allReduce, values.count, of: Element.kind, for: purpose)
+    try inner.sum(&values, for: purpose)
+  }
+
+  /// Replaces `values` by the largest of all ranks, once all ranks have come to that.
+  public func maximum<Element: Communicable & Comparable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) throws(CommunicationError) {
+    try agree(on: .maximum, values.count, of: Element.kind, for: purpose)
+    try inner.maximum(&values, for: purpose)
   }
 
   /// Starts a sum, once all ranks have come to that.
-  public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
+  public func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
     throws(CommunicationError) -> PendingSum<Element>
   {
-    try agree(on: .begunAllReduce, addends.count, of: Element.kind)
-    return try inner.beginSum(addends)
+    try agree(on: .begunAllReduce, addends.count, of: Element.kind, for: purpose)
+    return try inner.beginSum(addends, for: purpose)
   }
 
   /// Merges triples, once all ranks have come to that.
-  public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
-    try agree(on: .mergeMoments, triples.count, of: .float64)
-    try inner.mergeMoments(triples)
+  public func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose)
+    throws(CommunicationError)
+  {
+    try agree(on: .mergeMoments, triples.count, of: .float64, for: purpose)
+    try inner.mergeMoments(triples, for: purpose)
   }
 
   /// Gathers as many values of each rank, once all ranks have come to that.
   public func allGather<Element: Communicable>(
-    _ values: Storage<Element>, into gathered: Storage<Element>
+    _ values: Storage<Element>, into gathered: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
-    try agree(on: .allGather, values.count, of: Element.kind)
-    try inner.allGather(values, into: gathered)
+    try agree(on: .allGather, values.count, of: Element.kind, for: purpose)
+    try inner.allGather(values, into: gathered, for: purpose)
   }
 
   /// Sums and scatters, once all ranks have come to that.
-  public func sumAndScatter<Element: Communicable>(
-    _ addends: Storage<Element>, into block: Storage<Element>
+  public func reduceScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
-    try agree(on: .reduceScatter, addends.count, of: Element.kind)
-    try inner.sumAndScatter(addends, into: block)
+    try agree(on: .reduceScatter, addends.count, of: Element.kind, for: purpose)
+    try inner.reduceScatter(addends, into: block, for: purpose)
   }
 
   /// Replaces `values` by those of `root`, once all ranks have come to that.

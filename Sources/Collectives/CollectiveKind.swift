@@ -1,6 +1,6 @@
 /// What a collective does, on which all ranks have to agree.
 public enum CollectiveKind: UInt8, BitwiseCopyable, Sendable {
-  case allReduce, begunAllReduce, mergeMoments, allGather, reduceScatter, broadcast, gather
+  case allReduce, begunAllReduce, mergeMoments, allGather, reduceScatter, maximum, broadcast, gather
   /// An all-gather of arrays whose lengths may differ between ranks.
   case allGatherOfAny
   case barrier
@@ -17,7 +17,8 @@ public enum CollectiveKind: UInt8, BitwiseCopyable, Sendable {
   public var name: String {
     switch self {
     case .allReduce: "all-reduce"
-    case .begunAllReduce: "begun all-reduce"
+    case .maximum: "maximum"
+    case .begunAllReduce: "nonblocking all-reduce"
     case .mergeMoments: "merge of moments"
     case .allGather, .allGatherOfAny: "all-gather"
     case .reduceScatter: "reduce-scatter"

@@ -63,6 +63,7 @@ extension Purpose {
     case .control: "control"
     case .statistics(let site, let pass): "statistics of \(site.text), \(pass)"
     case .gradients(let bucket): "gradient bucket \(bucket)"
+    case .computing(let layer, let pass, _): "computing of \(layer.text), \(pass)"
     }
   }
 
@@ -73,6 +74,8 @@ extension Purpose {
     case .statistics(let site, let pass):
       Fingerprint.mixed(site.stableHash, UInt64(pass.rawValue) + 2)
     case .gradients(let bucket): Fingerprint.mixed(4, UInt64(truncatingIfNeeded: bucket))
+    case .computing(let layer, let pass, _):
+      Fingerprint.mixed(layer.stableHash, UInt64(pass.rawValue) + 5)
     }
   }
 }

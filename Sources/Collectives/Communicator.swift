@@ -1,3 +1,4 @@
+public import Files
 public import Tensors
 
 /// A group of ranks that issue the same collectives in the same order.
@@ -5,6 +6,9 @@ public import Tensors
 /// Every collective has to be called by all ranks of the group, with as many elements of the
 /// same type on each where nothing else is said. A communicator belongs to the thread that
 /// made it.
+///
+/// The collectives of a training step are told their purpose, by which traffic is attributed and ranks
+/// check that they have come to the same one; the others are control traffic.
 public protocol Communicator: AnyObject {
   /// This process's index, in `0 ..< size`.
   var rank: Int { get }
@@ -18,27 +22,34 @@ public protocol Communicator: AnyObject {
 
   /// Replaces `values` on every rank by its element-wise sum over all ranks: the same bits on
   /// every rank.
-  func sum<Element: Communicable>(_ values: inout MutableSpan<Element>) throws(CommunicationError)
+  func sum<Element: Communicable>(_ values: inout MutableSpan<Element>, for purpose: Purpose)
+    throws(CommunicationError)
+
+  /// Replaces `values` on every rank by the element-wise largest of all ranks.
+  func maximum<Element: Communicable & Comparable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) throws(CommunicationError)
 
   /// Starts a sum of `addends` over all ranks and returns at once.
   ///
   /// `addends` are read until the operation has completed: write to them only after
   /// ``PendingSum/wait()``.
-  func beginSum<Element: Communicable>(_ addends: Storage<Element>) throws(CommunicationError)
-    -> PendingSum<Element>
+  func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
+    throws(CommunicationError) -> PendingSum<Element>
 
   /// Replaces the triples of all channels in `triples` on every rank by those of all ranks' samples:
   /// the same bits on every rank.
-  func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError)
+  func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose) throws(CommunicationError)
 
   /// Collects the values of every rank, as many on each, in rank order in `gathered` on every rank.
-  func allGather<Element: Communicable>(_ values: Storage<Element>, into gathered: Storage<Element>)
-    throws(CommunicationError)
+  func allGather<Element: Communicable>(
+    _ values: Storage<Element>, into gathered: Storage<Element>, for purpose: Purpose
+  ) throws(CommunicationError)
 
   /// Sums `addends` over all ranks and puts this rank's block of the sums into `block`: with P ranks the
   /// part of one P-th at this rank's place.
-  func sumAndScatter<Element: Communicable>(
-    _ addends: Storage<Element>, into block: Storage<Element>
+  func reduceScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError)
 
   /// Replaces `values` on every rank by those of `root`.
@@ -111,7 +122,10 @@ extension UInt8: Communicable {
 
 /// A failed call into the communication library, a rank that is gone, or ranks whose collectives do not
 /// match.
-public struct CommunicationError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct CommunicationError: ProgramError, Hashable, Sendable {
+  /// The run failed.
+  public var exitStatus: Int32 { ExitStatus.failed }
+
   /// The library function that failed, such as `"MPI_Allreduce"`.
   public let call: String
   /// The library's own code.
@@ -149,9 +163,61 @@ extension Communicator {
   public var traffic: Traffic { meter.traffic }
 
   /// Replaces every element of `values` by its sum over all ranks.
-  public func sum<Element: Communicable>(_ values: inout [Element]) throws(CommunicationError) {
+  public func sum<Element: Communicable>(
+    _ values: inout [Element], for purpose: Purpose = .control
+  ) throws(CommunicationError) {
     var span = values.mutableSpan
-    try sum(&span)
+    try sum(&span, for: purpose)
+  }
+
+  /// Replaces every element of `values` by its sum over all ranks, as control traffic.
+  public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>)
+    throws(CommunicationError)
+  {
+    try sum(&values, for: .control)
+  }
+
+  /// Replaces every element of `values` by the largest of all ranks.
+  public func maximum<Element: Communicable & Comparable>(
+    _ values: inout [Element], for purpose: Purpose = .control
+  ) throws(CommunicationError) {
+    var span = values.mutableSpan
+    try maximum(&span, for: purpose)
+  }
+
+  /// The largest `value` of all ranks.
+  public func maximum<Element: Communicable & Comparable>(
+    _ value: Element, for purpose: Purpose = .control
+  ) throws(CommunicationError) -> Element {
+    var values = [value]
+    try maximum(&values, for: purpose)
+    return values[0]
+  }
+
+  /// Starts a sum of `addends` over all ranks, as control traffic.
+  public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
+    throws(CommunicationError) -> PendingSum<Element>
+  {
+    try beginSum(addends, for: .control)
+  }
+
+  /// Merges the triples of all ranks' samples, as control traffic.
+  public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
+    try mergeMoments(triples, for: .control)
+  }
+
+  /// Collects the values of every rank, as many on each, as control traffic.
+  public func allGather<Element: Communicable>(
+    _ values: Storage<Element>, into gathered: Storage<Element>
+  ) throws(CommunicationError) {
+    try allGather(values, into: gathered, for: .control)
+  }
+
+  /// Puts this rank's block of the sums into `block`, as control traffic.
+  public func reduceScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>
+  ) throws(CommunicationError) {
+    try reduceScatter(addends, into: block, for: .control)
   }
 
   /// Replaces every element of `values`, as many on each rank, by those of `root`.

@@ -8,7 +8,7 @@ public enum Pass: UInt8, BitwiseCopyable, CaseIterable, Sendable {
   case backward
 }
 
-/// What a collective is for.
+/// What a collective is for, or what is computed between collectives.
 public enum Purpose: Hashable, BitwiseCopyable, Sendable {
   /// Everything else: losses, errors, checks.
   case control
@@ -16,6 +16,8 @@ public enum Purpose: Hashable, BitwiseCopyable, Sendable {
   case statistics(EventName, Pass)
   /// The sum of one bucket of gradients.
   case gradients(bucket: Int)
+  /// No collective's: the computing of a layer, in one of the passes.
+  case computing(EventName, Pass, isNorm: Bool)
 }
 
 /// A name that events carry as a number, so that an event is small and recording it allocates nothing.
@@ -102,6 +104,8 @@ public struct Event: BitwiseCopyable, Sendable {
     case .control: (purposeKind, pass, name) = (0, .forward, 0)
     case .statistics(let site, let pass): (purposeKind, self.pass, name) = (1, pass, site.number)
     case .gradients(let bucket): (purposeKind, pass, name) = (2, .backward, Int32(bucket))
+    case .computing(let layer, let pass, let isNorm):
+      (purposeKind, self.pass, name) = (isNorm ? 4 : 3, pass, layer.number)
     }
     self.communicator = Int32(communicator)
     self.number = Int32(number)
@@ -111,10 +115,16 @@ public struct Event: BitwiseCopyable, Sendable {
     self.tested = Int64(tested)
   }
 
-  /// What a collective was for; of a segment, the layer and the pass as if for its statistics.
+  /// Whether the name is an ``EventName``'s number.
+  private static func isNamed(_ purposeKind: Int64) -> Bool { [1, 3, 4].contains(purposeKind) }
+
+  /// What a collective was for, or which layer a segment was computed by.
   public var purpose: Purpose {
     switch purposeKind {
+    // Runs recorded by version 1 do not say which of their layers are norms.
+    case 1 where kind == .segment: .computing(EventName(number: name), pass, isNorm: false)
     case 1: .statistics(EventName(number: name), pass)
+    case 3, 4: .computing(EventName(number: name), pass, isNorm: purposeKind == 4)
     case 2: .gradients(bucket: Int(name))
     default: .control
     }
@@ -154,9 +164,9 @@ public struct Event: BitwiseCopyable, Sendable {
     let kinds = (next(UInt8.self), next(UInt8.self), next(UInt8.self))
     let numbers = (next(Int32.self), next(Int32.self), next(Int32.self))
     let words = (0..<7).map { _ in next(Int64.self) }
-    let isNamed = kinds.1 == 1
+    let isNamed = Self.isNamed(kinds.1)
     let (counts, times, tested) = (words[0..<2], words[2..<6], words[6])
-    guard Kind(rawValue: UInt8(kinds.0)) != nil, kinds.1 <= 2,
+    guard Kind(rawValue: UInt8(kinds.0)) != nil, kinds.1 <= 4,
       Pass(rawValue: UInt8(kinds.2)) != nil,
       !isNamed || texts.indices.contains(Int(numbers.0)),
       numbers.1 >= 0, numbers.2 >= 0, counts.allSatisfy({ (0...Self.mostBytes).contains($0) }),
@@ -174,7 +184,7 @@ public struct Event: BitwiseCopyable, Sendable {
     kind = Kind(rawValue: UInt8(f[0])) ?? .segment
     purposeKind = UInt8(f[1])
     pass = Pass(rawValue: UInt8(f[2])) ?? .forward
-    name = f[1] == 1 ? EventName(texts[Int(f[3])]).number : Int32(f[3])
+    name = Self.isNamed(f[1]) ? EventName(texts[Int(f[3])]).number : Int32(f[3])
     (communicator, number, elements, bytes) = (Int32(f[4]), Int32(f[5]), f[6], f[7])
     (issue, returned, waitBegin, end) = (times[0], times[1], times[2], times[3])
     tested = f[12]

@@ -54,11 +54,12 @@ public final class EventLog {
   public func beginSegment() { lastMark = monotonicNanoseconds() }
 
   /// Ends the segment that began at the last mark as one of a layer's, and begins the next.
-  public func mark(_ layer: EventName, _ pass: Pass) {
+  public func mark(_ layer: EventName, _ pass: Pass, isNorm: Bool = false) {
     let now = monotonicNanoseconds()
     append(
       Event(
-        .segment, .statistics(layer, pass), issue: lastMark, returned: now, waitBegin: now,
+        .segment, .computing(layer, pass, isNorm: isNorm), issue: lastMark, returned: now,
+        waitBegin: now,
         end: now))
     lastMark = now
   }

@@ -12,28 +12,37 @@ public final class Solo: Communicator {
   public let meter = TrafficMeter()
 
   /// Leaves `values` as they are.
-  public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>) {}
+  public func sum<Element: Communicable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) {}
+
+  /// Leaves `values` as they are.
+  public func maximum<Element: Communicable & Comparable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) {}
 
   /// Completes at once with a copy of `addends`.
-  public func beginSum<Element: Communicable>(_ addends: Storage<Element>) -> PendingSum<Element> {
+  public func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
+    -> PendingSum<Element>
+  {
     let sums = Storage<Element>(count: addends.count)
     sums.write(addends, 0..<addends.count, at: 0)
     return PendingSum(into: sums, by: Completed())
   }
 
   /// Leaves `triples` as they are.
-  public func mergeMoments(_ triples: Storage<Double>) {}
+  public func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose) {}
 
   /// Copies `values`.
   public func allGather<Element: Communicable>(
-    _ values: Storage<Element>, into gathered: Storage<Element>
+    _ values: Storage<Element>, into gathered: Storage<Element>, for purpose: Purpose
   ) {
     gathered.write(values, 0..<values.count, at: 0)
   }
 
   /// Copies `addends`.
-  public func sumAndScatter<Element: Communicable>(
-    _ addends: Storage<Element>, into block: Storage<Element>
+  public func reduceScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>, for purpose: Purpose
   ) {
     block.write(addends, 0..<addends.count, at: 0)
   }

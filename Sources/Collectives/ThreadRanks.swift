@@ -31,9 +31,9 @@ public final class ThreadCommunicator: Communicator {
   /// Posts this rank's part and waits for all ranks' parts.
   private func exchange<Part: Sendable>(
     _ operation: String, _ kind: CollectiveKind, _ elements: Int, of scalar: ScalarKind,
-    root: Int = 0, _ part: Part
+    root: Int = 0, for purpose: Purpose = .control, _ part: Part
   ) throws(CommunicationError) -> [Part] {
-    let open = meter.enter(kind, elements, of: scalar, root: root)
+    let open = meter.enter(kind, elements, of: scalar, root: root, for: purpose)
     defer { meter.leave(open) }
     return try group.collect(post(operation, part))
   }
@@ -48,23 +48,35 @@ public final class ThreadCommunicator: Communicator {
   }
 
   /// Replaces `values` by their sums.
-  public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>)
-    throws(CommunicationError)
-  {
+  public func sum<Element: Communicable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) throws(CommunicationError) {
     let mine = values.copied()
     let parts = try exchange(
-      "sum of \(mine.count) \(Element.self)", .allReduce, mine.count, of: Element.kind, mine)
+      "sum of \(mine.count) \(Element.self)", .allReduce, mine.count, of: Element.kind,
+      for: purpose, mine)
     let total = Self.total(parts)
     for i in total.indices { values[i] = total[i] }
   }
 
+  /// Replaces `values` by the largest of all ranks.
+  public func maximum<Element: Communicable & Comparable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) throws(CommunicationError) {
+    let mine = values.copied()
+    let parts = try exchange(
+      "maximum of \(mine.count) \(Element.self)", .maximum, mine.count, of: Element.kind,
+      for: purpose, mine)
+    for i in mine.indices { values[i] = parts.dropFirst().reduce(parts[0][i]) { max($0, $1[i]) } }
+  }
+
   /// Starts a sum of `addends`.
-  public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
+  public func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
     throws(CommunicationError) -> PendingSum<Element>
   {
-    var open = meter.enter(.begunAllReduce, addends.count, of: Element.kind)
+    var open = meter.enter(.begunAllReduce, addends.count, of: Element.kind, for: purpose)
     let number = try post(
-      "begun sum of \(addends.count) \(Element.self)", addends.copy(0..<addends.count))
+      "nonblocking sum of \(addends.count) \(Element.self)", addends.copy(0..<addends.count))
     let sums = Storage<Element>(count: addends.count)
     meter.issued(&open)
     return PendingSum(
@@ -73,10 +85,12 @@ public final class ThreadCommunicator: Communicator {
   }
 
   /// Replaces `triples` by those of all ranks' samples, merged in rank order.
-  public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
+  public func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose)
+    throws(CommunicationError)
+  {
     let count = triples.count / MomentsTriple.width
     let parts = try exchange(
-      "merge of \(count) moments", .mergeMoments, triples.count, of: .float64,
+      "merge of \(count) moments", .mergeMoments, triples.count, of: .float64, for: purpose,
       (0..<count).map { triples.triple(at: $0) })
     for i in 0..<count {
       triples.write(parts.dropFirst().reduce(parts[0][i]) { $0.merged(with: $1[i]) }, at: i)
@@ -85,21 +99,21 @@ public final class ThreadCommunicator: Communicator {
 
   /// Every rank's values, in rank order.
   public func allGather<Element: Communicable>(
-    _ values: Storage<Element>, into gathered: Storage<Element>
+    _ values: Storage<Element>, into gathered: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
     let parts = try exchange(
       "all-gather of \(values.count) \(Element.self)", .allGather, values.count,
-      of: Element.kind, values.copy(0..<values.count))
+      of: Element.kind, for: purpose, values.copy(0..<values.count))
     for (rank, part) in parts.enumerated() { gathered.write(part, at: rank * values.count) }
   }
 
   /// This rank's block of the sums.
-  public func sumAndScatter<Element: Communicable>(
-    _ addends: Storage<Element>, into block: Storage<Element>
+  public func reduceScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
     let parts = try exchange(
       "reduce-scatter of \(addends.count) \(Element.self)", .reduceScatter, addends.count,
-      of: Element.kind, addends.copy(0..<addends.count))
+      of: Element.kind, for: purpose, addends.copy(0..<addends.count))
     let start = rank * block.count
     block.write(Array(Self.total(parts)[start..<start + block.count]), at: 0)
   }

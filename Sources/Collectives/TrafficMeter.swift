@@ -19,8 +19,6 @@ public final class TrafficMeter {
   public private(set) var traffic = Traffic()
   /// What was issued so far.
   public private(set) var history = CollectiveHistory()
-  /// What the next collectives are for; whoever issues them says it before.
-  public var purpose = Purpose.control
   /// A wait that is put before every collective of one purpose, to check what the log shows of it.
   public var injectedDelay: (purpose: Purpose, nanoseconds: UInt64)?
   /// Whether nothing is counted, timed or recorded: for a benchmark that does so itself, and would
@@ -63,7 +61,8 @@ public final class TrafficMeter {
 
   /// Notes that a collective begins with `elements` of this rank's.
   public func enter(
-    _ kind: CollectiveKind, _ elements: Int, of scalar: ScalarKind, root: Int = 0
+    _ kind: CollectiveKind, _ elements: Int, of scalar: ScalarKind, root: Int = 0,
+    for purpose: Purpose = .control
   ) -> OpenCollective {
     let signature = CollectiveSignature(kind, elements, of: scalar, root: root, for: purpose)
     if isPaused { return OpenCollective(signature: signature, number: 0, issue: 0, returned: 0) }

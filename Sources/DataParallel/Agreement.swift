@@ -1,7 +1,11 @@
 public import Collectives
+public import Files
 
 /// An error that any rank found, known to all.
-public struct AgreedError: Error, CustomStringConvertible, Sendable {
+public struct AgreedError: ProgramError, Sendable {
+  /// Every rank throws it.
+  public var isSharedByAllRanks: Bool { true }
+
   /// What was wrong, in the words of the first rank that found it.
   public let description: String
 

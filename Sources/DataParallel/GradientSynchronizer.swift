@@ -72,8 +72,8 @@ public final class GradientSynchronizer {
   private func sendNext() throws(CommunicationError) {
     let bucket = buckets[inFlight.count]
     for parameter in bucket.parameters { parameter.completeGradient() }
-    communicator.meter.purpose = .gradients(bucket: inFlight.count)
-    inFlight.append(InFlight(try communicator.beginSum(bucket.gradients)))
+    let purpose = Purpose.gradients(bucket: inFlight.count)
+    inFlight.append(InFlight(try communicator.beginSum(bucket.gradients, for: purpose)))
     // Open MPI's call sends nothing where the first round of its algorithm is a copy.
     try inFlight.last?.test()
   }

@@ -1,9 +1,16 @@
 public import Autograd
 public import Collectives
+public import Files
 public import Tensors
 
 /// Ranks whose parameters are not the same bits.
-public struct ReplicaError: Error, CustomStringConvertible, Sendable {
+public struct ReplicaError: ProgramError, Sendable {
+  /// Every rank throws it.
+  public var isSharedByAllRanks: Bool { true }
+
+  /// The run failed.
+  public var exitStatus: Int32 { ExitStatus.failed }
+
   /// The ranks that differ from rank 0.
   public let ranks: [Int]
   /// Names the ranks.

@@ -1,5 +1,7 @@
+public import Files
+
 /// Data that cannot be used: where, and what was expected.
-public struct DatasetError: Error, CustomStringConvertible, Hashable, Sendable {
+public struct DatasetError: ProgramError, Hashable, Sendable {
   /// The file or folder.
   public let path: String
   /// What was found and what was expected.

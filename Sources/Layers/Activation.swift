@@ -20,27 +20,28 @@ public enum Activation: String, Layer, CaseIterable, Sendable {
       let y = Kernel.relu(input)
       return tape.record(
         y,
-        inputPullback: { [gradient = x.gradient] dy, overwriting in
-          gradient?.add(Kernel.reluGradient(output: y, dy, overwriting: overwriting))
+        inputPullback: { [gradient = x.gradient] dy, backward in
+          gradient?.add(Kernel.reluGradient(output: y, dy, overwriting: backward.mayOverwrite))
         })
     case .gelu:
       return tape.record(
         Kernel.gelu(input),
-        inputPullback: { [gradient = x.gradient] dy, overwriting in
-          gradient?.add(Kernel.geluGradient(input: input, dy, overwriting: overwriting))
+        inputPullback: { [gradient = x.gradient] dy, backward in
+          gradient?.add(Kernel.geluGradient(input: input, dy, overwriting: backward.mayOverwrite))
         }, again: { Kernel.gelu(input) })
     case .geluTanh:
       return tape.record(
         Kernel.geluTanh(input),
-        inputPullback: { [gradient = x.gradient] dy, overwriting in
-          gradient?.add(Kernel.geluTanhGradient(input: input, dy, overwriting: overwriting))
+        inputPullback: { [gradient = x.gradient] dy, backward in
+          gradient?.add(
+            Kernel.geluTanhGradient(input: input, dy, overwriting: backward.mayOverwrite))
         }, again: { Kernel.geluTanh(input) })
     case .sigmoid:
       let y = Kernel.sigmoid(input)
       return tape.record(
         y,
-        inputPullback: { [gradient = x.gradient] dy, overwriting in
-          gradient?.add(Kernel.sigmoidGradient(output: y, dy, overwriting: overwriting))
+        inputPullback: { [gradient = x.gradient] dy, backward in
+          gradient?.add(Kernel.sigmoidGradient(output: y, dy, overwriting: backward.mayOverwrite))
         })
     }
   }

@@ -12,6 +12,7 @@ import Tensors
 /// - Shapes: x and y `[…, C]`, s `[C]`.
 /// - Source: Loshchilov et al., 2024, section 2.5, <https://arxiv.org/abs/2410.01131>.
 public struct ChannelScale: Layer {
+  private let name: LayerName
   private let scale: Parameter
   private let factor: Float
   private let isMagnitude: Bool
@@ -25,6 +26,7 @@ public struct ChannelScale: Layer {
   public init(
     _ name: String, channels: Int, from: Float, stored: Float, isMagnitude: Bool = false
   ) {
+    self.name = LayerName(name)
     scale = Parameter(name, .filled([channels], with: stored))
     factor = from / stored
     self.isMagnitude = isMagnitude
@@ -44,7 +46,7 @@ public struct ChannelScale: Layer {
     let y = Tensor.uninitialized(input.shape)
     scaled(input, into: y)
     return tape.record(
-      y, uses: parameters,
+      y, by: name, uses: parameters,
       inputPullback: { [scale, center, gradient = x.gradient] dy, _ in
         let channels = dy.shape.channels
         let sums = Storage<Double>(count: 2 * channels, filledWith: 0)

@@ -7,6 +7,7 @@ public import Tensors
 /// - Shapes: x `[N, H, W, inputs]`, weight `[outputs, inputs, kernel, kernel]` as PyTorch lays it
 ///   out, y `[N, H′, W′, outputs]` with H′ = (H + 2·padding − kernel) / stride + 1.
 public final class Convolution2D: Layer {
+  private let name: LayerName
   private let weight: Weight
   private let stride: Int
   private let padding: Int
@@ -16,7 +17,8 @@ public final class Convolution2D: Layer {
   public var parameters: [Parameter] { weight.parameters }
 
   /// A convolution by `weight`.
-  public init(_ weight: Weight, stride: Int, padding: Int) {
+  public init(_ name: String, _ weight: Weight, stride: Int, padding: Int) {
+    self.name = LayerName(name)
     self.weight = weight
     self.stride = stride
     self.padding = padding
@@ -29,7 +31,8 @@ public final class Convolution2D: Layer {
   ) {
     let weight = Self.initialWeight(
       inputs: inputs, outputs: outputs, kernel: kernel, using: &random)
-    self.init(Weight(Parameter("\(name).weight", weight)), stride: stride, padding: padding)
+    self.init(
+      name, Weight(Parameter("\(name).weight", weight)), stride: stride, padding: padding)
   }
 
   /// Initial weights: normal with variance 2 / (outputs · kernel²), as torchvision initializes ResNets
@@ -58,7 +61,7 @@ public final class Convolution2D: Layer {
     let (weight, version) = (try weight.use(on: tape), weight.version)
     let y = convolution.forward(input, weights: weight.value, version: version)
     return tape.record(
-      y, uses: weight.parameters,
+      y, by: name, uses: weight.parameters,
       inputPullback: { [gradient = x.gradient] dy, _ in
         gradient?.add(
           convolution.inputGradient(dy, weights: weight.value, version: version))

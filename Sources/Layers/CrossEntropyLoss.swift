@@ -23,8 +23,8 @@ public struct CrossEntropyLoss {
       logits.value, labels: labels, after: sum)
   }
 
-  /// How many of `samples`, each with as many rows, have no row whose label counts and is not the
-  /// likeliest, and at least one that counts.
+  /// Samples whose counted labels are all predicted correctly, of `samples` with as many rows each; a sample
+  /// without a counted label is none.
   ///
   /// Where the rows are a sequence's tokens, that is what greedy decoding writes without an error: as
   /// long as all tokens before were right, it reads what the labels say.
@@ -45,10 +45,15 @@ public struct CrossEntropyLoss {
   /// Runs the tape backward from the loss.
   ///
   /// `weight` is 1 / (rows of the whole window over all ranks): the only weight there is, so that
-  /// everything after it is a plain sum.
-  public func backward(weight: Float, on tape: Tape) throws {
+  /// everything after it is a plain sum. `onGradientReady` is called once per parameter, as soon as its
+  /// gradient is final.
+  public func backward(
+    weight: Float, on tape: Tape,
+    onGradientReady: @escaping (Parameter) throws -> Void = { _ in }
+  ) throws {
     try tape.backward(
       from: logits,
-      seed: Kernel.crossEntropyGradient(probabilities, labels: labels, seed: weight))
+      seed: Kernel.crossEntropyGradient(probabilities, labels: labels, seed: weight),
+      onGradientReady: onGradientReady)
   }
 }

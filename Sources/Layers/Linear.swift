@@ -8,6 +8,7 @@ public import Tensors
 ///
 /// - Shapes: x `[rows, inputs]`, W `[outputs, inputs]` as PyTorch lays it out, y `[rows, outputs]`.
 public struct Linear: Layer {
+  private let name: LayerName
   private let weight: Weight
   private let bias: Parameter?
 
@@ -15,8 +16,9 @@ public struct Linear: Layer {
   public var parameters: [Parameter] { weight.parameters + (bias.map { [$0] } ?? []) }
 
   /// A map by `weight`, which other layers may own too, and by `bias` `[outputs]`.
-  public init(_ weight: Weight, bias: Parameter? = nil) {
+  public init(_ name: String, _ weight: Weight, bias: Parameter? = nil) {
     precondition(bias.map { $0.value.count == weight.shape[0] } ?? true)
+    self.name = LayerName(name)
     self.weight = weight
     self.bias = bias
   }
@@ -26,7 +28,7 @@ public struct Linear: Layer {
     let bound = 1 / Float(inputs).squareRoot()
     let weight = Parameter("\(name).weight", .uniform([outputs, inputs], bound, using: &random))
     self.init(
-      Weight(weight),
+      name, Weight(weight),
       bias: Parameter("\(name).bias", .uniform([outputs], bound, using: &random)))
   }
 
@@ -39,7 +41,7 @@ public struct Linear: Layer {
     Kernel.matrixProduct(Operand(input), .transpose(weight.value), into: y)
     if let bias { Kernel.addRow(bias.value, to: y) }
     return tape.record(
-      y, uses: weight.parameters + (bias.map { [$0] } ?? []),
+      y, by: name, uses: weight.parameters + (bias.map { [$0] } ?? []),
       inputPullback: { [gradient = x.gradient] dy, _ in
         guard let gradient else { return }
         let dx = Tensor.uninitialized(shape)

@@ -8,13 +8,17 @@ import Tensors
 ///
 /// Source: Henry et al., 2020, <https://arxiv.org/abs/2010.04245>, whose g is 1 / τ.
 public struct Temperature: Layer {
+  private let name: LayerName
   private let temperature: Parameter
 
   /// The temperature, `[1]`.
   public var parameters: [Parameter] { [temperature] }
 
   /// A temperature of 1.
-  public init(_ name: String) { temperature = Parameter(name, .filled([1], with: 1)) }
+  public init(_ name: String) {
+    self.name = LayerName(name)
+    temperature = Parameter(name, .filled([1], with: 1))
+  }
 
   /// Divides every element.
   public func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
@@ -23,7 +27,7 @@ public struct Temperature: Layer {
     let y = input.copy()
     Kernel.scale(y, by: inverse)
     return tape.record(
-      y, uses: parameters,
+      y, by: name, uses: parameters,
       inputPullback: { [gradient = x.gradient] dy, _ in
         let dx = dy.copy()
         Kernel.scale(dx, by: inverse)

@@ -1,3 +1,4 @@
+public import Files
 import Foundation
 
 /// What the launcher left in the environment.
@@ -66,7 +67,7 @@ public struct LaunchEnvironment: Sendable {
 }
 
 /// A process that was started by the wrong launcher.
-public struct LaunchError: Error, CustomStringConvertible, Sendable {
+public struct LaunchError: ProgramError, Sendable {
   /// What was found and what to do instead.
   public let description: String
 }

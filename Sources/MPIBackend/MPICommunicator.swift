@@ -72,11 +72,11 @@ public final class MPICommunicator: Communicator {
   /// Replaces `values` by their sums (`MPI_Allreduce`).
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  public func sum<Element: Communicable>(_ values: inout MutableSpan<Element>)
-    throws(CommunicationError)
-  {
+  public func sum<Element: Communicable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) throws(CommunicationError) {
     let count = try Self.count(values.count)
-    let open = meter.enter(.allReduce, values.count, of: Element.kind)
+    let open = meter.enter(.allReduce, values.count, of: Element.kind, for: purpose)
     defer { meter.leave(open) }
     let code = unsafe values.withUnsafeMutableBufferPointer { buffer in
       unsafe cmpi_allreduce_sum(buffer.baseAddress, count, Element.kind.datatype, handle)
@@ -84,17 +84,30 @@ public final class MPICommunicator: Communicator {
     try check(code, "MPI_Allreduce")
   }
 
+  /// Replaces `values` by the largest of all ranks (`MPI_Allreduce` with `MPI_MAX`).
+  public func maximum<Element: Communicable & Comparable>(
+    _ values: inout MutableSpan<Element>, for purpose: Purpose
+  ) throws(CommunicationError) {
+    let count = try Self.count(values.count)
+    let open = meter.enter(.maximum, values.count, of: Element.kind, for: purpose)
+    defer { meter.leave(open) }
+    let code = unsafe values.withUnsafeMutableBufferPointer { buffer in
+      unsafe cmpi_allreduce_max(buffer.baseAddress, count, Element.kind.datatype, handle)
+    }
+    try check(code, "MPI_Allreduce")
+  }
+
   /// Starts a sum of `addends` (`MPI_Iallreduce` with separate buffers, the faster way).
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  public func beginSum<Element: Communicable>(_ addends: Storage<Element>)
+  public func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
     throws(CommunicationError) -> PendingSum<Element>
   {
     let count = try Self.count(addends.count)
     let sums = Storage<Element>(count: addends.count)
     let request = Request(
       keeping: [addends, sums], meter: meter,
-      meter.enter(.begunAllReduce, addends.count, of: Element.kind))
+      meter.enter(.begunAllReduce, addends.count, of: Element.kind, for: purpose))
     defer { request.issued() }
     try check(
       unsafe cmpi_iallreduce_sum(
@@ -104,10 +117,12 @@ public final class MPICommunicator: Communicator {
   }
 
   /// Replaces `triples` by those of all ranks' samples (`MPI_Allreduce` with an `MPI_Op` of its own).
-  public func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
+  public func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose)
+    throws(CommunicationError)
+  {
     let operation = try MomentsOperation.shared()
     let count = try Self.count(triples.count / MomentsTriple.width)
-    let open = meter.enter(.mergeMoments, triples.count, of: .float64)
+    let open = meter.enter(.mergeMoments, triples.count, of: .float64, for: purpose)
     defer { meter.leave(open) }
     try check(
       unsafe cmpi_allreduce(triples.pointer, count, operation.handle, handle), "MPI_Allreduce")
@@ -117,11 +132,11 @@ public final class MPICommunicator: Communicator {
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   public func allGather<Element: Communicable>(
-    _ values: Storage<Element>, into gathered: Storage<Element>
+    _ values: Storage<Element>, into gathered: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
     precondition(gathered.count == size * values.count)
     let count = try Self.count(values.count)
-    let open = meter.enter(.allGather, values.count, of: Element.kind)
+    let open = meter.enter(.allGather, values.count, of: Element.kind, for: purpose)
     defer { meter.leave(open) }
     try check(
       unsafe cmpi_allgather(
@@ -131,12 +146,12 @@ public final class MPICommunicator: Communicator {
   /// This rank's block of the sums (`MPI_Reduce_scatter_block`).
   @specialized(where Element == Float)
   @specialized(where Element == Double)
-  public func sumAndScatter<Element: Communicable>(
-    _ addends: Storage<Element>, into block: Storage<Element>
+  public func reduceScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
     precondition(addends.count == size * block.count)
     let count = try Self.count(block.count)
-    let open = meter.enter(.reduceScatter, addends.count, of: Element.kind)
+    let open = meter.enter(.reduceScatter, addends.count, of: Element.kind, for: purpose)
     defer { meter.leave(open) }
     try check(
       unsafe cmpi_reduce_scatter_sum(

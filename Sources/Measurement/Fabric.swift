@@ -1,3 +1,4 @@
+public import Files
 import Foundation
 
 /// What a network does for all-reduces, as a file that a prediction starts from.

@@ -1,4 +1,5 @@
 import Collectives
+import Files
 import Foundation
 
 /// What else ran on this machine for a moment.

@@ -1,4 +1,5 @@
 import Collectives
+import Files
 import Foundation
 
 /// How steadily one rank's processor works, and so what a comparison on it can tell apart.

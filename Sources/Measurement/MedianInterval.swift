@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// A median with a 95% confidence interval.
@@ -45,5 +46,17 @@ public struct MedianInterval: Codable, Hashable, Sendable {
       k += 1
     }
     return k
+  }
+}
+
+extension MedianInterval {
+  /// The same in another unit.
+  public func scaled(by factor: Double) -> MedianInterval {
+    MedianInterval(median: factor * median, low: factor * low, high: factor * high)
+  }
+
+  /// "median [low, high]", with so many digits after the point.
+  public func text(_ digits: Int) -> String {
+    "\(fixed(median, digits)) [\(fixed(low, digits)), \(fixed(high, digits))]"
   }
 }

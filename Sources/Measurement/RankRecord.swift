@@ -6,7 +6,7 @@ public struct RankRecord: Sendable {
   public struct Entry: Hashable, Sendable {
     /// What happened.
     public let kind: Event.Kind
-    /// What for; of a segment, the layer and the pass as if for its statistics.
+    /// What for; of a segment, the layer and the pass.
     public let purpose: Purpose
     /// The same for all ranks' parts of one collective; a step's number.
     public let key: Key

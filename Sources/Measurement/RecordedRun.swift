@@ -1,8 +1,9 @@
 import Collectives
+public import Files
 import Foundation
 
 /// A run directory whose events cannot be used.
-public struct RecordingError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct RecordingError: ProgramError, Hashable, Sendable {
   /// The file or folder.
   public let path: String
   /// What is wrong with it, and what to do.

@@ -5,16 +5,6 @@ import Collectives
 /// Medians of parts do not add up to the median of their sum. So each part is a mean: over the ranks,
 /// and over the middle half of the steps by duration, which leaves out those that a hiccup made long.
 public struct StepParts: Codable, Hashable, Sendable {
-  /// What a layer is to the parts.
-  public enum Kind: Hashable, Sendable {
-    /// A norm.
-    case norm
-    /// The optimizer.
-    case optimizer
-    /// Anything else.
-    case other
-  }
-
   /// How many steps went in.
   public private(set) var steps = 0
   /// Computing outside of norms and the optimizer.
@@ -79,37 +69,31 @@ public struct StepParts: Codable, Hashable, Sendable {
     return result
   }
 
-  /// The parts of the middle half of `recorded` steps by duration, or nil where there are none; `kind` says
-  /// what a layer of a given name is.
-  public init?(_ recorded: RecordedSteps, kind: (String) -> Kind) {
+  /// The parts of the middle half of `recorded` steps by duration, or nil where there are none.
+  public init?(_ recorded: RecordedSteps) {
     let durations = recorded.parts.map { parts in
       parts.reduce(0) { $0 + $1.step.end - $1.step.issue }
     }
     let order = durations.indices.sorted { durations[$0] < durations[$1] }
     let middle = order.dropFirst(order.count / 4).dropLast(order.count / 4)
-    self.init(recorded, steps: Array(middle), kind: kind)
+    self.init(recorded, steps: Array(middle))
   }
 
   /// The parts of the steps in so many places of `recorded`, or nil where there are none.
-  public init?(_ recorded: RecordedSteps, steps: [Int], kind: (String) -> Kind) {
+  public init?(_ recorded: RecordedSteps, steps: [Int]) {
     guard let ranks = recorded.parts.first?.count, !steps.isEmpty else { return nil }
-    var kinds: [Purpose: Kind] = [:]
     for step in steps {
       for part in recorded.parts[step] {
-        add(part, recorded, weight: 1e-6 / Double(ranks * steps.count)) { purpose in
-          if let known = kinds[purpose] { return known }
-          let found = kind(purpose.site)
-          kinds[purpose] = found
-          return found
-        }
+        add(part, recorded, weight: 1e-6 / Double(ranks * steps.count))
       }
     }
     self.steps = steps.count
   }
 
+  private static let optimizer = EventName(StepPart.optimizer)
+
   private mutating func add(
-    _ part: RecordedSteps.Part, _ recorded: RecordedSteps, weight: Double,
-    kind: (Purpose) -> Kind
+    _ part: RecordedSteps.Part, _ recorded: RecordedSteps, weight: Double
   ) {
     var blocked = BlockedTime(part.entries)
     var rest = part.step.end - part.step.issue
@@ -119,10 +103,10 @@ public struct StepParts: Codable, Hashable, Sendable {
       case .segment:
         let computing = entry.end - entry.issue - blocked.within(entry.issue, entry.end)
         rest -= computing
-        switch kind(entry.purpose) {
-        case .norm: norm_ms += computing * weight
-        case .optimizer: optimizer_ms += computing * weight
-        case .other: compute_ms += computing * weight
+        switch entry.purpose {
+        case .computing(_, _, isNorm: true): norm_ms += computing * weight
+        case .computing(Self.optimizer, _, _): optimizer_ms += computing * weight
+        default: compute_ms += computing * weight
         }
       case .collective:
         // Tests that let it make progress lie within segments.
@@ -141,7 +125,7 @@ public struct StepParts: Codable, Hashable, Sendable {
         case .gradients:
           gradients_ms += split.exposed * weight
           rest -= split.exposed
-        case .control: break
+        case .control, .computing: break
         }
       }
     }

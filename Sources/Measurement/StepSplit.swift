@@ -98,11 +98,11 @@ extension StepSplit {
 
   private enum Class: Hashable { case statistics, gradients, control }
 
-  private static func sort(_ purpose: Purpose) -> Class {
+  private static func classify(_ purpose: Purpose) -> Class {
     switch purpose {
     case .statistics: .statistics
     case .gradients: .gradients
-    case .control: .control
+    case .control, .computing: .control
     }
   }
 
@@ -142,8 +142,8 @@ extension StepSplit {
           sums[rank][step].computing -= entry.tested
           let arrival = arrivals[entry.key] ?? (entry.issue, rank)
           let split = CollectiveSplit(entry, lastArrival: arrival.last)
-          sums[rank][step].skew[Self.sort(entry.purpose), default: 0] += split.exposedSkew
-          sums[rank][step].transfer[Self.sort(entry.purpose), default: 0] +=
+          sums[rank][step].skew[Self.classify(entry.purpose), default: 0] += split.exposedSkew
+          sums[rank][step].transfer[Self.classify(entry.purpose), default: 0] +=
             split.exposedTransfer + split.tested
           if sites[entry.purpose] == nil {
             sites[entry.purpose] = SiteSums(ranks: records.count, steps: count)
@@ -157,7 +157,7 @@ extension StepSplit {
     self.steps = count
     ranks = count == 0 ? [] : sums.map(Self.rank)
     layers = layerOrder.compactMap { purpose in
-      guard case .statistics(let layer, let pass) = purpose, let steps = computing[purpose] else {
+      guard case .computing(let layer, let pass, _) = purpose, let steps = computing[purpose] else {
         return nil
       }
       return Layer(

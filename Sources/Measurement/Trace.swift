@@ -1,4 +1,5 @@
 import Collectives
+import Files
 import Foundation
 
 /// What was written of a trace.

@@ -32,6 +32,6 @@ extension Model {
       width = hidden
     }
     layers.append(build.linear("fc", width, context.classes))
-    return Model(Sequential(layers), normSites: build.normSites)
+    return Model(layers, norms: build.norms)
   }
 }

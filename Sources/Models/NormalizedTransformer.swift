@@ -69,7 +69,7 @@ private final class UnitWeights {
   }
 
   func linear(_ name: String, _ inputs: Int, _ outputs: Int, byColumns: Bool = false) -> Linear {
-    Linear(weight(name, [outputs, inputs], byColumns: byColumns))
+    Linear(name, weight(name, [outputs, inputs], byColumns: byColumns))
   }
 
   func unit(_ channels: Int) -> any Layer { build.norm("unit", channels: channels, as: .l2) }
@@ -182,14 +182,15 @@ extension Model {
     let weights = UnitWeights(ModelBuilder(context), width: settings.width)
     let table: Shape = [context.classes, settings.width]
     let embedding = weights.weight("transformer.wte", table)
-    var layers: [any Layer] = [Embedding(embedding)]
+    var layers: [any Layer] = [Embedding("transformer.wte", embedding)]
     for block in 0..<settings.layers {
       layers.append(NormalizedBlock("transformer.h.\(block)", settings, weights))
     }
     layers += [
-      Linear(settings.tiedEmbedding ? embedding : weights.weight("lm_head", table)),
+      Linear(
+        "lm_head", settings.tiedEmbedding ? embedding : weights.weight("lm_head", table)),
       ChannelScale("s_z", channels: context.classes, from: 1, stored: settings.storedScale),
     ]
-    return Model(Sequential(layers), normSites: [], constraints: weights.constraints)
+    return Model(layers, norms: [], constraints: weights.constraints)
   }
 }

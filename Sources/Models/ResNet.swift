@@ -86,6 +86,6 @@ extension Model {
       }
     }
     layers += [GlobalAveragePool(), build.linear("fc", channels, context.classes)]
-    return Model(Sequential(layers), normSites: build.normSites)
+    return Model(layers, norms: build.norms)
   }
 }

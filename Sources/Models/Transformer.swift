@@ -83,7 +83,7 @@ extension Model {
     let embedding =
       settings.fixesEmbeddingNorm
       ? FixNorm.weight(table, vectors) : Weight(Parameter("\(table).weight", vectors))
-    var layers: [any Layer] = [Embedding(embedding)]
+    var layers: [any Layer] = [Embedding(table, embedding)]
     if settings.positions == .learned {
       layers.append(
         PositionEmbedding(
@@ -107,10 +107,10 @@ extension Model {
     }
     layers.append(
       settings.tiedEmbedding
-        ? Linear(embedding)
+        ? Linear("lm_head", embedding)
         : build.linear(
           "lm_head", settings.width, context.classes, hasBias: false,
           standardDeviation: settings.deviation))
-    return Model(Sequential(layers), normSites: build.normSites)
+    return Model(layers, norms: build.norms)
   }
 }

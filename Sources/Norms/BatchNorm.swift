@@ -40,9 +40,10 @@ public enum BatchNorm {
   /// The moments of x over all ranks, which agree by `merge`; the shift K has to be the same on all.
   public static func moments(
     _ x: Tensor, shift: Tensor, merge: StatisticsMerge = .shiftedMoments,
-    over communicator: any Communicator
+    over communicator: any Communicator, for purpose: Purpose = .control
   ) throws(CommunicationError) -> Moments {
-    let (count, offsets, variances) = try merge.moments(x, shift: shift, over: communicator)
+    let (count, offsets, variances) = try merge.moments(
+      x, shift: shift, over: communicator, for: purpose)
     return Moments(
       count: count,
       means: offsets.indices.map { Double(shift.storage[shift.offset + $0]) + offsets[$0] },
@@ -76,9 +77,10 @@ public enum BatchNorm {
   /// y of x by the moments of all ranks' batches.
   public static func forward(
     _ x: Tensor, shift: Tensor, gain: Tensor, bias: Tensor, epsilon: Double,
-    merge: StatisticsMerge = .shiftedMoments, over communicator: any Communicator
+    merge: StatisticsMerge = .shiftedMoments, over communicator: any Communicator,
+    for purpose: Purpose = .control
   ) throws(CommunicationError) -> (y: Tensor, saved: Saved, moments: Moments) {
-    let moments = try moments(x, shift: shift, merge: merge, over: communicator)
+    let moments = try moments(x, shift: shift, merge: merge, over: communicator, for: purpose)
     let (y, saved) = normalize(
       x, means: moments.means, variances: moments.variances, count: moments.count, gain: gain,
       bias: bias, epsilon: epsilon)

@@ -22,53 +22,100 @@ public struct StatisticsScope {
   var communicates: Bool { !(communicator is Solo) }
 }
 
+/// A norm whose layer is a ``BatchNorm/Module``.
+protocol BatchStatisticsNorm: Norm {
+  var module: BatchNorm.Module { get }
+}
+
+extension BatchStatisticsNorm {
+  static var statistics: NormStatistics { .batch }
+  var parameters: [Parameter] { module.parameters }
+  var buffers: [Buffer] { module.buffers }
+  var counters: [Counter] { module.counters }
+
+  func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable { try module(x, on: tape) }
+}
+
+/// `batch`: ``BatchNorm`` over this rank's samples.
+struct PerRankBatchNorm: BatchStatisticsNorm {
+  static let kind = NormKind.batch
+  static let settings: [any NormSettingDescription] = [
+    NormSetting<Double>.epsilon, NormSetting<Double?>.momentum, NormSetting<Bool>.affine,
+    NormSetting<Bool>.masked,
+  ]
+  let module: BatchNorm.Module
+
+  init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+    module = BatchNorm.Module(site, settings, .thisRank)
+  }
+}
+
+/// `sync-batch`: ``BatchNorm`` over the samples of all ranks, or of a statistics group's.
+struct SyncBatchNorm: BatchStatisticsNorm {
+  static let kind = NormKind.syncBatch
+  static let settings: [any NormSettingDescription] =
+    PerRankBatchNorm.settings + [
+      NormSetting<StatisticsGroup>.statisticsGroup, NormSetting<StatisticsMerge>.merge,
+      NormSetting<StatisticsOverlap>.overlap,
+    ]
+  static func synchronizes(_ settings: NormSettings) -> Bool { true }
+  let module: BatchNorm.Module
+
+  init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+    module = BatchNorm.Module(site, settings, scope.synchronized)
+  }
+}
+
+extension NormKind {
+  /// Batch norm over this rank's samples.
+  public static let batch: NormKind = "batch"
+  /// Batch norm over all ranks' samples.
+  public static let syncBatch: NormKind = "sync-batch"
+}
+
 extension BatchNorm {
   /// The norm as a layer of a model; with `limits`, it is ``BatchRenorm``.
   struct Module: Layer {
     private let affine: Affine
     private let running: RunningStatistics
     private let scope: StatisticsScope
-    private let settings: NormSettings
+    private let epsilon: Double
+    private let momentum: Double?
+    private let merge: StatisticsMerge
     private let limits: BatchRenorm.Limits?
-    private let site: EventName
+    private let name: LayerName
 
     var parameters: [Parameter] { affine.parameters }
     var buffers: [Buffer] { [running.mean, running.variance] }
     var counters: [Counter] { [running.batches] }
 
     init(
-      _ name: String, channels: Int, _ settings: NormSettings, _ scope: StatisticsScope,
+      _ site: NormSite, _ settings: NormSettings, _ scope: StatisticsScope,
       limits: BatchRenorm.Limits? = nil
     ) {
-      affine = Affine(
-        name, channels: channels, affine: settings.affine, isSummedByLayer: scope.coversAllRanks)
-      running = RunningStatistics(name, channels: channels)
+      affine = Affine(site, affine: settings.affine, isSummedByLayer: scope.coversAllRanks)
+      running = RunningStatistics(site.name, channels: site.channels)
       self.scope = scope
-      self.settings = settings
+      (epsilon, momentum, merge) = (settings.epsilon, settings.momentum, settings.merge)
       self.limits = limits
-      site = EventName(name)
+      name = site.layerName
     }
 
     func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
       guard tape.mode == .training else {
         return tape.record(
           BatchNorm.normalize(
-            x.value, running, gain: affine.gainValue, bias: affine.biasValue,
-            epsilon: settings.epsilon
-          ).y, inputPullback: { _, _ in })
+            x.value, running, gain: affine.gainValue, bias: affine.biasValue, epsilon: epsilon
+          ).y, by: name, inputPullback: { _, _ in })
       }
-      scope.communicator.meter.purpose = .statistics(site, .forward)
-      let (y, moments, backward) = try normalize(x.value)
-      running.update(moments, momentum: settings.momentum)
+      let (y, moments, pullback) = try normalize(x.value)
+      running.update(moments, momentum: momentum)
       return tape.record(
-        y, uses: parameters,
-        inputPullback: {
-          // The tape owns this closure, and runs it.
-          [affine, scope, site, settings, gradient = x.gradient, unowned tape] dy, overwriting in
-          scope.communicator.meter.purpose = .statistics(site, .backward)
+        y, by: name, uses: parameters,
+        inputPullback: { [affine, scope, name, merge, gradient = x.gradient] dy, backward in
           let exchange = StatisticsExchange(
-            settings.merge, meanwhile: { [unowned tape] in try tape.computeDeferred($0) })
-          let gradients = try backward(dy, exchange, overwriting)
+            merge, for: .statistics(name.event, .backward), meanwhile: backward.computeDeferred)
+          let gradients = try pullback(dy, exchange, backward.mayOverwrite)
           gradient?.add(gradients.dx)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain[...])
@@ -76,16 +123,17 @@ extension BatchNorm {
         }, waitsForRanks: scope.communicates)
     }
 
-    private typealias Backward = (
+    private typealias Pullback = (
       _ dy: Tensor, _ exchange: StatisticsExchange, _ overwriting: Bool
     ) throws -> Gradients
 
-    private func normalize(_ x: Tensor) throws -> (y: Tensor, moments: Moments, Backward) {
+    private func normalize(_ x: Tensor) throws -> (y: Tensor, moments: Moments, Pullback) {
       let (gain, bias, communicator) = (affine.gainValue, affine.biasValue, scope.communicator)
+      let purpose = Purpose.statistics(name.event, .forward)
       if let limits {
         let (y, saved, moments) = try BatchRenorm.forward(
-          x, running, gain: gain, bias: bias, epsilon: settings.epsilon, limits: limits,
-          merge: settings.merge, over: communicator)
+          x, running, gain: gain, bias: bias, epsilon: epsilon, limits: limits, merge: merge,
+          over: communicator, for: purpose)
         return (
           y, moments,
           {
@@ -95,8 +143,8 @@ extension BatchNorm {
         )
       }
       let (y, saved, moments) = try BatchNorm.forward(
-        x, shift: running.mean.value, gain: gain, bias: bias, epsilon: settings.epsilon,
-        merge: settings.merge, over: communicator)
+        x, shift: running.mean.value, gain: gain, bias: bias, epsilon: epsilon, merge: merge,
+        over: communicator, for: purpose)
       return (
         y, moments,
         {

@@ -44,11 +44,12 @@ public enum BatchRenorm {
   /// update.
   public static func forward(
     _ x: Tensor, _ running: RunningStatistics, gain: Tensor, bias: Tensor, epsilon: Double,
-    limits: Limits, merge: StatisticsMerge = .shiftedMoments, over communicator: any Communicator
+    limits: Limits, merge: StatisticsMerge = .shiftedMoments, over communicator: any Communicator,
+    for purpose: Purpose = .control
   ) throws(CommunicationError) -> (y: Tensor, saved: Saved, moments: BatchNorm.Moments) {
     let runningMean = running.mean.value
     let moments = try BatchNorm.moments(
-      x, shift: runningMean, merge: merge, over: communicator)
+      x, shift: runningMean, merge: merge, over: communicator, for: purpose)
     let deviations = running.variance.value.elements.map { (Double($0) + epsilon).squareRoot() }
     let scales = zip(moments.variances, deviations).map {
       min(max(($0 + epsilon).squareRoot() / $1, 1 / limits.scale), limits.scale)
@@ -90,5 +91,62 @@ public enum BatchRenorm {
     }
     return BatchNorm.Gradients(
       dx: gradients.dx, own: corrected(gradients.own), summed: corrected(gradients.summed))
+  }
+}
+
+/// `batch-renorm`: ``BatchRenorm`` as a layer of a model.
+struct BatchRenormLayer: BatchStatisticsNorm {
+  static let kind = NormKind.batchRenorm
+  static let settings: [any NormSettingDescription] =
+    SyncBatchNorm.settings + [
+      NormSetting<Bool>.synchronized, NormSetting<Double>.maximumScale,
+      NormSetting<Double>.maximumShift,
+    ]
+  static func synchronizes(_ settings: NormSettings) -> Bool { settings.synchronized }
+  let module: BatchNorm.Module
+
+  init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+    module = BatchNorm.Module(
+      site, settings, settings.synchronized ? scope.synchronized : .thisRank,
+      limits: BatchRenorm.Limits(scale: settings.maximumScale, shift: settings.maximumShift))
+  }
+}
+
+extension NormKind {
+  /// Batch norm corrected towards its running statistics.
+  public static let batchRenorm: NormKind = "batch-renorm"
+}
+
+extension NormSetting where Value == Bool {
+  /// Whether batch-renorm norm takes its statistics over all ranks' samples.
+  public static let synchronized = NormSetting("synchronized", default: false)
+}
+
+extension NormSetting where Value == Double {
+  /// The largest scale correction of a batch-renorm norm.
+  public static let maximumScale = NormSetting(
+    "maximumScale", default: 3, in: 1 ... .greatestFiniteMagnitude)
+  /// The largest shift correction of a batch-renorm norm, in running deviations.
+  public static let maximumShift = NormSetting(
+    "maximumShift", default: 5, in: 0 ... .greatestFiniteMagnitude)
+}
+
+extension NormSettings {
+  /// Whether batch-renorm norm takes its statistics over all ranks' samples.
+  public var synchronized: Bool {
+    get { self[.synchronized] }
+    set { self[.synchronized] = newValue }
+  }
+
+  /// The largest scale correction of a batch-renorm norm.
+  public var maximumScale: Double {
+    get { self[.maximumScale] }
+    set { self[.maximumScale] = newValue }
+  }
+
+  /// The largest shift correction of a batch-renorm norm, in running deviations.
+  public var maximumShift: Double {
+    get { self[.maximumShift] }
+    set { self[.maximumShift] = newValue }
   }
 }

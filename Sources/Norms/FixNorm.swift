@@ -20,10 +20,10 @@ public enum FixNorm {
     return Weight(initial.shape, of: [gain, v]) { tape in
       let (w, saved) = ScaleNorm.forward(v.value, gain: gain.value, epsilon: 0)
       return tape.record(
-        w, uses: [gain, v],
-        inputPullback: { dw, overwriting in
+        w, by: LayerName(name, isNorm: true), uses: [gain, v],
+        inputPullback: { dw, backward in
           let (dv, dgain) = ScaleNorm.backward(
-            dw, gain: gain.value, saved: saved, overwriting: overwriting)
+            dw, gain: gain.value, saved: saved, overwriting: backward.mayOverwrite)
           v.contribute(dv)
           gain.contribute(dgain)
         })
@@ -34,6 +34,6 @@ public enum FixNorm {
   public static func layer(_ name: String, channels: Int, epsilon: Double) -> any Layer {
     var settings = NormSettings(.scale)
     settings.epsilon = epsilon
-    return ScaleNorm.Module(name, channels: channels, settings, shared: nil)
+    return ScaleNorm.Module(NormSite(name, channels: channels), settings, NormScope())
   }
 }

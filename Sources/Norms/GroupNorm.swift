@@ -154,14 +154,39 @@ public enum GroupNorm {
   }
 
   /// The norm as a layer of a model.
-  struct Module: Layer {
+  struct Module: Norm {
+    static let kind = NormKind.group
+    static let statistics = NormStatistics.sample
+    static let settings: [any NormSettingDescription] = [
+      NormSetting<Double>.epsilon, NormSetting<Bool>.affine, NormSetting<Int>.groups,
+    ]
+
+    static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? {
+      let groups = settings.groups
+      if site.channels % groups != 0 {
+        return NormProblem(
+          "groups \(groups) does not divide the \(site.channels) channels of \(site.name)",
+          setting: "groups")
+      }
+      guard site.channels == groups, site.positions == 1 else { return nil }
+      return NormProblem(
+        "group norm at \(site.name) has \(groups) groups of one value, which has no variance; "
+          + "use fewer groups", setting: "groups")
+    }
+
+    private let name: LayerName
     private let affine: Affine
     private let groups: Int
     private let epsilon: Double
     var parameters: [Parameter] { affine.parameters }
 
-    init(_ name: String, channels: Int, groups: Int, _ settings: NormSettings) {
-      affine = Affine(name, channels: channels, affine: settings.affine)
+    init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+      self.init(site, groups: settings.groups, settings)
+    }
+
+    init(_ site: NormSite, groups: Int, _ settings: NormSettings) {
+      name = site.layerName
+      affine = Affine(site, affine: settings.affine)
       self.groups = groups
       epsilon = settings.epsilon
     }
@@ -170,14 +195,32 @@ public enum GroupNorm {
       let (y, saved) = GroupNorm.forward(
         x.value, groups: groups, gain: affine.gainValue, bias: affine.biasValue, epsilon: epsilon)
       return tape.record(
-        y, uses: parameters,
-        inputPullback: { [affine, gradient = x.gradient] dy, overwriting in
+        y, by: name, uses: parameters,
+        inputPullback: { [affine, gradient = x.gradient] dy, backward in
           let (dx, dgain, dbias) = GroupNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, overwriting: overwriting)
+            dy, gain: affine.gainValue, saved: saved, overwriting: backward.mayOverwrite)
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
         })
     }
+  }
+}
+
+extension NormKind {
+  /// Group norm.
+  public static let group: NormKind = "group"
+}
+
+extension NormSetting where Value == Int {
+  /// The number of channel groups of a group norm.
+  public static let groups = NormSetting("groups", default: 8, in: 1...(1 << 24))
+}
+
+extension NormSettings {
+  /// The number of channel groups of a group norm.
+  public var groups: Int {
+    get { self[.groups] }
+    set { self[.groups] = newValue }
   }
 }

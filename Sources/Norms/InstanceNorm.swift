@@ -1,3 +1,4 @@
+import Autograd
 import Kernels
 public import Tensors
 
@@ -27,4 +28,34 @@ public enum InstanceNorm {
   ) {
     GroupNorm.backward(dy, gain: gain, saved: saved, overwriting: overwriting)
   }
+
+  /// The norm as a layer of a model.
+  struct Module: Norm {
+    static let kind = NormKind.instance
+    static let statistics = NormStatistics.sample
+    static let settings: [any NormSettingDescription] = [
+      NormSetting<Double>.epsilon, NormSetting<Bool>.affine,
+    ]
+
+    static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? {
+      site.positions == 1
+        ? NormProblem(
+          "instance norm at \(site.name) sees one position a sample: one value a channel has no "
+            + "variance") : nil
+    }
+
+    private let module: GroupNorm.Module
+    var parameters: [Parameter] { module.parameters }
+
+    init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+      module = GroupNorm.Module(site, groups: site.channels, settings)
+    }
+
+    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable { module(x, on: tape) }
+  }
+}
+
+extension NormKind {
+  /// Instance norm.
+  public static let instance: NormKind = "instance"
 }

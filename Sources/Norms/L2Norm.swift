@@ -39,16 +39,35 @@ public enum L2Norm {
   }
 
   /// The norm as a layer of a model.
-  struct Module: Layer {
-    let epsilon: Double
+  struct Module: Norm {
+    static let kind = NormKind.l2
+    static let statistics = NormStatistics.channels
+    static let settings: [any NormSettingDescription] = [NormSetting<Double>.epsilon]
+    static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? {
+      site.channels == 1
+        ? NormProblem(
+          "l2 norm at \(site.name) sees one channel: of one value the sign alone is left") : nil
+    }
+
+    private let name: LayerName
+    private let epsilon: Double
+
+    init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+      (name, epsilon) = (site.layerName, settings.epsilon)
+    }
 
     func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
       let (y, saved) = L2Norm.forward(x.value, epsilon: epsilon)
       return tape.record(
-        y,
-        inputPullback: { [gradient = x.gradient] dy, overwriting in
-          gradient?.add(L2Norm.backward(dy, saved: saved, overwriting: overwriting))
+        y, by: name,
+        inputPullback: { [gradient = x.gradient] dy, backward in
+          gradient?.add(L2Norm.backward(dy, saved: saved, overwriting: backward.mayOverwrite))
         })
     }
   }
+}
+
+extension NormKind {
+  /// Rows as unit vectors.
+  public static let l2: NormKind = "l2"
 }

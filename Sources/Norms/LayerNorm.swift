@@ -53,15 +53,32 @@ public enum LayerNorm {
   }
 
   /// The norm as a layer of a model.
-  struct Module: Layer {
+  struct Module: Norm {
+    static let kind = NormKind.layer
+    static let statistics = NormStatistics.channels
+    static let settings: [any NormSettingDescription] = [
+      NormSetting<Double>.epsilon, NormSetting<Bool>.affine,
+      NormSetting<EpsilonPlacement>.epsilonPlacement, NormSetting<Bool>.unbiased,
+      NormSetting<Bool>.detached,
+    ]
+    static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? {
+      site.channels == 1
+        ? NormProblem(
+          "layer norm at \(site.name) sees one channel: one value has no variance") : nil
+    }
+
+    private let name: LayerName
     private let affine: Affine
     private let rule: RowRule
     private let detached: Bool
     var parameters: [Parameter] { affine.parameters }
 
-    init(_ name: String, channels: Int, _ settings: NormSettings) {
-      affine = Affine(name, channels: channels, affine: settings.affine)
-      rule = settings.rule
+    init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+      name = site.layerName
+      affine = Affine(site, affine: settings.affine)
+      rule = RowRule(
+        epsilon: Float(settings.epsilon), outside: settings.epsilonPlacement == .outside,
+        unbiased: settings.unbiased)
       detached = settings.detached
     }
 
@@ -71,15 +88,60 @@ public enum LayerNorm {
       }
       let (y, saved) = normalized(x.value)
       return tape.record(
-        y, uses: parameters,
-        inputPullback: { [affine, detached, gradient = x.gradient] dy, overwriting in
+        y, by: name, uses: parameters,
+        inputPullback: { [affine, detached, gradient = x.gradient] dy, backward in
           let (dx, dgain, dbias) = LayerNorm.backward(
             dy, gain: affine.gainValue, saved: saved, detached: detached,
-            overwriting: overwriting)
+            overwriting: backward.mayOverwrite)
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
         }, again: { normalized(saved.x).y })
     }
+  }
+}
+
+extension NormKind {
+  /// Layer norm.
+  public static let layer: NormKind = "layer"
+}
+
+/// Where ε stands in a row norm.
+public enum EpsilonPlacement: String, CaseIterable, NormSettingValue {
+  /// Under the root, beside the variance.
+  case inside
+  /// Beside the root.
+  case outside
+}
+
+extension NormSetting where Value == EpsilonPlacement {
+  /// Where ε stands, for layer and RMS norm.
+  public static let epsilonPlacement = NormSetting("epsilonPlacement", default: .inside)
+}
+
+extension NormSetting where Value == Bool {
+  /// Whether layer norm divides the variance by one less than the number of channels.
+  public static let unbiased = NormSetting("unbiased", default: false)
+  /// Whether layer norm takes the mean and the variance for constants in its backward pass.
+  public static let detached = NormSetting("detached", default: false)
+}
+
+extension NormSettings {
+  /// Where ε stands, for layer and RMS norm.
+  public var epsilonPlacement: EpsilonPlacement {
+    get { self[.epsilonPlacement] }
+    set { self[.epsilonPlacement] = newValue }
+  }
+
+  /// Whether layer norm divides the variance by one less than the number of channels.
+  public var unbiased: Bool {
+    get { self[.unbiased] }
+    set { self[.unbiased] = newValue }
+  }
+
+  /// Whether layer norm takes the mean and the variance for constants in its backward pass.
+  public var detached: Bool {
+    get { self[.detached] }
+    set { self[.detached] = newValue }
   }
 }

@@ -46,13 +46,27 @@ public enum RMSNorm {
   }
 
   /// The norm as a layer of a model.
-  struct Module: Layer {
+  struct Module: Norm {
+    static let kind = NormKind.rms
+    static let statistics = NormStatistics.channels
+    static let settings: [any NormSettingDescription] = [
+      NormSetting<Double>.epsilon, NormSetting<Bool>.affine,
+      NormSetting<EpsilonPlacement>.epsilonPlacement,
+    ]
+    static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? {
+      site.channels == 1
+        ? NormProblem(
+          "rms norm at \(site.name) sees one channel: of one value the sign alone is left") : nil
+    }
+
+    private let name: LayerName
     private let affine: Affine
     private let rule: RowRule
     var parameters: [Parameter] { affine.parameters }
 
-    init(_ name: String, channels: Int, _ settings: NormSettings) {
-      affine = Affine(name, channels: channels, affine: settings.affine, hasBias: false)
+    init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+      name = site.layerName
+      affine = Affine(site, affine: settings.affine, hasBias: false)
       rule = RowRule(
         epsilon: Float(settings.epsilon), outside: settings.epsilonPlacement == .outside)
     }
@@ -63,13 +77,18 @@ public enum RMSNorm {
       }
       let (y, saved) = normalized(x.value)
       return tape.record(
-        y, uses: parameters,
-        inputPullback: { [affine, gradient = x.gradient] dy, overwriting in
+        y, by: name, uses: parameters,
+        inputPullback: { [affine, gradient = x.gradient] dy, backward in
           let (dx, dgain) = RMSNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, overwriting: overwriting)
+            dy, gain: affine.gainValue, saved: saved, overwriting: backward.mayOverwrite)
           gradient?.add(dx)
           affine.gain?.contribute(dgain)
         }, again: { normalized(saved.x).y })
     }
   }
+}
+
+extension NormKind {
+  /// RMS norm.
+  public static let rms: NormKind = "rms"
 }

@@ -51,14 +51,31 @@ public enum ScaleNorm {
   }
 
   /// The norm as a layer of a model.
-  struct Module: Layer {
+  struct Module: Norm {
+    static let kind = NormKind.scale
+    static let statistics = NormStatistics.channels
+    static let settings: [any NormSettingDescription] = [
+      NormSetting<Double>.epsilon, NormSetting<Bool>.affine,
+    ]
+    static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? {
+      site.channels == 1
+        ? NormProblem(
+          "scale norm at \(site.name) sees one channel: of one value the sign alone is left") : nil
+    }
+
+    private let name: LayerName
     private let gain: Parameter?
     private let constant: Tensor
     private let epsilon: Double
     var parameters: [Parameter] { gain.map { [$0] } ?? [] }
 
-    init(_ name: String, channels: Int, _ settings: NormSettings, shared: Parameter?) {
-      gain = settings.affine ? shared ?? ScaleNorm.gain(name, channels: channels) : nil
+    init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
+      name = site.layerName
+      let (channels, shared) = (site.channels, scope.shared)
+      gain =
+        settings.affine
+        ? shared?.parameter("scale_norm") { ScaleNorm.gain("scale_norm", channels: channels) }
+          ?? ScaleNorm.gain(site.name, channels: channels) : nil
       constant = ScaleNorm.initialGain(channels)
       epsilon = settings.epsilon
     }
@@ -67,13 +84,18 @@ public enum ScaleNorm {
       let value = gain?.value ?? constant
       let (y, saved) = ScaleNorm.forward(x.value, gain: value, epsilon: epsilon)
       return tape.record(
-        y, uses: parameters,
-        inputPullback: { [gain, gradient = x.gradient] dy, overwriting in
+        y, by: name, uses: parameters,
+        inputPullback: { [gain, gradient = x.gradient] dy, backward in
           let (dx, dgain) = ScaleNorm.backward(
-            dy, gain: value, saved: saved, overwriting: overwriting)
+            dy, gain: value, saved: saved, overwriting: backward.mayOverwrite)
           gradient?.add(dx)
           gain?.contribute(dgain)
         })
     }
   }
+}
+
+extension NormKind {
+  /// ScaleNorm: rows of one learned length.
+  public static let scale: NormKind = "scale"
 }

@@ -1,21 +1,24 @@
 public import Autograd
-import Collectives
+public import Collectives
 import Tensors
 
 /// How the sums of a batch norm's backward pass travel, and what is computed while they do.
 public struct StatisticsExchange {
   /// Whether the sums travel in float32.
   let isNarrow: Bool
+  /// What the sums are for.
+  let purpose: Purpose
   /// What nothing upstream waits for, computed while the sums are in flight; it is given what lets them make
   /// progress.
   let meanwhile: (Tape.Poll) throws -> Void
 
   /// An exchange in the numbers of `merge`.
   public init(
-    _ merge: StatisticsMerge = .shiftedMoments,
+    _ merge: StatisticsMerge = .shiftedMoments, for purpose: Purpose = .control,
     meanwhile: @escaping (Tape.Poll) throws -> Void = { _ in }
   ) {
     isNarrow = merge == .float32Moments
+    self.purpose = purpose
     self.meanwhile = meanwhile
   }
 
@@ -31,7 +34,7 @@ public struct StatisticsExchange {
   private func travel<Element: Communicable>(
     _ own: Storage<Element>, over communicator: any Communicator
   ) throws -> Storage<Element> {
-    let pending = try communicator.beginSum(own)
+    let pending = try communicator.beginSum(own, for: purpose)
     try meanwhile { _ = try pending.test() }
     return try pending.wait()
   }

@@ -33,19 +33,19 @@ public enum StatisticsMerge: String, CaseIterable, Sendable {
   }
 
   /// The rows of all ranks, and the mean less K and the variance of each channel over them.
-  func moments(_ x: Tensor, shift: Tensor, over communicator: any Communicator)
-    throws(CommunicationError) -> (count: Double, offsets: [Double], variances: [Double])
-  {
+  func moments(
+    _ x: Tensor, shift: Tensor, over communicator: any Communicator, for purpose: Purpose
+  ) throws(CommunicationError) -> (count: Double, offsets: [Double], variances: [Double]) {
     let channels = x.shape.channels
     let rows = Double(x.shape.rows)
     let sums = Storage<Double>(count: 2 * channels + 1, filledWith: 0)
     Kernel.addColumnMoments(x, shift: shift, to: sums)
     sums[2 * channels] = rows
     switch self {
-    case .shiftedMoments: return Self.moments(try Self.sum(sums, over: communicator))
+    case .shiftedMoments: return Self.moments(try Self.sum(sums, over: communicator, for: purpose))
     case .float32Moments:
       let narrow = try Self.sum(
-        Storage((0..<sums.count).map { Float(sums[$0]) }), over: communicator)
+        Storage((0..<sums.count).map { Float(sums[$0]) }), over: communicator, for: purpose)
       return Self.moments(Storage((0..<sums.count).map { Double(narrow[$0]) }))
     case .welford, .allGather:
       let triples = Storage<Double>(count: MomentsTriple.width * channels)
@@ -56,30 +56,30 @@ public enum StatisticsMerge: String, CaseIterable, Sendable {
             count: rows, mean: mean, squares: max(0, sums[channels + c] - mean * sums[c])),
           at: c)
       }
-      return Self.moments(try merged(triples, over: communicator))
+      return Self.moments(try merged(triples, over: communicator, for: purpose))
     case .twoPass:
       let first = try Self.sum(
-        Storage(sums.copy(0..<channels) + [rows]), over: communicator)
+        Storage(sums.copy(0..<channels) + [rows]), over: communicator, for: purpose)
       let offsets = (0..<channels).map { first[$0] / max(first[channels], 1) }
       let squares = try Self.sum(
         Self.squares(x, about: zip(shift.elements, offsets).map { Double($0) + $1 }),
-        over: communicator)
+        over: communicator, for: purpose)
       return (
         first[channels], offsets, (0..<channels).map { squares[$0] / max(first[channels], 1) }
       )
     }
   }
 
-  private func merged(_ triples: Storage<Double>, over communicator: any Communicator)
-    throws(CommunicationError) -> [MomentsTriple]
-  {
+  private func merged(
+    _ triples: Storage<Double>, over communicator: any Communicator, for purpose: Purpose
+  ) throws(CommunicationError) -> [MomentsTriple] {
     let channels = triples.count / MomentsTriple.width
     guard self == .allGather else {
-      try communicator.mergeMoments(triples)
+      try communicator.mergeMoments(triples, for: purpose)
       return (0..<channels).map { triples.triple(at: $0) }
     }
     let all = Storage<Double>(count: communicator.size * triples.count)
-    try communicator.allGather(triples, into: all)
+    try communicator.allGather(triples, into: all, for: purpose)
     return (0..<channels).map { c in
       (1..<communicator.size).reduce(all.triple(at: c)) {
         $0.merged(with: all.triple(at: $1 * channels + c))
@@ -88,10 +88,10 @@ public enum StatisticsMerge: String, CaseIterable, Sendable {
   }
 
   private static func sum<Element: Communicable>(
-    _ values: Storage<Element>, over communicator: any Communicator
+    _ values: Storage<Element>, over communicator: any Communicator, for purpose: Purpose
   ) throws(CommunicationError) -> Storage<Element> {
     try values.withMutableSpan(0..<values.count) { span throws(CommunicationError) in
-      try communicator.sum(&span)
+      try communicator.sum(&span, for: purpose)
     }
     return values
   }

@@ -50,9 +50,10 @@ public enum WeightNorm {
     return Weight(initial.shape, of: [gain, v]) { tape in
       let (w, saved) = forward(v.value, gain: gain.value)
       return tape.record(
-        w, uses: [gain, v],
-        inputPullback: { dw, overwriting in
-          let (dv, dgain) = backward(dw, gain: gain.value, saved: saved, overwriting: overwriting)
+        w, by: LayerName(name), uses: [gain, v],
+        inputPullback: { dw, backward in
+          let (dv, dgain) = WeightNorm.backward(
+            dw, gain: gain.value, saved: saved, overwriting: backward.mayOverwrite)
           v.contribute(dv)
           gain.contribute(dgain)
         })

@@ -9,9 +9,9 @@ public struct LearningRateSchedule: Hashable, Sendable {
     /// It is multiplied by `factor` at every one of the `milestones`, which are steps.
     case step(milestones: [Int], factor: Double)
     /// Half a cosine down to `final` times the base rate (Loshchilov & Hutter, 2016).
-    case cosine(final: Double)
+    case cosine(final: Double = 0)
     /// A line down to `final` times the base rate.
-    case linear(final: Double)
+    case linear(final: Double = 0)
   }
 
   private let base: Double

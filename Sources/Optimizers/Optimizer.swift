@@ -6,10 +6,11 @@ public import Tensors
 /// Which optimizer, and its settings.
 public enum OptimizerSettings: Hashable, Sendable {
   /// Stochastic gradient descent; weight decay is added to the gradient.
-  case sgd(momentum: Double, nesterov: Bool, weightDecay: Double)
+  case sgd(momentum: Double = 0, nesterov: Bool = false, weightDecay: Double = 0)
   /// Adam with decoupled weight decay (Loshchilov & Hutter, 2017,
   /// <https://arxiv.org/abs/1711.05101>).
-  case adamW(beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double)
+  case adamW(
+    beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0.01)
 }
 
 /// Updates parameters from their gradients, in the order of operations that PyTorch has, with

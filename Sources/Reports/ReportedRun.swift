@@ -1,3 +1,5 @@
+import Collectives
+import Files
 import Foundation
 public import Measurement
 public import Training
@@ -83,11 +85,12 @@ public struct ReportedRun: Codable, Sendable {
     if let recorded, !recorded.isComplete {
       notes.append("its clocks were compared at the start only, so that their drift is not known.")
     }
-    let norms = configuration.recordedNorms
     let hasNorm = configuration.model.normName != "none"
+    let norms = recorded.map { Self.norms($0.records) } ?? []
     if recorded != nil, hasNorm, norms.isEmpty {
       notes.append(
-        "its norms have no parameters, so that what they compute is counted with other computing.")
+        "its events do not say which layers are norms, so that what norms compute is counted with other "
+          + "computing; train again to tell it apart.")
     }
     let clean = recorded.map { Self.usual($0.records, metrics) }
     let steps = clean.map { RecordedSteps($0) }
@@ -107,15 +110,20 @@ public struct ReportedRun: Codable, Sendable {
     gradients_in_flight_ms = inFlight(\.isBucket)
     final = summary?.final
     curves = RunCurves(metrics)
-    parts = steps.flatMap { steps in
-      StepParts(steps) {
-        norms.contains($0) ? .norm : $0 == StepPart.optimizer ? .optimizer : .other
-      }
-    }
+    parts = steps.flatMap { StepParts($0) }
     self.split = split
     efficiency = steps.flatMap { Efficiency($0) }
     median_step = steps.flatMap { StepTimeline(median: $0) }
     norm_layers = norms.sorted()
     self.notes = notes
+  }
+
+  /// The names of the layers whose events say that they are norms.
+  private static func norms(_ records: [RankRecord]) -> Set<String> {
+    var names: Set<EventName> = []
+    for entry in records.first?.entries ?? [] {
+      if case .computing(let layer, _, isNorm: true) = entry.purpose { names.insert(layer) }
+    }
+    return Set(names.map(\.text))
   }
 }

@@ -1,3 +1,4 @@
+public import DataParallel
 public import Datasets
 public import Measurement
 public import Norms
@@ -102,9 +103,6 @@ extension Comparison {
             vocabulary: data.vocabulary, context: context, warn: warn)
         }
       }
-      for (run, files) in zip(runs, files ?? []) {
-        run.requests = { StepRequests(stop: files.mustStop) }
-      }
       var taken: [[StepResult]] = norms.map { _ in [] }
       var isOut = norms.map { _ in false }
       /// Runs `body` for a norm, and takes it out if the network diverges, on all ranks alike.
@@ -129,7 +127,7 @@ extension Comparison {
           files?[i].resume()
           try watching(i) {
             for place in 0..<min(Interleaving.turn, run.totalSteps - run.stepsTaken) {
-              var result = try run.step()
+              var result = try run.step { StepRequests(stop: files?[i].mustStop ?? false) }
               if place > 0, run.counts(result) { result.round = round }
               // The metrics of one cannot be written any more.
               if result.requests.stop { try files?.forEach { try $0.settle() } }
@@ -171,7 +169,8 @@ extension Comparison {
         repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i],
         against_first: i == 0
           ? nil
-          : paired.ratio(of: i, to: 0, comparisons: comparisons ?? norms.count - 1) ?? .none,
+          : paired.ratio(of: i, to: 0, comparisons: comparisons ?? norms.count - 1)
+            ?? PairedRatio.none,
         seeds: OverSeeds(finals[i], first: i == 0 ? nil : finals[0]))
     }
   }

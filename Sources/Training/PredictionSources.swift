@@ -1,4 +1,5 @@
 import Datasets
+import Files
 public import Measurement
 import Norms
 

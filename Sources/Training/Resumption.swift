@@ -1,6 +1,7 @@
 import Collectives
-import DataParallel
+public import DataParallel
 public import Datasets
+import Files
 import Foundation
 
 /// What `--resume` finds in a run directory.

@@ -1,4 +1,5 @@
 import Datasets
+import Files
 import Models
 import Norms
 
@@ -6,44 +7,50 @@ import Norms
 /// number of ranks alone: every rank finds the same.
 enum RunCheck {
   /// Whether there is something to evaluate, and of the kind that is trained on.
-  static func data(_ configuration: RunConfiguration, _ data: DataSplit, testLabels: Int)
+  static func data(_ data: DataSplit, testLabels: Int, placeOf: (String) -> String)
     throws(ConfigurationError)
   {
     guard testLabels > 0 else {
-      if case .mnist(_, _, let holdOut?) = configuration.data.source {
-        throw ConfigurationError(
-          configuration.places["data.holdOut"],
-          "data.holdOut is \(holdOut), and there are \(data.train.count) images, so that none is held out "
-            + "to test on; give at most \(data.train.count)")
-      }
       throw ConfigurationError(
-        configuration.places["data"], "the test set is empty, so that nothing can be evaluated")
+        placeOf("data"), "the test set is empty, so that nothing can be evaluated")
     }
     guard data.test.shape == data.train.shape else {
       throw ConfigurationError(
-        configuration.places["data.path"],
+        placeOf("data.path"),
         "the samples to test on have shape \(data.test.shape), those to train on \(data.train.shape); give "
           + "data of one shape")
     }
   }
 
-  static func batch(_ configuration: RunConfiguration, batch: Int, samples: Int)
-    throws(ConfigurationError)
-  {
-    guard batch <= samples else {
+  /// Whether the model has a logit for every class, if it is known how many it has.
+  static func outputs(_ model: Model, classes: Int) throws(ConfigurationError) {
+    guard let outputs = model.outputs, outputs != classes else { return }
+    throw ConfigurationError(
+      "the model", "puts out \(outputs) logits, and the data have \(classes) classes")
+  }
+
+  static func batch(
+    _ settings: TrainerSettings, batch: Int, samples: Int, placeOf: (String) -> String
+  ) throws(ConfigurationError) {
+    guard batch > 0, batch <= samples else {
       let (key, name) =
-        if case .perRank = configuration.batch {
+        if case .perRank = settings.batch {
           ("batchPerRank", "batchPerRank times the ranks, \(batch),")
         } else {
           ("batch", "batch \(batch)")
         }
       throw ConfigurationError(
-        configuration.places[key], "\(name) is larger than the training set of \(samples) samples")
+        placeOf(key),
+        batch > 0
+          ? "\(name) is larger than the training set of \(samples) samples"
+          : "\(name) has no sample, expected 1 or more")
     }
-    guard configuration.accumulate <= batch else {
+    guard (1...batch).contains(settings.accumulate) else {
       throw ConfigurationError(
-        configuration.places["accumulate"],
-        "accumulate \(configuration.accumulate) is more than the batch of \(batch) samples")
+        placeOf("accumulate"),
+        settings.accumulate > batch
+          ? "accumulate \(settings.accumulate) is more than the batch of \(batch) samples"
+          : "accumulate is \(settings.accumulate), expected 1 or more")
     }
   }
 
@@ -51,58 +58,36 @@ enum RunCheck {
   static func statisticsGroup(_ norm: NormSettings, at place: String, ranks: Int)
     throws(ConfigurationError)
   {
-    guard norm.synchronizes, case .ranks(let count) = norm.statisticsGroup, ranks % count != 0
-    else { return }
-    throw ConfigurationError(
-      place,
-      "model.norm.statisticsGroup \(count) does not divide the \(ranks) ranks")
+    if norm.synchronizes {
+      try divides(
+        norm.statisticsGroup, ranks: ranks, place: place, name: "model.norm.statisticsGroup")
+    }
   }
 
-  static func norms(
-    _ configuration: RunConfiguration, _ sites: [NormSite], ranks: Int, ranksPerGroup: Int,
-    batchSizes: Set<Int>
+  /// Whether a statistics group divides the ranks.
+  static func divides(
+    _ group: StatisticsGroup, ranks: Int, place: String, name: String = "a statistics group of"
   ) throws(ConfigurationError) {
-    let (model, accumulate) = (configuration.model, configuration.accumulate)
-    let kind = model.norm.kind
-    /// What is wrong with the norm, where the setting stands that makes it so.
-    func wrong(_ problem: String, by setting: String = "kind") -> ConfigurationError {
-      let places = configuration.places
-      let key = places.has("model.norm.\(setting)") ? setting : "kind"
-      return ConfigurationError(places["model.norm.\(key)"], problem)
+    guard case .ranks(let count) = group, ranks % count != 0 else { return }
+    throw ConfigurationError(place, "\(name) \(count) does not divide the \(ranks) ranks")
+  }
+
+  /// Whether each norm can stand where it does, and finds values enough in every batch.
+  static func norms(
+    _ model: Model, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
+    placeOf: (String) -> String
+  ) throws(ConfigurationError) {
+    for (site, settings) in model.norms.map({ ($0.site, $0.settings) }) {
+      guard let problem = settings.norm.problem(at: site, settings) else { continue }
+      throw ConfigurationError(
+        placeOf("model.norm.\(problem.setting ?? "kind")"),
+        problem.setting.map(problem.text.hasPrefix) == true
+          ? "model.norm.\(problem.text)" : problem.text)
     }
-    if case .nGPT = model.kind, kind != .none {
-      throw wrong("nGPT has norms of its own and no site for \(kind.rawValue) norm")
-    }
-    for site in sites {
-      if kind == .group, site.channels % model.norm.groups != 0 {
-        throw wrong(
-          "model.norm.groups \(model.norm.groups) does not divide the \(site.channels) channels "
-            + "of \(site.name)", by: "groups")
-      }
-      if kind == .group, site.channels == model.norm.groups, site.positions == 1 {
-        throw wrong(
-          "group norm at \(site.name) has \(model.norm.groups) groups of one value, which has no variance; "
-            + "use fewer groups", by: "groups")
-      }
-      if [.rms, .l2, .scale].contains(kind), site.channels == 1 {
-        throw wrong(
-          "\(kind.rawValue) norm at \(site.name) sees one channel: of one value the sign alone is left"
-        )
-      }
-      if kind == .layer, site.channels == 1 {
-        throw wrong("layer norm at \(site.name) sees one channel: one value has no variance")
-      }
-      if kind == .instance, site.positions == 1 {
-        throw wrong(
-          "instance norm at \(site.name) sees one position a sample: one value a channel has no "
-            + "variance")
-      }
-    }
-    try attention(configuration)
-    guard kind.usesBatchStatistics, let site = sites.first(where: { $0.positions == 1 }) else {
-      return
-    }
-    let group = model.norm.synchronizes ? ranksPerGroup : 1
+    let few = model.norms.first { $0.settings.usesBatchStatistics && $0.site.positions == 1 }
+    guard let few else { return }
+    let (kind, synchronizes) = (few.settings.kind.rawValue, few.settings.synchronizes)
+    let group = synchronizes ? few.ranks : 1
     for size in batchSizes.sorted() {
       for part in 0..<accumulate {
         let slots = share(part, of: accumulate, in: 0..<size)
@@ -112,16 +97,41 @@ enum RunCheck {
           }
           guard rows == 1 else { continue }
           let who =
-            group == ranks && model.norm.synchronizes
+            group == ranks && synchronizes
             ? "the whole batch"
             : group == 1 ? "rank \(first)" : "ranks \(first)–\(first + group - 1)"
-          throw wrong(
-            "\(kind.rawValue) norm at \(site.name): \(who) would have one sample of a batch of "
+          throw ConfigurationError(
+            placeOf("model.norm.kind"),
+            "\(kind) norm at \(few.site.name): \(who) would have one sample of a batch of "
               + "\(size), and one value a channel has no variance; use another batch size, or "
               + "dropLast where only the last batch is that small")
         }
       }
     }
+  }
+
+  /// What the configuration of a model says against itself.
+  static func model(_ configuration: RunConfiguration) throws(ConfigurationError) {
+    let kind = configuration.model.norm.kind
+    if case .nGPT = configuration.model.kind, kind != .none {
+      throw ConfigurationError(
+        configuration.places["model.norm.kind"],
+        "nGPT has norms of its own and no site for \(kind.rawValue) norm")
+    }
+    try attention(configuration)
+  }
+
+  /// Whether some images are held out to test on, where the configuration asks for it.
+  static func heldOut(_ configuration: RunConfiguration, _ data: DataSplit)
+    throws(ConfigurationError)
+  {
+    guard case .mnist(_, _, let holdOut?) = configuration.data.source, data.test.count == 0 else {
+      return
+    }
+    throw ConfigurationError(
+      configuration.places["data.holdOut"],
+      "data.holdOut is \(holdOut), and there are \(data.train.count) images, so that none is held out "
+        + "to test on; give at most \(data.train.count)")
   }
 
   /// Layer norms that a transformer has besides the model's norm.

@@ -1,4 +1,5 @@
 public import Datasets
+public import Files
 import Foundation
 import Measurement
 

@@ -1,6 +1,7 @@
 import Collectives
-import DataParallel
+public import DataParallel
 public import Datasets
+public import Files
 import Foundation
 import Measurement
 import TensorBoard

@@ -1,4 +1,5 @@
 import Collectives
+public import Files
 import Foundation
 public import Measurement
 

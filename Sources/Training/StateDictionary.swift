@@ -1,9 +1,13 @@
 public import Autograd
+public import Files
 import Foundation
 import Tensors
 
 /// State that does not fit the model it is meant for, or a file that holds none.
-public struct StateError: Error, CustomStringConvertible, Hashable, Sendable {
+public struct StateError: ProgramError, Hashable, Sendable {
+  /// Every rank throws it.
+  public var isSharedByAllRanks: Bool { true }
+
   /// What was found and what was expected.
   public let description: String
 }

@@ -1,5 +1,6 @@
 import Autograd
 import Datasets
+import Files
 import Foundation
 import Models
 import Norms

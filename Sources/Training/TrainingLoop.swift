@@ -13,6 +13,7 @@ import Norms
 ///   - run: The run.
 ///   - ranks: The number of ranks.
 ///   - earlier: The steps taken before, where rank 0 knows them.
+///   - requests: What this rank asks of all, asked once a step.
 ///   - onStep: Called after each step.
 ///   - onEvaluation: Called after each evaluation.
 ///   - onCheckpoint: Called where a checkpoint is due, or there was an evaluation; told which.
@@ -21,6 +22,7 @@ import Norms
 /// - Returns: the summary, or nil if a rank asked for a stop; then a checkpoint was the last thing.
 public func train(
   _ run: TrainingRun, ranks: Int, after earlier: RunTally = RunTally(),
+  asking requests: () -> StepRequests = { StepRequests() },
   onStep: (StepResult) throws -> Void,
   onEvaluation: (Evaluation, _ step: Int) throws -> Void,
   onCheckpoint: (_ isDue: Bool, Evaluation?) throws -> Void = { _, _ in }
@@ -38,7 +40,7 @@ public func train(
   }
   _ = try evaluate()
   while run.stepsTaken < run.totalSteps {
-    let result = try run.step()
+    let result = try run.step(asking: requests)
     tally.append(StepMetrics(result))
     try onStep(result)
     let isLast = run.stepsTaken == run.totalSteps

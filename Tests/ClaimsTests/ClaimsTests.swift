@@ -1,5 +1,6 @@
 import Claims
 import Collectives
+import DataParallel
 import Measurement
 import Synchronization
 import Tensors

@@ -13,21 +13,21 @@ import Testing
       let isWrong = ranks.rank == 1
       var (floats, doubles): ([Float], [Double]) = ([1, 2], [1, 2])
       ranks.meter.name = EventName("statistics")
-      ranks.meter.purpose = .statistics(EventName("bn1"), .forward)
-      try ranks.sum(&doubles)
-      ranks.meter.purpose = .statistics(EventName("bn2"), .forward)
+      try ranks.sum(&doubles, for: .statistics(EventName("bn1"), .forward))
+      let second = Purpose.statistics(EventName("bn2"), .forward)
       switch self {
       case .skip:
-        if !isWrong { try ranks.sum(&doubles) }
-        ranks.meter.purpose = .statistics(EventName("bn2"), .backward)
-        _ = try begunSum(doubles, over: ranks)
+        if !isWrong { try ranks.sum(&doubles, for: second) }
+        let backward = Purpose.statistics(EventName("bn2"), .backward)
+        _ = try ranks.beginSum(Storage(doubles), for: backward).wait()
       case .count:
         if isWrong { doubles.append(3) }
-        try ranks.sum(&doubles)
-      case .type: try isWrong ? ranks.sum(&floats) : ranks.sum(&doubles)
+        try ranks.sum(&doubles, for: second)
+      case .type:
+        try isWrong ? ranks.sum(&floats, for: second) : ranks.sum(&doubles, for: second)
       case .order:
-        if isWrong { ranks.meter.purpose = .statistics(EventName("bn3"), .forward) }
-        try ranks.sum(&doubles)
+        try ranks.sum(
+          &doubles, for: isWrong ? .statistics(EventName("bn3"), .forward) : second)
       }
     }
 
@@ -35,7 +35,7 @@ import Testing
     var wrong: String {
       switch self {
       case .skip:
-        "the begun all-reduce of 2 float64 for statistics of bn2, backward (number 2 on statistics)"
+        "the nonblocking all-reduce of 2 float64 for statistics of bn2, backward (number 2 on statistics)"
       case .count:
         "the all-reduce of 3 float64 for statistics of bn2, forward (number 2 on statistics)"
       case .type:
@@ -54,7 +54,6 @@ import Testing
         checked.checks?.publish(in: activity, identity: 1, members: [0...1])
       }
       try checked.barrier()
-      checked.meter.purpose = .statistics(EventName("bn2"), .backward)
       var values = [1.0, 2]
       var text: String?
       if ranks.rank == 1 {
@@ -63,7 +62,7 @@ import Testing
           text = activity.now.isWaiting ? activity.now.collective : nil
         } while text?.contains("statistics") != true && Date() < deadline
       }
-      try checked.sum(&values)
+      try checked.sum(&values, for: .statistics(EventName("bn2"), .backward))
       return text
     }
     #expect(
@@ -95,9 +94,10 @@ import Testing
         let (control, statistics) = (try world.duplicate(), try world.duplicate())
         control.meter.name = EventName("control")
         statistics.meter.name = EventName("statistics")
-        statistics.meter.purpose = .statistics(EventName("bn1"), .forward)
         var values = [1.0]
-        if ranks.rank != 2 { try statistics.sum(&values) }
+        if ranks.rank != 2 {
+          try statistics.sum(&values, for: .statistics(EventName("bn1"), .forward))
+        }
         try control.barrier()
       }
     }
@@ -146,7 +146,7 @@ import Testing
       try world.allGather(Storage([Int64(ranks.rank)]), into: gathered)
       #expect(gathered.copy(0..<3) == [0, 1, 2])
       let block = Storage<Double>(count: 1)
-      try world.sumAndScatter(Storage([1.0, 2, 3]), into: block)
+      try world.reduceScatter(Storage([1.0, 2, 3]), into: block)
       #expect(block[0] == 3 * Double(ranks.rank + 1))
       try world.barrier()
       return (world.traffic, (try #require(world.checks)).traffic - before)

@@ -9,12 +9,10 @@ import Testing
       let log = EventLog(capacity: 64)
       ranks.meter.record(in: log)
       let site = EventName("bn1")
-      ranks.meter.purpose = .statistics(site, .forward)
       var values = [1.0, 2, 3]
-      try ranks.sum(&values)
-      ranks.meter.purpose = .gradients(bucket: 4)
-      let pending = try ranks.beginSum(Storage<Float>(count: 5, filledWith: 1))
-      ranks.meter.purpose = .control
+      try ranks.sum(&values, for: .statistics(site, .forward))
+      let pending = try ranks.beginSum(
+        Storage<Float>(count: 5, filledWith: 1), for: .gradients(bucket: 4))
       try ranks.barrier()
       _ = try pending.wait()
       return log.events()
@@ -71,8 +69,7 @@ import Testing
       if ranks.rank == 1 { ranks.meter.injectedDelay = (.gradients(bucket: 0), 20_000_000) }
       var values = [1.0]
       for purpose in [Purpose.control, .gradients(bucket: 0)] {
-        ranks.meter.purpose = purpose
-        try ranks.sum(&values)
+        try ranks.sum(&values, for: purpose)
       }
       return log.events()
     }[1]

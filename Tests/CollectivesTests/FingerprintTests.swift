@@ -66,9 +66,9 @@ import Testing
       let parts = try (0..<2).map { _ in try ranks.duplicate() }
       // Some ranks begin with one, some with the other.
       let order = ranks.rank == 1 ? [parts[1], parts[0]] : parts
-      for part in order { part.meter.purpose = .gradients(bucket: 0) }
-      let first = try order[0].beginSum(Storage<Float>(count: 5, filledWith: 0))
-      let second = try order[1].beginSum(Storage<Float>(count: 5, filledWith: 0))
+      let addends = Storage<Float>(count: 5, filledWith: 0)
+      let first = try order[0].beginSum(addends, for: .gradients(bucket: 0))
+      let second = try order[1].beginSum(addends, for: .gradients(bucket: 0))
       _ = try first.wait()
       _ = try second.wait()
       return parts.map(\.meter.history.fingerprint)

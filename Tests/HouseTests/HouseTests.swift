@@ -33,7 +33,7 @@ import Testing
   @Test func onlyTheCommandLineChoosesTheMPIBackend() throws {
     let importers = Set(
       try Self.files.filter { Self.imports("MPIBackend", in: $0.text) }.map(\.module))
-    #expect(importers == ["lockstep"])
+    #expect(importers == ["Command"])
   }
 
   @Test func amongTheNormsOnlyThoseWithBatchStatisticsCommunicate() throws {

@@ -109,7 +109,7 @@ import Testing
   }
 
   @Test func embeddingsSumTheGradientsOfEqualTokens() throws {
-    let embedding = Embedding(Weight(Parameter("wte", random([5, 3], seed: 2))))
+    let embedding = Embedding("wte", Weight(Parameter("wte", random([5, 3], seed: 2))))
     let tokens = Tensor([1, 4, 1, 0], shape: [2, 2])
     try expectGradients(
       of: { x, tape in tape.add(x, try embedding(tape.input(tokens), on: tape)) },

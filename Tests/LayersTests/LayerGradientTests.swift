@@ -17,11 +17,12 @@ import Testing
 
   @Test func weightsByDirectionAndLength() throws {
     let linear = Linear(
-      WeightNorm.weight("fc", random([4, 5], seed: 2)), bias: Parameter("fc.bias", .zeros([4])))
+      "fc", WeightNorm.weight("fc", random([4, 5], seed: 2)),
+      bias: Parameter("fc.bias", .zeros([4])))
     try expectGradients(
       of: linear.callAsFunction, at: random([3, 5]), parameters: linear.parameters)
     let convolution = Convolution2D(
-      WeightNorm.weight("conv", random([4, 3, 3, 3], seed: 2)), stride: 1, padding: 1)
+      "conv", WeightNorm.weight("conv", random([4, 3, 3, 3], seed: 2)), stride: 1, padding: 1)
     try expectGradients(
       of: convolution.callAsFunction, at: random([2, 4, 3, 3]), parameters: convolution.parameters,
       tolerance: 5e-3)

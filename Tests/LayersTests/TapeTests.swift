@@ -14,13 +14,12 @@ import Testing
     let tape = Tape(.training)
     var ready: [String] = []
     var gradients: [String: [Float]] = [:]
-    tape.onGradientReady = {
+    let x = tape.input(random([2, 4]))
+    let y = try last(shared(shared(x, on: tape), on: tape), on: tape)
+    try tape.backward(from: y.gradient, seed: random([2, 4], seed: 2)) {
       ready.append($0.name)
       gradients[$0.name] = $0.gradient.elements
     }
-    let x = tape.input(random([2, 4]))
-    let y = try last(shared(shared(x, on: tape), on: tape), on: tape)
-    try tape.backward(from: y.gradient, seed: random([2, 4], seed: 2))
     #expect(ready == ["last.weight", "last.bias", "shared.weight", "shared.bias"])
     for parameter in shared.parameters + last.parameters {
       #expect(
@@ -37,7 +36,7 @@ import Testing
       }, at: random([2, 4]), parameters: shared.parameters)
   }
 
-  /// The contract of `overwriting`, as an entry sees it.
+  /// The contract of `mayOverwrite`, as an entry sees it.
   @Test func dyIsOverwrittenOnlyWhereNobodyElseHoldsIt() throws {
     /// What the pullback of an entry is told when dy reaches it through `path`.
     func isTold(
@@ -46,7 +45,7 @@ import Testing
       var told: [Bool] = []
       let tape = Tape(.training)
       let x = tape.record(
-        random([2, 3]), inputPullback: { _, overwriting in told.append(overwriting) })
+        random([2, 3]), inputPullback: { _, backward in told.append(backward.mayOverwrite) })
       try tape.backward(from: path(tape, x).gradient, seed: seed())
       return told
     }
@@ -74,15 +73,15 @@ import Testing
     var kept: [Float] = []
     let a = tape.record(
       random([2, 3]),
-      inputPullback: { dy, overwriting in
-        told["a"] = overwriting
+      inputPullback: { dy, backward in
+        told["a"] = backward.mayOverwrite
         kept = dy.elements
       })
     let b = tape.record(
       random([2, 3]),
-      inputPullback: { dy, overwriting in
-        told["b"] = overwriting
-        if overwriting { dy.fill(with: -1) }
+      inputPullback: { dy, backward in
+        told["b"] = backward.mayOverwrite
+        if backward.mayOverwrite { dy.fill(with: -1) }
       })
     let seed = random([2, 3], seed: 2)
     try tape.backward(from: tape.add(a, b).gradient, seed: seed.copy())
@@ -95,7 +94,7 @@ import Testing
     var told: [Bool] = []
     var seen: [Float] = []
     let y = tape.record(
-      random([2, 3]), inputPullback: { _, overwriting in told.append(overwriting) },
+      random([2, 3]), inputPullback: { _, backward in told.append(backward.mayOverwrite) },
       weightPullback: { dy in seen = dy.elements })
     let seed = random([2, 3], seed: 2)
     try tape.backward(from: y.gradient, seed: seed.copy())
@@ -111,9 +110,9 @@ import Testing
       let (below, isEnd) = (x.gradient, layer == 1 || layer == layers)
       let waits = tape.record(
         random([2, 3]),
-        inputPullback: { dy, _ in
+        inputPullback: { dy, backward in
           order.append("begin \(layer)")
-          try tape.computeDeferred { order.append("poll") }
+          try backward.computeDeferred { order.append("poll") }
           order.append("wait \(layer)")
           below?.add(dy)
         }, waitsForRanks: true)
@@ -173,11 +172,10 @@ import Testing
     let (used, unused) = (Self.linear("used"), Self.linear("unused"))
     let tape = Tape(.training)
     var ready: [String] = []
-    tape.onGradientReady = { ready.append($0.name) }
     let x = tape.input(random([2, 4]))
     let y = try used(x, on: tape)
     _ = try unused(y, on: tape)
-    try tape.backward(from: y.gradient, seed: random([2, 4]))
+    try tape.backward(from: y.gradient, seed: random([2, 4])) { ready.append($0.name) }
     #expect(ready == ["unused.weight", "unused.bias", "used.weight", "used.bias"])
     #expect(unused.parameters.allSatisfy { !$0.hasGradient })
     for parameter in unused.parameters {
@@ -223,7 +221,6 @@ import Testing
     let linear = Self.linear("fc", 4, 5)
     let (tape, probe) = (Tape(.training), Probe())
     var ready = 0
-    tape.onGradientReady = { _ in ready += 1 }
     let x = probe.input(Tensor([], shape: [0, 8, 8, 3]), on: tape)
     var y = Activation.gelu(try convolution(x, on: tape), on: tape)
     y = tape.add(y, Activation.relu(y, on: tape))
@@ -232,7 +229,7 @@ import Testing
     #expect(logits.value.shape == [0, 5])
     let loss = CrossEntropyLoss(logits, labels: Storage([]))
     #expect(loss.sum == 0 && loss.correct == 0)
-    try loss.backward(weight: 1, on: tape)
+    try loss.backward(weight: 1, on: tape) { _ in ready += 1 }
     #expect(probe.gradient?.shape == [0, 8, 8, 3] && ready == 3)
     for parameter in convolution.parameters + linear.parameters {
       #expect(parameter.gradient.elements.allSatisfy { $0 == 0 }, "\(parameter.name)")

@@ -43,7 +43,7 @@ struct WatchdogTests {
     let errors = try alarm("watchdog-late", ranks: 3)
     #expect(
       errors.contains(
-        "Error: the begun all-reduce of 3 float32 for gradient bucket 1 (number 2 on gradients) has "
+        "Error: the nonblocking all-reduce of 3 float32 for gradient bucket 1 (number 2 on gradients) has "
           + "not completed in 4 s: rank 2 has not come to it (computing for "), "\(errors)")
     #expect(errors.contains("since the barrier for control (number 1 on gradients))"), "\(errors)")
     #expect(errors.contains("watchdog: rank 2: computing for "))

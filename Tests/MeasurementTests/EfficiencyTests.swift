@@ -72,7 +72,7 @@ import Testing
   @Test func theDifferenceOfPartsIsTheDifferenceOfSteps() throws {
     let (slow, fast) = (HandMade.records(late: 2), HandMade.records(late: 0.5))
     let parts = try [slow, fast].map {
-      try #require(StepParts(RecordedSteps($0)) { _ in .norm })
+      try #require(StepParts(RecordedSteps($0)))
     }
     let difference = parts[0].less(parts[1])
     expectNear(difference.statistics_skew_ms, (2 - 0.5) / 2)

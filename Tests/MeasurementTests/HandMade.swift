@@ -29,7 +29,7 @@ enum HandMade {
       return RankRecord(
         [
           event(.collective, 1, name: name, number: 7, arrival, 4 + late + 0.5),
-          event(.segment, 1, name: name, 0, 9.9), event(.step, 0, name: 0, number: 1, 0, 10),
+          event(.segment, 4, name: name, 0, 9.9), event(.step, 0, name: 0, number: 1, 0, 10),
         ], clock: ClockOffset(clock, clock), groups: [0, 0, 0])
     }
   }

@@ -31,9 +31,8 @@ import Testing
         let start = monotonicNanoseconds()
         log.beginSegment()
         for layer in 0..<marks { log.mark(EventName("layer \(layer)"), .forward) }
-        ranks.meter.purpose = .statistics(EventName("norm"), .backward)
         var values = [1.0, 2]
-        try ranks.sum(&values)
+        try ranks.sum(&values, for: .statistics(EventName("norm"), .backward))
         log.step(step, from: start)
         try recorder.stepTaken(groups: [0])
       }

@@ -22,14 +22,14 @@ import Testing
 
   @Test func thePartsOfStepsAddUp() throws {
     let steps = RecordedSteps(HandMade.records(late: 2))
-    let parts = try #require(StepParts(steps) { $0 == "layer1.bn1" ? .norm : .other })
+    let parts = try #require(StepParts(steps))
     expectNear(parts.norm_ms, (7.4 + 9.4) / 2)
     expectNear(parts.statistics_skew_ms, 1)
     expectNear(parts.statistics_transfer_ms, 0.5)
     expectNear(parts.other_ms, 0.1)
     expectNear(parts.compute_ms + parts.optimizer_ms + parts.gradients_ms, 0)
     expectNear(parts.step_ms, 10)
-    #expect(StepParts(RecordedSteps([])) { _ in .other } == nil)
+    #expect(StepParts(RecordedSteps([])) == nil)
   }
 
   @Test func theMedianStepIsOnOneClock() throws {

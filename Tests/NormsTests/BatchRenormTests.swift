@@ -17,8 +17,8 @@ import Testing
     settings.maximumScale = maximumScale
     settings.maximumShift = maximumShift
     let layer = makeNorm(
-      "norm", channels: channels, settings,
-      synchronized: StatisticsScope(communicator, coversAllRanks: true))
+      NormSite("norm", channels: channels), settings,
+      NormScope(synchronized: StatisticsScope(communicator, coversAllRanks: true)))
     randomize(layer)
     layer.buffers[0].value.write([0.1, 0.5, -0.5, 2, 0.4])
     layer.buffers[1].value.write([1, 0.2, 3, 0.8, 1.1])
@@ -108,8 +108,8 @@ import Testing
   @Test func unlessSynchronizedItSendsNothing() throws {
     let traffic = try withThreadRanks(2) { ranks in
       let norm = makeNorm(
-        "norm", channels: 5, NormSettings(.batchRenorm),
-        synchronized: StatisticsScope(ranks, coversAllRanks: true))
+        NormSite("norm", channels: 5), NormSettings(.batchRenorm),
+        NormScope(synchronized: StatisticsScope(ranks, coversAllRanks: true)))
       _ = try Pass(norm, random([4, 5], seed: 1), random([4, 5], seed: 2))
       return ranks.traffic.collectives + norm.parameters.filter(\.isSummedByLayer).count
     }

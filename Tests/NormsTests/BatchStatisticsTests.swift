@@ -14,8 +14,8 @@ import Testing
     var settings = NormSettings(.syncBatch)
     settings.momentum = momentum
     let layer = makeNorm(
-      "norm", channels: channels, settings,
-      synchronized: StatisticsScope(communicator, coversAllRanks: all))
+      NormSite("norm", channels: channels), settings,
+      NormScope(synchronized: StatisticsScope(communicator, coversAllRanks: all)))
     randomize(layer)
     return layer
   }
@@ -113,8 +113,8 @@ import Testing
       #expect(norm.parameters.allSatisfy { $0.isSummedByLayer == all }, "over all ranks: \(all)")
     }
     let perRank = makeNorm(
-      "norm", channels: 3, NormSettings(.batch),
-      synchronized: StatisticsScope(Solo(), coversAllRanks: true))
+      NormSite("norm", channels: 3), NormSettings(.batch),
+      NormScope(synchronized: StatisticsScope(Solo(), coversAllRanks: true)))
     #expect(perRank.parameters.allSatisfy { !$0.isSummedByLayer }, "per-rank batch norm")
   }
 }

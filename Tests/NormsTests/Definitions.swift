@@ -28,6 +28,7 @@ struct Matrix {
         case .layer, .rms, .scale, .l2: [row]
         case .group: [row / positions, channel / (channels / groups)]
         case .instance: [row / positions, channel]
+        default: preconditionFailure("no definition of \(kind.rawValue) norm")
         }
       sets[key, default: []].append(i)
     }

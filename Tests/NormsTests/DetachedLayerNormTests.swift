@@ -10,7 +10,7 @@ import Testing
       var settings = NormSettings(.layer)
       settings.detached = detached
       let layer = makeNorm(
-        "norm", channels: shape.channels, settings, synchronized: .thisRank)
+        NormSite("norm", channels: shape.channels), settings, NormScope(synchronized: .thisRank))
       randomize(layer)
       return try Pass(layer, random(shape, mean: 2, seed: 1), random(shape, seed: 2))
     }

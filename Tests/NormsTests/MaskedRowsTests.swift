@@ -17,8 +17,8 @@ import Testing
     settings.masked = masked
     settings.synchronized = true
     let layer = makeNorm(
-      "norm", channels: shape.channels, settings,
-      synchronized: StatisticsScope(communicator, coversAllRanks: true))
+      NormSite("norm", channels: shape.channels), settings,
+      NormScope(synchronized: StatisticsScope(communicator, coversAllRanks: true)))
     randomize(layer)
     return layer
   }

@@ -43,8 +43,8 @@ import Testing
 
   private func layer(_ settings: NormSettings, channels: Int) -> any Layer {
     let layer = makeNorm(
-      "norm", channels: channels, settings,
-      synchronized: StatisticsScope(Solo(), coversAllRanks: true))
+      NormSite("norm", channels: channels), settings,
+      NormScope(synchronized: StatisticsScope(Solo(), coversAllRanks: true)))
     randomize(layer)
     return layer
   }
@@ -112,7 +112,7 @@ import Testing
     }
   }
 
-  @Test(arguments: NormKind.allCases)
+  @Test(arguments: NormRegistry.kinds)
   func aNormThatIsNotAffineHasNoParameters(kind: NormKind) {
     var settings = NormSettings(kind)
     settings.affine = false
@@ -127,10 +127,11 @@ import Testing
   ])
   func parametersCarryPyTorchsNames(kind: NormKind, names: [String]) {
     let layer = makeNorm(
-      "norm", channels: 8, NormSettings(kind), synchronized: StatisticsScope.thisRank)
+      NormSite("norm", channels: 8), NormSettings(kind),
+      NormScope(synchronized: StatisticsScope.thisRank))
     #expect(layer.parameters.map(\.name) == names)
     let running = ["norm.running_mean", "norm.running_var"]
-    #expect(layer.buffers.map(\.name) == (kind.usesBatchStatistics ? running : []))
+    #expect(layer.buffers.map(\.name) == (NormSettings(kind).usesBatchStatistics ? running : []))
     for parameter in layer.parameters {
       let initial: Float = parameter.name.hasSuffix("weight") ? 1 : 0
       #expect(parameter.value.elements.allSatisfy { $0 == initial }, "\(parameter.name)")
@@ -138,7 +139,7 @@ import Testing
   }
 
   /// A rank with an empty share.
-  @Test(arguments: NormKind.allCases)
+  @Test(arguments: NormRegistry.kinds)
   func aBatchOfNoRowsRunsForwardAndBackward(kind: NormKind) throws {
     let layer = layer(NormSettings(kind), channels: 16)
     for shape: Shape in [[0, 16], [0, 4, 4, 16]] {
@@ -146,7 +147,7 @@ import Testing
       #expect(pass.y.isEmpty && pass.dx.isEmpty)
       #expect(pass.gradients.values.allSatisfy { $0.allSatisfy { $0 == 0 } })
       let remembered: [[Float]] = [Array(repeating: 0, count: 16), Array(repeating: 1, count: 16)]
-      #expect(pass.state == (kind.usesBatchStatistics ? remembered + [[0]] : []))
+      #expect(pass.state == (NormSettings(kind).usesBatchStatistics ? remembered + [[0]] : []))
     }
   }
 }

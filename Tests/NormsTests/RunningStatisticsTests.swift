@@ -10,7 +10,8 @@ import Testing
   private func norm(momentum: Double?) -> any Layer {
     var settings = NormSettings(.batch)
     settings.momentum = momentum
-    return makeNorm("norm", channels: 1, settings, synchronized: StatisticsScope.thisRank)
+    return makeNorm(
+      NormSite("norm", channels: 1), settings, NormScope(synchronized: StatisticsScope.thisRank))
   }
 
   private func batch(_ i: Int) -> Tensor { random([Self.rows, 1], mean: 3, seed: UInt64(i)) }

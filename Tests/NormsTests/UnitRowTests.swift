@@ -62,12 +62,17 @@ import Testing
   @Test func scaleNormsShareAGain() throws {
     let gain = ScaleNorm.gain("shared", channels: 16)
     #expect(gain.name == "shared.weight" && gain.value.elements == [4])
+    let shared = SharedParameters()
     let layers = ["a", "b"].map {
       makeNorm(
-        $0, channels: 8, NormSettings(.scale), synchronized: .thisRank, sharedGain: gain)
+        NormSite($0, channels: 8), NormSettings(.scale),
+        NormScope(synchronized: .thisRank, shared: shared))
     }
-    #expect(layers.allSatisfy { $0.parameters.count == 1 && $0.parameters[0] === gain })
-    let alone = makeNorm("norm", channels: 9, NormSettings(.scale), synchronized: .thisRank)
+    #expect(
+      layers.map { $0.parameters.map(\.name) } == [["scale_norm.weight"], ["scale_norm.weight"]])
+    #expect(layers[0].parameters[0] === layers[1].parameters[0])
+    let alone = makeNorm(
+      NormSite("norm", channels: 9), NormSettings(.scale), NormScope(synchronized: .thisRank))
     #expect(alone.parameters.map(\.name) == ["norm.weight"])
     #expect(alone.parameters[0].value.elements == [3])
   }

@@ -1,4 +1,6 @@
 import Collectives
+import DataParallel
+import Files
 import Foundation
 import Norms
 import Spawning

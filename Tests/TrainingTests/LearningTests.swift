@@ -1,4 +1,5 @@
 import Collectives
+import DataParallel
 import Norms
 import Spawning
 import Testing

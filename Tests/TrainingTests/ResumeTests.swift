@@ -1,4 +1,5 @@
 import Collectives
+import DataParallel
 import Foundation
 import Norms
 import Tensors
@@ -30,12 +31,13 @@ import Training
           try replica.restore(
             context.rank == 0 ? course.checkpoint.map { try Checkpoint($0, path: "memory") } : nil)
         }
-        // One rank's wish is enough.
-        replica.requests = {
-          StepRequests(stop: context.rank == context.size - 1 && replica.stepsTaken + 1 == stop)
-        }
         let summary = try train(
-          replica, ranks: context.size, onStep: { course.losses.append($0.loss) },
+          replica, ranks: context.size,
+          // One rank's wish is enough.
+          asking: {
+            StepRequests(stop: context.rank == context.size - 1 && replica.stepsTaken + 1 == stop)
+          },
+          onStep: { course.losses.append($0.loss) },
           onEvaluation: { evaluation, _ in course.evaluations.append(evaluation) },
           onCheckpoint: { isDue, _ in
             if isDue { course.checkpoint = try replica.checkpoint()?.encoded() }

@@ -1,4 +1,5 @@
 import Collectives
+import DataParallel
 import Datasets
 import Foundation
 import Measurement
@@ -36,12 +37,11 @@ import Training
       let files = try RunFiles(
         at: path, run, resumption: resumption, vocabulary: data.vocabulary, context: context,
         warn: { warnings.texts.append($0) })
-      // The replica keeps the closure, which would keep both, and the directory's lock with them.
-      replica.requests = { [unowned replica] in
-        StepRequests(stop: replica.stepsTaken + 1 == stop, checkpoint: files.isCheckpointDue)
-      }
       let summary = try Training.train(
         replica, ranks: context.size, after: files.earlier,
+        asking: {
+          StepRequests(stop: replica.stepsTaken + 1 == stop, checkpoint: files.isCheckpointDue)
+        },
         onStep: {
           try files.append($0)
           if context.rank == 0 { try atStep($0.step) }

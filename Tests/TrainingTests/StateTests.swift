@@ -1,5 +1,6 @@
 import Autograd
 import Collectives
+import DataParallel
 import Foundation
 import Models
 import Norms

@@ -1,4 +1,5 @@
 import Collectives
+import DataParallel
 import Norms
 import Tensors
 import Testing
@@ -9,7 +10,7 @@ import Training
   /// conv1, two convolutions in each of two blocks, and one shortcut.
   static let sites = 6
 
-  @Test(arguments: NormKind.allCases)
+  @Test(arguments: NormRegistry.kinds)
   func onlySynchronizedNormsSendStatisticsTwiceALayerAStep(norm: NormKind) throws {
     for seen in try trained(try smallRun(norm, steps: 7), ranks: 3) {
       for step in seen.steps {

@@ -1,5 +1,6 @@
 import Collectives
 import DataParallel
+import Files
 import Foundation
 import Norms
 import Spawning
@@ -73,7 +74,7 @@ import Training
   @Test func aNormOfItsOwnIsRefusedByAnNGPT() throws {
     let run = try run(
       .layer, extra: ["model={kind: ngpt, context: 12, width: 16, heads: 2, layers: 2}"])
-    #expect(throws: AgreedError.self) {
+    #expect(throws: ConfigurationError.self) {
       _ = try trained(run.with(norm: .layer), ranks: 1)
     }
   }

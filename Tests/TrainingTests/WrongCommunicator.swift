@@ -1,5 +1,4 @@
 import Collectives
-import Forwarding
 import Tensors
 
 /// A communicator whose last rank gets the last element of every result wrong, and whose barriers hold
@@ -19,35 +18,37 @@ final class WrongCommunicator: ForwardingCommunicator {
     if isWrong, values.count > 1 { values[values.count - 1] += values[0] }
   }
 
-  func sum<Element: Communicable>(_ values: inout MutableSpan<Element>) throws(CommunicationError) {
-    try inner.sum(&values)
+  func sum<Element: Communicable>(_ values: inout MutableSpan<Element>, for purpose: Purpose)
+    throws(CommunicationError)
+  {
+    try inner.sum(&values, for: purpose)
     if isWrong, values.count > 1 { values[values.count - 1] += values[0] }
   }
 
-  func beginSum<Element: Communicable>(_ addends: Storage<Element>) throws(CommunicationError)
-    -> PendingSum<Element>
+  func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
+    throws(CommunicationError) -> PendingSum<Element>
   {
-    let sums = try inner.beginSum(addends).wait()
+    let sums = try inner.beginSum(addends, for: purpose).wait()
     spoil(sums)
     return PendingSum(into: sums, by: Over())
   }
 
-  func mergeMoments(_ triples: Storage<Double>) throws(CommunicationError) {
-    try inner.mergeMoments(triples)
+  func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose) throws(CommunicationError) {
+    try inner.mergeMoments(triples, for: purpose)
     spoil(triples)
   }
 
-  func allGather<Element: Communicable>(_ values: Storage<Element>, into gathered: Storage<Element>)
-    throws(CommunicationError)
-  {
-    try inner.allGather(values, into: gathered)
+  func allGather<Element: Communicable>(
+    _ values: Storage<Element>, into gathered: Storage<Element>, for purpose: Purpose
+  ) throws(CommunicationError) {
+    try inner.allGather(values, into: gathered, for: purpose)
     spoil(gathered)
   }
 
-  func sumAndScatter<Element: Communicable>(
-    _ addends: Storage<Element>, into block: Storage<Element>
+  func reduceScatter<Element: Communicable>(
+    _ addends: Storage<Element>, into block: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
-    try inner.sumAndScatter(addends, into: block)
+    try inner.reduceScatter(addends, into: block, for: purpose)
     spoil(block)
   }
 

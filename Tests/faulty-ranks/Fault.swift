@@ -1,5 +1,4 @@
 import Collectives
-import Forwarding
 import Foundation
 import Glibc
 import Tensors
@@ -26,12 +25,12 @@ struct Call {
   func words(number: Int) -> String {
     let what =
       switch purpose {
-      case .control: "control"
+      case .control, .computing: "control"
       case .statistics(let site, .forward): "statistics of \(site.text), forward"
       case .statistics(let site, .backward): "statistics of \(site.text), backward"
       case .gradients(let bucket): "gradient bucket \(bucket)"
       }
-    return "the \(isBegun ? "begun all-reduce" : "all-reduce") of \(elements) "
+    return "the \(isBegun ? "nonblocking all-reduce" : "all-reduce") of \(elements) "
       + "\(isDouble ? "float64" : "float32") for \(what) "
       + "(number \(number) on \(communicator.meter.name.text))"
   }

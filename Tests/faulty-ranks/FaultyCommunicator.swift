@@ -1,5 +1,4 @@
 import Collectives
-import Forwarding
 import Glibc
 import Tensors
 
@@ -19,30 +18,32 @@ final class FaultyCommunicator: ForwardingCommunicator {
     FaultyCommunicator(inner, fault)
   }
 
-  private func call<Element: Communicable>(_: Element.Type, _ elements: Int, isBegun: Bool) -> Call
-  {
+  private func call<Element: Communicable>(
+    _: Element.Type, _ elements: Int, isBegun: Bool, for purpose: Purpose
+  ) -> Call {
     Call(
       communicator: self, isBegun: isBegun, elements: elements,
-      isDouble: Element.kind == .float64, purpose: meter.purpose)
+      isDouble: Element.kind == .float64, purpose: purpose)
   }
 
   /// Issues `call` with numbers that mean nothing, and waits.
   private func issue(_ call: Call) throws(CommunicationError) {
     let communicator = call.communicator.inner
-    let before = communicator.meter.purpose
-    communicator.meter.purpose = call.purpose
-    defer { communicator.meter.purpose = before }
     switch (call.isBegun, call.isDouble) {
     case (true, true):
-      _ = try communicator.beginSum(Storage<Double>(count: call.elements, filledWith: 0)).wait()
+      _ = try communicator.beginSum(
+        Storage<Double>(count: call.elements, filledWith: 0), for: call.purpose
+      ).wait()
     case (true, false):
-      _ = try communicator.beginSum(Storage<Float>(count: call.elements, filledWith: 0)).wait()
+      _ = try communicator.beginSum(
+        Storage<Float>(count: call.elements, filledWith: 0), for: call.purpose
+      ).wait()
     case (false, true):
       var values = [Double](repeating: 0, count: call.elements)
-      try communicator.sum(&values)
+      try communicator.sum(&values, for: call.purpose)
     case (false, false):
       var values = [Float](repeating: 0, count: call.elements)
-      try communicator.sum(&values)
+      try communicator.sum(&values, for: call.purpose)
     }
   }
 
@@ -60,14 +61,18 @@ final class FaultyCommunicator: ForwardingCommunicator {
     }
   }
 
-  func sum<Element: Communicable>(_ values: inout MutableSpan<Element>) throws(CommunicationError) {
-    if try goesOn(call(Element.self, values.count, isBegun: false)) { try inner.sum(&values) }
+  func sum<Element: Communicable>(_ values: inout MutableSpan<Element>, for purpose: Purpose)
+    throws(CommunicationError)
+  {
+    if try goesOn(call(Element.self, values.count, isBegun: false, for: purpose)) {
+      try inner.sum(&values, for: purpose)
+    }
   }
 
-  func beginSum<Element: Communicable>(_ addends: Storage<Element>) throws(CommunicationError)
-    -> PendingSum<Element>
+  func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
+    throws(CommunicationError) -> PendingSum<Element>
   {
-    try goesOn(call(Element.self, addends.count, isBegun: true))
-      ? inner.beginSum(addends) : Solo().beginSum(addends)
+    try goesOn(call(Element.self, addends.count, isBegun: true, for: purpose))
+      ? inner.beginSum(addends, for: purpose) : Solo().beginSum(addends, for: purpose)
   }
 }

@@ -1,4 +1,5 @@
 import Collectives
+import DataParallel
 import Foundation
 import MPIBackend
 import Training

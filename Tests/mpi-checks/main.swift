@@ -80,7 +80,7 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
     let expected = (0..<n).flatMap { rank in (0..<3).map { Int64(10 * rank + $0) } }
     try expect(gathered.copy(0..<3 * n) == expected, "all-gather of equal parts")
     let block = Storage<Double>(count: 2)
-    try world.sumAndScatter(
+    try world.reduceScatter(
       Storage((0..<2 * n).map { Double($0 + world.rank) }), into: block)
     let ranks = Double(n * (n - 1) / 2)
     let sums = (0..<2).map { Double(n * (2 * world.rank + $0)) + ranks }
@@ -146,10 +146,9 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
     MPIRuntime.activity.beginStep(5)
     let copy = try world.duplicate()
     copy.meter.name = EventName("statistics")
-    copy.meter.purpose = .statistics(EventName("bn1"), .forward)
     if world.rank == world.size - 1 { raise(SIGSTOP) }
     var values = [1.0, 2]
-    try copy.sum(&values)
+    try copy.sum(&values, for: .statistics(EventName("bn1"), .forward))
   },
   "watchdog-stop-first": { world in
     MPIRuntime.activity.limitSeconds = 4
@@ -161,9 +160,10 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
     MPIRuntime.activity.limitSeconds = 4
     world.meter.name = EventName("gradients")
     try world.barrier()
-    world.meter.purpose = .gradients(bucket: 1)
     if world.rank == world.size - 1 { while true { usleep(1000) } }
-    _ = try world.beginSum(Storage<Float>(count: 3, filledWith: 1)).wait()
+    _ = try world.beginSum(
+      Storage<Float>(count: 3, filledWith: 1), for: .gradients(bucket: 1)
+    ).wait()
   },
   "watchdog-other": { world in
     // The last rank waits in another communicator's collective.

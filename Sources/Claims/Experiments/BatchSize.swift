@@ -1,5 +1,6 @@
 import Autograd
 import Collectives
+import DataParallel
 import Datasets
 import Layers
 import Measurement

@@ -30,7 +30,7 @@ extension Claim {
   ) { lab in
     let run = try lab.arithmeticRun(steps: lab.scaled(50))
     let seeds = 0..<UInt64(lab.scaled(5))
-    let kinds = NormKind.allCases
+    let kinds = NormRegistry.builtIn.map { $0.kind }
     let changes = try lab.map(kinds.map(run.with(norm:)), seeds: seeds) { configuration in
       let data = try configuration.loadData()
       let trained = try train(configuration, data: data) { run, _ in

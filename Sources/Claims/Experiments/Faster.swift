@@ -217,11 +217,10 @@ private struct Drift {
     var moments: [(mean: Double, deviation: Double)] = []
     var layer = 1
     while let weight = parameters["fc\(layer).weight"], let bias = parameters["fc\(layer).bias"] {
-      x = try Linear(Weight(weight))(x, on: tape)
+      x = try Linear("fc\(layer)", Weight(weight))(x, on: tape)
       Kernel.addRow(bias.value, to: x.value)
       let norm = makeNorm(
-        "norm\(layer)", channels: bias.value.count, run.configuration.model.norm,
-        synchronized: .thisRank)
+        NormSite("norm\(layer)", channels: bias.value.count), run.configuration.model.norm)
       for parameter in norm.parameters {
         if let trained = parameters[parameter.name] { parameter.value.write(trained.value) }
       }

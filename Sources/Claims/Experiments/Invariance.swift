@@ -121,8 +121,8 @@ private struct Setting {
     Kernel.matrixProduct(
       Operand(Tensor(x, shape: [Self.cases, Self.inputs])), .transpose(w), into: z)
     Kernel.addRow(Tensor(bias, shape: [Self.neurons]), to: z)
-    guard let kind = NormKind(rawValue: norm.rawValue) else { return z }
-    return try normalized(z, kind, epsilon: epsilon)
+    let kind = NormKind(rawValue: norm.rawValue)
+    return NormRegistry[kind] == nil ? z : try normalized(z, kind, epsilon: epsilon)
   }
 }
 

@@ -1,4 +1,5 @@
 import Collectives
+public import Files
 import Foundation
 
 /// What takes the processor away from a rank now and then: other processes, the system, the hypervisor.

@@ -1,4 +1,5 @@
 import Collectives
+import Files
 
 /// What steps would take on a cluster, from what was recorded on another.
 ///

@@ -200,7 +200,7 @@ extension StepSimulation.Step {
       statisticsSkew += skew
       statisticsTransfer += transfer
     case .gradients: gradients += skew + transfer
-    case .control: control += skew + transfer
+    case .control, .computing: control += skew + transfer
     }
   }
 

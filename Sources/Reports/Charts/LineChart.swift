@@ -1,3 +1,4 @@
+import Files
 import Measurement
 
 /// Curves over the number of steps.

@@ -1,4 +1,5 @@
 import Collectives
+public import DataParallel
 public import Datasets
 public import Measurement
 public import Norms
@@ -94,8 +95,7 @@ extension CostBenchmark {
     for _ in 0..<rounds { try runs.takeRound() }
     let clock = ClockOffset(reading, try clocks.read())
     let measured = try variants.indices.map { i in
-      try Measured(
-        runs, i, clock: clock, norms: variants[i].configuration.recordedNorms)
+      try Measured(runs, i, clock: clock)
     }
     work = configuration.name
     ranks = context.size
@@ -152,7 +152,7 @@ extension CostBenchmark {
     let rounds: [StepParts?]
 
     /// Collective.
-    init(_ runs: InterleavedRuns, _ i: Int, clock: ClockOffset, norms: Set<String>) throws {
+    init(_ runs: InterleavedRuns, _ i: Int, clock: ClockOffset) throws {
       let records = try runs.records(of: i, clock: clock)
       let disturbed = records.disturbances
       let clean = records.undisturbed
@@ -163,8 +163,7 @@ extension CostBenchmark {
         uniqueKeysWithValues: recorded.numbers.enumerated().map { ($1, $0) })
       rounds = runs.numbers(of: i).map { numbers in
         StepParts(
-          recorded, steps: numbers.filter { disturbed[$0] == nil }.compactMap { places[$0] }
-        ) { norms.contains($0) ? .norm : $0 == StepPart.optimizer ? .optimizer : .other }
+          recorded, steps: numbers.filter { disturbed[$0] == nil }.compactMap { places[$0] })
       }
     }
   }

@@ -1,5 +1,6 @@
 import Autograd
 import Collectives
+public import DataParallel
 import Kernels
 public import Measurement
 public import Norms
@@ -39,7 +40,7 @@ public struct NormsBenchmark: Codable, Sendable {
   /// Collective.
   ///
   /// Shapes are in PyTorch's order: `[rows, channels]` or `[N, C, H, W]`. Two axes are rows of
-  /// channels; instance norm, which needs positions, takes 128 rows as a sample.
+  /// channels; a norm that needs positions takes ``rowsPerSample`` rows as a sample.
   public init(
     norms: [NormKind], shapes: [[Int]], rounds: Int, context: RankContext
   ) throws {
@@ -52,11 +53,9 @@ public struct NormsBenchmark: Codable, Sendable {
       let x = Tensor.repeating(block, shape: Shape(shape))
       let benches = try norms.map { kind in
         let shape = Self.activation(shape, kind)
-        var settings = NormSettings(kind)
-        settings.epsilon = 1e-5
         let layer = makeNorm(
-          "norm", channels: shape.channels, settings,
-          synchronized: try context.scope(of: .all))
+          Self.site(shape), NormSettings(kind), NormScope(synchronized: try context.scope(of: .all))
+        )
         return NormTimer(
           layer, x: x.reshaped(shape), block: block, rank: context.rank,
           watch: DisturbanceWatch(countsSwitches: !context.sharesCores))
@@ -96,13 +95,41 @@ public struct NormsBenchmark: Codable, Sendable {
     self.results = results
   }
 
+  /// How many rows a norm that needs positions takes as a sample: a short sequence's.
+  public static let rowsPerSample = 128
+
   /// The channels-last shape that a norm sees.
   static func activation(_ shape: [Int], _ kind: NormKind) -> Shape {
-    if shape.count == 2, kind == .instance, shape[0] % 128 == 0 {
-      return [shape[0] / 128, 128, shape[1]]
+    guard shape.count > 2 else {
+      let rows = Shape(shape)
+      return needsPositions(kind, rows)
+        ? [shape[0] / rowsPerSample, rowsPerSample, shape[1]] : rows
     }
-    guard shape.count > 2 else { return Shape(shape) }
     return Shape([shape[0]] + shape[2...] + [shape[1]])
+  }
+
+  /// The place of a norm whose input has a shape.
+  private static func site(_ shape: Shape) -> NormSite {
+    NormSite("norm", channels: shape.channels, positions: shape.positions)
+  }
+
+  /// Whether a norm cannot be taken of one row, but of several.
+  private static func needsPositions(_ kind: NormKind, _ rows: Shape) -> Bool {
+    let settings = NormSettings(kind)
+    let many = NormSite("norm", channels: rows.channels, positions: rowsPerSample)
+    return settings.norm.problem(at: site(rows), settings) != nil
+      && settings.norm.problem(at: many, settings) == nil
+  }
+
+  /// Why a norm cannot be timed on a shape; nil where it can.
+  public static func problem(_ kind: NormKind, shape: [Int]) -> String? {
+    let settings = NormSettings(kind)
+    if shape.count == 2, needsPositions(kind, Shape(shape)) {
+      guard shape[0] % rowsPerSample != 0 else { return nil }
+      return "\(kind.rawValue) norm takes \(rowsPerSample) rows as a sample, which do not divide "
+        + "\(shape[0]) rows"
+    }
+    return settings.norm.problem(at: site(activation(shape, kind)), settings)?.text
   }
 
   private static func copyBandwidth(elements: Int) -> Double {

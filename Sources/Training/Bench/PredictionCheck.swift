@@ -1,5 +1,7 @@
 import Collectives
+public import DataParallel
 public import Datasets
+import Files
 import Foundation
 public import Measurement
 public import Norms

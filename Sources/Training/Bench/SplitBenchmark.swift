@@ -1,6 +1,7 @@
 import Collectives
-import DataParallel
+public import DataParallel
 public import Datasets
+public import Files
 public import Measurement
 import Models
 import Norms
@@ -102,8 +103,7 @@ public struct LogCost: Codable, Sendable {
       let start = monotonicNanoseconds()
       for _ in 0..<count / 2 {
         log.mark(name, .forward)
-        meter.purpose = .statistics(name, .forward)
-        meter.leave(meter.enter(.allReduce, 1, of: .float64))
+        meter.leave(meter.enter(.allReduce, 1, of: .float64, for: .statistics(name, .forward)))
       }
       return Double(monotonicNanoseconds() - start) / Double(count)
     }

@@ -1,4 +1,5 @@
 import Collectives
+public import DataParallel
 public import Datasets
 public import Measurement
 import Norms

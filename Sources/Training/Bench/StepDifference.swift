@@ -1,3 +1,4 @@
+import Files
 public import Measurement
 
 /// What a step takes longer under one variant than under another, and what that consists of.

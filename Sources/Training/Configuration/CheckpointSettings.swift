@@ -1,3 +1,5 @@
+import Files
+
 /// When a run writes checkpoints, and how many it keeps.
 public struct CheckpointSettings: Hashable, Sendable {
   /// When a checkpoint is written, besides at the end.

@@ -1,8 +1,3 @@
-import Autograd
-import Models
-import Norms
-import Tensors
-
 /// A value that two configurations do not share.
 public struct ConfigurationDifference: Codable, Hashable, Sendable {
   /// The value's path: `optimizer.learningRate`.
@@ -47,46 +42,5 @@ extension RunConfiguration {
     case .mapping(let entries):
       "{\(entries.map { "\($0.key): \(text($0.value))" }.joined(separator: ", "))}"
     }
-  }
-
-  /// The names under which steps record what the model's norms compute.
-  ///
-  /// A norm without parameters has none: its computing is recorded with that of all layers without
-  /// parameters.
-  public var recordedNorms: Set<String> {
-    // Names depend on neither the data's shape nor its classes, nor on any width.
-    let narrow = model.narrowed
-    let shape: Shape = narrow.context.map { [$0] } ?? [8, 8, 1]
-    let network = narrow.make(input: shape, classes: 2, seed: seed)
-    let owners = Set(
-      network.parameters.map { parameter in
-        String(parameter.name[..<(parameter.name.lastIndex(of: ".") ?? parameter.name.endIndex)])
-      })
-    let names = network.normSites.map(\.name)
-    // ScaleNorms share one length.
-    return Set(names + ["scale_norm"]).intersection(owners)
-  }
-}
-
-extension ModelConfiguration {
-  /// The same layers under the same names, as narrow as can be.
-  fileprivate var narrowed: ModelConfiguration {
-    var copy = self
-    copy.norm.groups = 1
-    switch kind {
-    case .mlp(let hidden): copy.kind = .mlp(hidden: hidden.map { _ in 1 })
-    case .resNet(let blocks, let widths):
-      // Where a width changes, a block has a norm more.
-      let kinds = Set(widths).sorted()
-      copy.kind = .resNet(
-        blocks: blocks, widths: widths.map { (kinds.firstIndex(of: $0) ?? 0) + 1 })
-    case .transformer(var settings):
-      (settings.context, settings.width, settings.heads, settings.hidden) = (1, 2, 1, 1)
-      copy.kind = .transformer(settings)
-    case .nGPT(var settings):
-      (settings.context, settings.width, settings.heads, settings.hidden) = (1, 2, 1, 1)
-      copy.kind = .nGPT(settings)
-    }
-    return copy
   }
 }

@@ -1,22 +1,6 @@
+import Files
 import Foundation
 import Yams
-
-/// A wrong configuration: where, and what was expected.
-public struct ConfigurationError: Error, CustomStringConvertible, Hashable, Sendable {
-  /// `file:line:column`, or the option that it came from.
-  public let place: String
-  /// What was found and what was expected.
-  public let problem: String
-
-  /// Puts the error together.
-  public init(_ place: String, _ problem: String) {
-    self.place = place
-    self.problem = problem
-  }
-
-  /// The place and the problem.
-  public var description: String { "\(place): \(problem)" }
-}
 
 /// A value of a YAML document with the place where it stands.
 struct ConfigurationNode: Sendable {

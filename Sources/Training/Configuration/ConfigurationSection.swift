@@ -1,3 +1,6 @@
+import Files
+import Norms
+
 /// A mapping of a configuration, read strictly: a key that is not known is an error, and so is a
 /// value of another type or out of its range.
 struct ConfigurationSection {
@@ -163,6 +166,22 @@ struct ConfigurationSection {
     return numbers
   }
 
+  /// Takes in a norm's setting, where it is given.
+  func decode(_ setting: any NormSettingDescription, into settings: inout NormSettings)
+    throws(ConfigurationError)
+  {
+    let key = setting.name
+    guard has(key) || isNull(key) && setting.acceptsNull else { return }
+    if isNull(key) {
+      _ = setting.store(nil, in: &settings)
+      return
+    }
+    if let choices = setting.choices { _ = try choice(key, of: choices) }
+    guard let text = scalar(key), setting.store(text, in: &settings) else {
+      throw wrong(key, setting.expected)
+    }
+  }
+
   /// A mapping within, or nil where it is not given.
   func node(_ key: String) -> ConfigurationNode? { isNull(key) ? nil : entries[key]?.value }
 
@@ -176,32 +195,4 @@ struct ConfigurationSection {
     guard let node = node(key) else { throw wrong(key, "a mapping") }
     return node
   }
-}
-
-/// "; did you mean …?" for the name nearest to `word`, or the list of names where none is near.
-///
-/// A word much longer than any name is near none.
-public func suggestion(_ word: String, _ names: [String]) -> String {
-  let isLong = word.utf8.count > 100
-  let nearest = isLong ? nil : names.min { distance(word, $0) < distance(word, $1) }
-  guard let nearest, distance(word, nearest) <= max(2, word.count / 3) else {
-    return "; expected one of \(names.joined(separator: ", "))"
-  }
-  return "; did you mean \"\(nearest)\"?"
-}
-
-/// The number of letters to insert, delete or replace (Levenshtein, 1966), capitals aside.
-private func distance(_ a: String, _ b: String) -> Int {
-  let (a, b) = (Array(a.lowercased()), Array(b.lowercased()))
-  var row = Array(0...b.count)
-  for (i, letter) in a.enumerated() {
-    var diagonal = row[0]
-    row[0] = i + 1
-    for (j, other) in b.enumerated() {
-      let replaced = diagonal + (letter == other ? 0 : 1)
-      diagonal = row[j + 1]
-      row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-    }
-  }
-  return row[b.count]
 }

@@ -1,4 +1,5 @@
 public import Datasets
+import Files
 public import Tensors
 
 /// The `data` section.

@@ -1,4 +1,5 @@
 import Autograd
+import Files
 public import Layers
 public import Models
 public import Norms
@@ -130,41 +131,15 @@ extension NormSettings {
   /// Every norm's settings may be given whatever the kind, so that a run is moved to another norm
   /// by its kind alone.
   init(_ node: ConfigurationNode, path: String) throws(ConfigurationError) {
+    let settings = NormRegistry.settings
     let section = try ConfigurationSection(
-      node, path: path,
-      keys: [
-        "kind", "epsilon", "momentum", "affine", "groups", "statisticsGroup", "merge", "overlap",
-        "epsilonPlacement", "unbiased", "detached", "synchronized", "masked", "maximumScale",
-        "maximumShift",
-      ])
-    let name = try section.choice("kind", of: NormKind.allCases.map(\.rawValue))
-    self.init(NormKind(rawValue: name) ?? .none)
-    epsilon = try section.double("epsilon", default: epsilon, in: 0...1)
-    momentum =
-      section.isNull("momentum")
-      ? nil : try section.double("momentum", default: momentum ?? 0.1, in: 0...1)
-    affine = try section.bool("affine", default: affine)
-    groups = try section.int("groups", default: groups, in: ConfigurationLimits.extent)
-    merge = try section.choice("merge", default: merge)
-    overlap = try section.choice("overlap", default: overlap)
-    epsilonPlacement = try section.choice("epsilonPlacement", default: epsilonPlacement)
-    unbiased = try section.bool("unbiased", default: unbiased)
-    detached = try section.bool("detached", default: detached)
-    synchronized = try section.bool("synchronized", default: synchronized)
-    masked = try section.bool("masked", default: masked)
-    let finite = Double.greatestFiniteMagnitude
-    maximumScale = try section.double("maximumScale", default: maximumScale, in: 1...finite)
-    maximumShift = try section.double("maximumShift", default: maximumShift, in: 0...finite)
-    switch try section.text("statisticsGroup", default: "all") {
-    case "all": statisticsGroup = .all
-    case "node": statisticsGroup = .node
-    case let text:
-      guard let ranks = Int(text), ranks > 0 else {
-        throw ConfigurationError(
-          section.place("statisticsGroup"),
-          "\(path).statisticsGroup is \"\(text)\", expected all, node or a number of ranks")
-      }
-      statisticsGroup = .ranks(ranks)
-    }
+      node, path: path, keys: ["kind"] + settings.map(\.name))
+    self.init(NormKind(rawValue: try section.choice("kind", of: NormRegistry.names)))
+    for setting in settings { try section.decode(setting, into: &self) }
+  }
+
+  /// The settings of all norms as a configuration gives them, in order.
+  var pairs: [(key: String, value: String)] {
+    [("kind", kind.rawValue)] + NormRegistry.settings.map { ($0.name, $0.text(in: self)) }
   }
 }

@@ -137,29 +137,9 @@ extension ModelConfiguration {
         ),
       ]
     }
-    let group =
-      switch norm.statisticsGroup {
-      case .all: "all"
-      case .node: "node"
-      case .ranks(let count): "\(count)"
-      }
     pairs += [
       ("activation", scalar(activationName)), ("weightNorm", scalar(weightNorm)),
-      (
-        "norm",
-        mapping([
-          ("kind", scalar(norm.kind.rawValue)), ("epsilon", scalar(norm.epsilon)),
-          ("momentum", scalar(norm.momentum.map { "\($0)" } ?? "null")),
-          ("affine", scalar(norm.affine)), ("groups", scalar(norm.groups)),
-          ("statisticsGroup", scalar(group)),
-          ("merge", scalar(norm.merge.rawValue)), ("overlap", scalar(norm.overlap.rawValue)),
-          ("epsilonPlacement", scalar(norm.epsilonPlacement.rawValue)),
-          ("unbiased", scalar(norm.unbiased)), ("detached", scalar(norm.detached)),
-          ("synchronized", scalar(norm.synchronized)), ("masked", scalar(norm.masked)),
-          ("maximumScale", scalar(norm.maximumScale)),
-          ("maximumShift", scalar(norm.maximumShift)),
-        ])
-      ),
+      ("norm", mapping(norm.pairs.map { ($0.key, scalar($0.value)) })),
     ]
     return mapping(pairs)
   }

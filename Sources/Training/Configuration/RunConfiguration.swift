@@ -1,5 +1,6 @@
 public import DataParallel
 public import Datasets
+public import Files
 import Foundation
 import Models
 public import Norms
@@ -8,22 +9,6 @@ import Yams
 
 /// What a run trains, on what, and how: a decoded configuration file.
 public struct RunConfiguration: Sendable {
-  /// How the number of samples of a step is given.
-  public enum Batch: Hashable, Sendable {
-    /// So many over all ranks.
-    case global(Int)
-    /// So many on each rank.
-    case perRank(Int)
-  }
-
-  /// How long a run is.
-  public enum Length: Hashable, Sendable {
-    /// So many passes over the training set.
-    case epochs(Int)
-    /// So many steps.
-    case steps(Int)
-  }
-
   /// When the test set is evaluated, besides at the end.
   public enum EvaluationCadence: Hashable, Sendable {
     /// After every so many epochs.
@@ -43,11 +28,11 @@ public struct RunConfiguration: Sendable {
   /// The data.
   public var data: DataConfiguration
   /// The samples of a step.
-  public var batch: Batch
+  public var batch: BatchSize
   /// Into how many micro-batches a step's samples are cut.
   public var accumulate: Int
   /// The run's length.
-  public var length: Length
+  public var length: TrainingLength
   /// The optimizer.
   public var optimizer: OptimizerSettings
   /// The base learning rate.
@@ -267,24 +252,25 @@ public struct RunConfiguration: Sendable {
   }
 
   /// The samples of a step over `ranks` ranks.
-  public func globalBatch(ranks: Int) -> Int {
-    switch batch {
-    case .global(let count): count
-    case .perRank(let count): count * ranks
-    }
-  }
+  public func globalBatch(ranks: Int) -> Int { batch.global(ranks: ranks) }
 
   /// How many steps the run has where an epoch has so many.
   public func totalSteps(stepsPerEpoch: Int) -> Int {
-    switch length {
-    case .epochs(let epochs): epochs * stepsPerEpoch
-    case .steps(let steps): steps
-    }
+    trainer.totalSteps(stepsPerEpoch: stepsPerEpoch)
   }
 
-  /// The schedule of a run of `totalSteps` steps.
-  public func schedule(totalSteps: Int) -> LearningRateSchedule {
-    LearningRateSchedule(
-      base: learningRate, warmupSteps: warmupSteps, totalSteps: totalSteps, decay: decay)
+  /// How the model is trained.
+  public var trainer: TrainerSettings {
+    var settings = TrainerSettings(
+      batch: batch, length: length, optimizer: optimizer, learningRate: learningRate)
+    (settings.warmupSteps, settings.decay, settings.seed) = (warmupSteps, decay, seed)
+    (settings.accumulate, settings.dropLast) = (accumulate, data.dropLast)
+    (settings.augmentation, settings.clipNorm) = (data.augmentation, clipNorm)
+    settings.gradientNormalization = gradientNormalization
+    (settings.buckets, settings.overlap) = (buckets, overlap)
+    return settings
   }
+
+  /// Where the value of a path stands, for messages.
+  func place(_ path: String) -> String { places[path] }
 }

@@ -1,5 +1,7 @@
+import DataParallel
+import Files
 import Foundation
-import KernelLoops
+import Norms
 import Tensors
 
 /// One layer's inputs with the outputs and gradients that another framework gives for them.
@@ -9,12 +11,15 @@ struct ParityCase: Decodable, Sendable {
   let epsilon: Double?
   let momentum: Double?
   let training: Bool?
-  private let groups: Int?
-  private let epsilonPlacement: String?
-  private let unbiased: Bool?
   let masked: Bool?
   let maximumScale: Double?
   let maximumShift: Double?
+  /// The settings of norms that the case gives, as text.
+  private var given: [String: String] = [:]
+
+  private enum CodingKeys: CodingKey {
+    case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift
+  }
 
   /// The tensors of a case that are given; every other one is expected.
   private static let inputs: Set<String> = [
@@ -23,16 +28,59 @@ struct ParityCase: Decodable, Sendable {
 
   static func decode(_ json: String, path: String) throws(StateError) -> [ParityCase] {
     do {
-      return try JSONDecoder().decode([ParityCase].self, from: Data(json.utf8))
+      let (decoder, data) = (JSONDecoder(), Data(json.utf8))
+      let settings = try decoder.decode([GivenSettings].self, from: data)
+      return zip(try decoder.decode([ParityCase].self, from: data), settings).map {
+        var found = $0
+        found.given = $1.texts
+        return found
+      }
     } catch {
       throw StateError(description: "\(path): the metadata's \"cases\" are not a list of cases")
     }
   }
 
-  var rule: RowRule {
-    RowRule(
-      epsilon: Float(epsilon ?? 1e-5), outside: epsilonPlacement == "outside",
-      unbiased: unbiased ?? false)
+  /// What a case says by the names of norms' settings.
+  private struct GivenSettings: Decodable {
+    var texts: [String: String] = [:]
+
+    private struct Key: CodingKey {
+      let stringValue: String
+      var intValue: Int? { nil }
+      init(stringValue: String) { self.stringValue = stringValue }
+      init?(intValue: Int) { nil }
+    }
+
+    init(from decoder: any Decoder) throws {
+      let container = try decoder.container(keyedBy: Key.self)
+      for setting in NormRegistry.settings {
+        let key = Key(stringValue: setting.name)
+        guard container.contains(key) else { continue }
+        if let value = try? container.decode(Bool.self, forKey: key) {
+          texts[setting.name] = "\(value)"
+        } else if let value = try? container.decode(Int.self, forKey: key) {
+          texts[setting.name] = "\(value)"
+        } else if let value = try? container.decode(Double.self, forKey: key) {
+          texts[setting.name] = "\(value)"
+        } else {
+          texts[setting.name] = try container.decode(String.self, forKey: key)
+        }
+      }
+    }
+  }
+
+  /// The case's norm, by its own settings.
+  func settings(_ kind: NormKind, _ file: SafetensorsFile) throws(StateError) -> NormSettings {
+    var settings = NormSettings(kind)
+    for setting in NormRegistry.settings {
+      guard let text = given[setting.name] else { continue }
+      guard setting.store(text, in: &settings) else {
+        throw StateError(
+          description: "\(file.path): case \(name): \(setting.name) is \(text), expected "
+            + setting.expected)
+      }
+    }
+    return settings
   }
 
   /// Replays the case.
@@ -44,17 +92,17 @@ struct ParityCase: Decodable, Sendable {
     let x = try tensor("x", file)
     let outputs: [String: [Float]] =
       switch layer {
-      case "layer", "rms": try rowNorm(file, x)
-      case "scale", "l2": try unitRows(file, x)
       case "weight": try weightNorm(file, x)
-      case "group": try groupNorm(file, x, groups: groups ?? 1)
-      case "instance": try groupNorm(file, x, groups: x.shape[1])
       case "adaptive-instance": try adaptiveInstanceNorm(file, x)
       case "batch": try batchNorm(file, counts: [x.shape[0]], context)
       case "sync-batch": try batchNorm(file, counts: counts(file), context)
       case "batch-renorm": try batchRenorm(file, context)
+      case let kind where NormRegistry.names.contains(kind):
+        try norm(NormKind(rawValue: kind), file, x)
       default:
-        throw StateError(description: "\(file.path): case \(name) is of unknown layer \"\(layer)\"")
+        throw StateError(
+          description: "\(file.path): case \(name) is of unknown layer \"\(layer)\""
+            + suggestion(layer, NormRegistry.names + ["weight", "adaptive-instance"]))
       }
     var errors: [String: Double] = [:]
     let prefix = "\(name)."

@@ -1,4 +1,5 @@
 import Collectives
+public import DataParallel
 import Foundation
 
 extension ParityReport {

@@ -55,29 +55,19 @@ struct ParityTrajectory {
       input: input.shape, classes: input.classes, seed: 0,
       synchronized: try context.scope(of: model.norm.statisticsGroup))
     try StateDictionary(file, prefix: "init.").load(into: network, ties: model.ties)
-    let step = TrainingStep(network, optimizer: optimizer, context: context)
-    let samples = x.shape[1]
-    let image = Shape(Array(x.shape.dimensions[2...]))
-    let mine = share(context.rank, of: context.size, in: 0..<samples)
+    let batches = TrajectoryBatches(
+      samples: x, sampleShape: Shape(Array(x.shape.dimensions[2...])), classes: input.classes,
+      labels: labels.map(Int32.init), labelsPerSample: each)
+    var settings = TrainerSettings(
+      batch: .global(x.shape[1]), length: .steps(steps), optimizer: optimizer,
+      learningRate: learningRate)
+    settings.shuffles = false
+    let trainer = try Trainer(
+      network, DataSplit(train: batches, test: batches), settings, over: context)
     var lossError = 0.0
-    for s in 0..<steps {
-      let first = s * samples + mine.lowerBound
-      let input = Tensor(
-        x.storage, offset: x.offset + first * image.count,
-        shape: Shape([mine.count] + image.dimensions)
-      ).channelsLast()
-      let result = try step.run(
-        number: s + 1, labels: samples * each, accumulate: 1, learningRate: learningRate
-      ) { _ in
-        MicroBatch(
-          batch: Batch(
-            input: input,
-            labels: Storage(
-              labels[first * each..<(first + mine.count) * each].map(Int32.init))),
-          origin: SampleOrigin(seed: 0, step: s, firstSlot: mine.lowerBound))
-      }
-      let expected = Double(losses.storage[losses.offset + s])
-      lossError = max(lossError, abs(result.loss - expected) / max(abs(expected), 1e-12))
+    while let step = try trainer.next() {
+      let expected = Double(losses.storage[losses.offset + step.step - 1])
+      lossError = max(lossError, abs(step.loss - expected) / max(abs(expected), 1e-12))
     }
     return ["losses": lossError, "final": try finalError(network)]
   }
@@ -114,5 +104,42 @@ struct ParityTrajectory {
       }
     }
     return error
+  }
+}
+
+/// The batches of a trajectory, one after the other.
+private struct TrajectoryBatches: Dataset {
+  /// All samples, `[steps, samples, …]`, images by channels first.
+  let samples: Tensor
+  /// `[C, H, W]` of an image, or `[T]`.
+  let sampleShape: Shape
+  let classes: Int
+  let labels: [Int32]
+  let labelsPerSample: Int
+
+  var count: Int { samples.shape[0] * samples.shape[1] }
+
+  var shape: Shape {
+    sampleShape.rank == 3 ? [sampleShape[1], sampleShape[2], sampleShape[0]] : sampleShape
+  }
+
+  func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch {
+    let first = indices.first ?? 0
+    precondition(indices.elementsEqual(first..<first + indices.count), "batches keep their order")
+    let input = Tensor(
+      samples.storage, offset: samples.offset + first * sampleShape.count,
+      shape: Shape([indices.count] + sampleShape.dimensions))
+    let these = first * labelsPerSample..<(first + indices.count) * labelsPerSample
+    return Batch(
+      input: sampleShape.rank == 3 ? input.channelsLast() : input,
+      labels: Storage(Array(labels[these])))
+  }
+
+  func labelCount(_ indices: ArraySlice<Int>) -> Int { indices.count * labelsPerSample }
+
+  func visitContents(_ visit: ([UInt8]) -> Void) {
+    for value in samples.elements {
+      visit((0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) })
+    }
   }
 }

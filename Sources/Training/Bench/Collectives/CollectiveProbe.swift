@@ -130,7 +130,7 @@ extension CollectiveProbe {
       bytes: addends.count * MemoryLayout<Element>.stride,
       prepare: { block.fill(0..<each, with: -1) },
       run: { () throws(CommunicationError) in
-        try communicator.sumAndScatter(addends, into: block)
+        try communicator.reduceScatter(addends, into: block)
       },
       firstWrong: { _ in firstDifference(block) { pattern.sum(start + $0) } })
   }

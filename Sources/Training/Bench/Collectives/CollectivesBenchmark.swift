@@ -1,4 +1,5 @@
 public import Collectives
+public import Files
 public import Measurement
 
 /// What `bench collectives` measures and prints.
@@ -156,7 +157,13 @@ public struct CollectivesBenchmark: Codable, Sendable {
 }
 
 /// A collective whose result is not what it has to be, or a measurement that says nothing.
-public struct CollectivesFailure: Error, CustomStringConvertible, Hashable, Sendable {
+public struct CollectivesFailure: ProgramError, Hashable, Sendable {
+  /// Every rank throws it.
+  public var isSharedByAllRanks: Bool { true }
+
+  /// The run failed.
+  public var exitStatus: Int32 { ExitStatus.failed }
+
   /// Of a wrong result the operation, the size, the rank and the element; else what is missing, and what
   /// to do.
   public let description: String

@@ -1,0 +1,154 @@
+import ArgumentParser
+import Files
+import Measurement
+import Norms
+import Training
+
+/// `lockstep bench`.
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measure, with medians and 95% intervals.",
+    subcommands: [
+      BenchStep.self, BenchNorms.self, BenchSplit.self, BenchCost.self, BenchCollectives.self,
+      BenchPrediction.self,
+    ])
+}
+
+/// `lockstep bench step`.
+struct BenchStep: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "step", abstract: "Time whole training steps.")
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var output: OutputOptions
+  @OptionGroup var checks: CheckOptions
+
+  @Option(help: "The norm, instead of the configuration's: \(NormKind.names).")
+  var norm: NormKind?
+
+  @Option(help: "Steps to measure.")
+  var steps = 20
+
+  @Option(help: "Steps to take before.")
+  var warmup = 3
+
+  func validate() throws {
+    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    guard warmup >= 0 else { throw ValidationError("--warmup is \(warmup), expected 0 or more.") }
+  }
+
+  var checksCollectives: Bool { checks.checksCollectives }
+
+  func run(_ session: Session) throws -> Int32 {
+    var (settings, data) = try session.load(options.configuration, set: options.set)
+    if let norm { settings = settings.with(norm: norm, from: "--norm") }
+    session.noteRanks()
+    try session.lookAtMachines()
+    let result = try StepBenchmark(
+      settings, data: data, context: session.context, warmup: warmup, steps: steps)
+    guard !output.json else {
+      try session.print(try jsonDocument(result))
+      return ExitStatus.done
+    }
+    try session.print(
+      """
+      \(result.work), \(result.norm) norm, \(result.ranks) rank(s)
+      step         \(result.step_ms.text(2)) ms (median [95% interval] of \(steps))
+      throughput   \(fixed(result.per_s, 1)) images or tokens/s over all ranks
+      statistics   \(counted(result.collectives_per_step.statistics)) collectives, \
+      \(counted(result.bytes_per_step.statistics)) bytes a step, blocked \
+      \(fixed(result.blocked_ms_per_step.statistics, 3)) ms
+      gradients    \(counted(result.collectives_per_step.gradients)) collectives, \
+      \(counted(result.bytes_per_step.gradients)) bytes a step, blocked \
+      \(fixed(result.blocked_ms_per_step.gradients, 3)) ms
+      memory       \(fixed(result.peak_rss_mb, 0)) MiB at most on rank 0, \
+      \(counted(result.page_faults_per_step)) page faults a step\
+      \(result.disturbed.text.map { "\n\($0)" } ?? "")
+      """)
+    return ExitStatus.done
+  }
+}
+
+/// `lockstep bench norms`.
+struct BenchNorms: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "norms", abstract: "Time each norm's forward and backward pass by itself.")
+
+  @Option(
+    help: ArgumentHelp(
+      "The norms, separated by commas: \(NormKind.names) (default: all but none).",
+      valueName: "a,b,…"), transform: NormList.init)
+  var norms: NormList = NormList(NormRegistry.kinds.filter { $0 != .none })
+
+  @Option(
+    parsing: .upToNextOption,
+    help: "Shapes in PyTorch's order: rows×channels or N×C×H×W, such as 2048x1024.")
+  var shapes: [BenchShape] = ["2048x1024", "16384x768", "32x64x32x32"].compactMap {
+    BenchShape(argument: $0)
+  }
+
+  @Option(help: "How often each norm is timed.")
+  var rounds = 30
+
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard rounds > 0 else { throw ValidationError("--rounds is \(rounds), expected 1 or more.") }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    for shape in shapes {
+      for kind in norms.kinds {
+        guard let problem = NormsBenchmark.problem(kind, shape: shape.axes) else { continue }
+        throw ConfigurationError("--shapes \(shape.text)", problem)
+      }
+    }
+    session.noteRanks()
+    try session.lookAtMachines()
+    let result = try NormsBenchmark(
+      norms: norms.kinds, shapes: shapes.map(\.axes), rounds: rounds, context: session.context)
+    guard !output.json else {
+      try session.print(try jsonDocument(result))
+      return ExitStatus.done
+    }
+    let first = result.results.first?.norm ?? ""
+    var table = Table([
+      "norm", "shape", "forward ms", "backward ms", "both ms [95%]", "against \(first) [95%]",
+      "GB/s",
+    ])
+    for row in result.results {
+      table.append([
+        row.norm, row.shape.map(String.init).joined(separator: "×"),
+        fixed(row.forward_ms.median, 3), fixed(row.backward_ms.median, 3), row.total_ms.text(3),
+        row.against_first?.text ?? "–", fixed(row.gigabytes_per_s, 1),
+      ])
+    }
+    try session.print(
+      """
+      \(table.text)
+
+      \(result.ranks) rank(s); GB/s: x, y, x, dy and dx each moved once. A copy reaches \
+      \(fixed(result.copy_gigabytes_per_s, 1)) GB/s.\
+      \(result.disturbed.text.map { "\n\($0)" } ?? "")
+      """)
+    return ExitStatus.done
+  }
+}
+
+/// A shape on the command line.
+struct BenchShape: ExpressibleByArgument {
+  let axes: [Int]
+  let text: String
+
+  init?(argument: String) {
+    let parts = argument.split(whereSeparator: { "x×".contains($0) })
+    let axes = parts.compactMap { Int($0) }
+    guard axes.count == parts.count, (2...5).contains(axes.count), axes.allSatisfy({ $0 > 0 }),
+      axes.count != 4 || axes[2] * axes[3] > 1, axes.count != 3 || axes[2] > 1
+    else { return nil }
+    self.axes = axes
+    text = argument
+  }
+
+  var defaultValueDescription: String { text }
+}

@@ -1,0 +1,211 @@
+public import ArgumentParser
+import DataParallel
+import Files
+import Foundation
+import Logging
+import MPIBackend
+import Measurement
+public import Training
+
+/// `lockstep bench collectives`.
+struct BenchCollectives: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "collectives",
+    abstract: "Time collectives over sizes and rank counts, in a tight loop and between computing.",
+    discussion: """
+      In a tight loop one run follows another; a time is a run's share of a batch on the slowest rank. \
+      Between computing, as a training step meets a collective, all ranks compute on a few MiB until \
+      one moment on their common clock; a time is from the last rank's arrival to the last rank's end, \
+      and windows that a rank began late are left out. Every result is checked; exit status 3 if an \
+      element is wrong.
+      """)
+
+  @Option(
+    help: ArgumentHelp(
+      "The operations, separated by commas: \(CollectiveOperation.names) (default: all).",
+      valueName: "a,b,…"), transform: CollectiveOperation.list)
+  var operations: [CollectiveOperation] = CollectiveOperation.allCases
+
+  @Option(
+    help: ArgumentHelp(
+      "Sizes in bytes, separated by commas, such as 64,1k,1m (default: 8, and 16 to 4m in powers of "
+        + "4). Of an all-gather and a reduce-scatter it is that of all blocks; a merge takes a channel "
+        + "for 16 bytes.",
+      valueName: "s,…"), transform: ByteSizes.init)
+  var sizes: ByteSizes = ByteSizes([8] + (0..<10).map { 16 << (2 * $0) })
+
+  @Option(
+    help: ArgumentHelp(
+      "Rank counts, separated by commas: the first so many ranks measure, the others sleep (default: "
+        + "2, 4, 8, … and all).",
+      valueName: "p,…"), transform: RankCounts.init)
+  var ranks: RankCounts?
+
+  @Option(help: "What elements are: float32 or float64; merges have types of their own.")
+  var type = CollectiveElement.float64
+
+  @Option(help: "Times between computing for each operation and size.")
+  var repetitions = 100
+
+  @Option(help: "Runs before.")
+  var warmup = 10
+
+  @Option(
+    help: ArgumentHelp(
+      "Write the latency and bandwidth that the all-reduces show to a file that does not exist yet.",
+      valueName: "file"))
+  var fabric: String?
+
+  @Flag(help: "Print a header and a row for each result, separated by commas.")
+  var csv = false
+
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard repetitions > 0, repetitions <= 100_000 else {
+      throw ValidationError("--repetitions is \(repetitions), expected 1 to 100000.")
+    }
+    guard warmup > 0 else { throw ValidationError("--warmup is \(warmup), expected 1 or more.") }
+    guard !(csv && output.json) else {
+      throw ValidationError(
+        "--csv and --json are both given, and standard output holds one of them.")
+    }
+    if let odd = sizes.bytes.first(where: { $0 % type.bytes != 0 }) {
+      throw ValidationError(
+        "--sizes has \(odd) bytes, which are not whole elements: a \(type.rawValue) has "
+          + "\(type.bytes) bytes.")
+    }
+    guard fabric != nil else { return }
+    let needed: [CollectiveOperation] = [.allReduce, .begunAllReduce]
+    if let missing = needed.first(where: { !operations.contains($0) }) {
+      throw ValidationError("--fabric needs \(missing.rawValue) among --operations.")
+    }
+    guard sizes.bytes.count > 1 else {
+      throw ValidationError(
+        "--fabric needs two sizes or more: one does not tell latency and bandwidth apart.")
+    }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    let counts = try rankCounts(of: session.context.size)
+    if let fabric {
+      guard counts.contains(where: { $0 > 1 }) else {
+        throw ConfigurationError(
+          "--fabric", "one rank has no network; measure two or more: `mpirun -n 2 lockstep …`")
+      }
+      try session.agreeing { if session.isFirst { try Fabric.checkIsFree(fabric) } }
+    }
+    session.noteRanks()
+    let places = try session.lookAtMachines()
+    var settings = CollectivesBenchmark.Settings(
+      operations: operations, sizes: sizes.bytes, ranks: counts)
+    (settings.type, settings.repetitions, settings.warmup) = (type, repetitions, warmup)
+    let begin = Date()
+    let result = try CollectivesBenchmark(settings, over: session.context.control) { done in
+      // Short runs need no progress.
+      if Date().timeIntervalSince(begin) > 5 { session.log.info("measured \(done)") }
+    }
+    if let fabric {
+      let found = try result.fabric(
+        name: URL(fileURLWithPath: fabric).deletingPathExtension().lastPathComponent,
+        source: source(places), over: session.context.control)
+      try session.agreeing { try found?.write(to: fabric) }
+      session.log.info("wrote \(fabric)")
+    }
+    let report = CollectivesReport(result, library: MPIRuntime.version, places: places)
+    try session.print(
+      output.json ? try jsonDocument(report) : csv ? report.csv : report.text)
+    return ExitStatus.done
+  }
+
+  /// The rank counts to measure of `size` ranks.
+  private func rankCounts(of size: Int) throws(ConfigurationError) -> [Int] {
+    guard let given = ranks?.counts else {
+      let powers = sequence(first: 2) { $0 * 2 }.prefix { $0 < size }
+      return powers + [size]
+    }
+    if let many = given.first(where: { $0 > size }) {
+      throw ConfigurationError(
+        "--ranks", "\(many) of \(size) rank(s); start more: `mpirun -n \(many) lockstep …`")
+    }
+    return given
+  }
+
+  private func source(_ places: [RankPlace]) -> String {
+    let arguments = CommandLine.arguments.dropFirst().joined(separator: " ")
+    return "lockstep \(arguments); \(MPIRuntime.version); "
+      + places.map(\.text).joined(separator: "; ")
+  }
+}
+
+extension CollectiveOperation {
+  /// All names, for help and messages.
+  static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
+
+  /// Decodes a list with commas; an unknown name, or one that stands twice, is an error.
+  static func list(_ text: String) throws -> [CollectiveOperation] {
+    let operations = try parts(of: text).map { name in
+      guard let operation = CollectiveOperation(rawValue: name) else {
+        throw ValidationError(
+          "unknown operation \"\(name)\"" + suggestion(name, allCases.map(\.rawValue)))
+      }
+      return operation
+    }
+    guard Set(operations).count == operations.count else {
+      throw ValidationError("an operation stands twice in \"\(text)\"")
+    }
+    return operations
+  }
+}
+
+extension CollectiveElement: ExpressibleByArgument {}
+
+/// Sizes on the command line: "64,4k,1m", in powers of 1,024.
+struct ByteSizes {
+  let bytes: [Int]
+
+  init(_ bytes: [Int]) { self.bytes = bytes }
+
+  init(_ text: String) throws {
+    bytes = try ascending(text, "a size") { part in
+      let units: [Character: Int] = ["k": 1 << 10, "m": 1 << 20, "g": 1 << 30]
+      let unit = part.lowercased().last.flatMap { units[$0] }
+      guard let number = Int(unit == nil ? part : String(part.dropLast())), number > 0,
+        number <= (1 << 30) / (unit ?? 1)
+      else {
+        throw ValidationError(
+          "the size \"\(part)\" is not a number of bytes from 1 to 1g, such as 64, 4k or 1m")
+      }
+      return number * (unit ?? 1)
+    }
+  }
+}
+
+/// Rank counts on the command line: "2,4".
+struct RankCounts {
+  let counts: [Int]
+
+  init(_ text: String) throws {
+    counts = try ascending(text, "a rank count") { part in
+      guard let count = Int(part), count > 0 else {
+        throw ValidationError("the rank count \"\(part)\" is not a whole number from 1 on")
+      }
+      return count
+    }
+  }
+}
+
+private func parts(of text: String) -> [String] {
+  text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+}
+
+/// The numbers of a list with commas, in ascending order; one that stands twice is an error.
+private func ascending(_ text: String, _ what: String, _ number: (String) throws -> Int) throws
+  -> [Int]
+{
+  let numbers = try parts(of: text).map(number)
+  guard Set(numbers).count == numbers.count else {
+    throw ValidationError("\(what) stands twice in \"\(text)\"")
+  }
+  return numbers.sorted()
+}

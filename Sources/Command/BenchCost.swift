@@ -1,0 +1,119 @@
+import ArgumentParser
+import Files
+import Measurement
+import Norms
+import Training
+
+/// `lockstep bench cost`.
+struct BenchCost: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "cost",
+    abstract: "Measure what each norm costs a step, against the first, and what that consists of.",
+    discussion: """
+      The norms take turns in rounds, in an order drawn anew for each; a round gives one ratio to the first \
+      norm. Those that synchronize run as they are configured, always with overlap and never: what overlap \
+      saves is the difference between the last two in step time, and may be negative.
+      """)
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var output: OutputOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "The norms to measure, separated by commas: \(NormKind.names).", valueName: "a,b,…"),
+    transform: NormList.init)
+  var norms: NormList = NormList([.batch, .syncBatch, .layer, .rms, .group])
+
+  @Flag(help: "Measure every way to merge statistics, not the configuration's alone.")
+  var merges = false
+
+  @Option(help: "Steps to count of each; rounded up to whole turns of \(Interleaving.turn - 1).")
+  var steps = 50
+
+  func validate() throws {
+    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    let (settings, data) = try session.load(options.configuration, set: options.set)
+    session.noteRanks()
+    try session.lookAtMachines()
+    let result = try CostBenchmark(
+      settings, norms: norms.kinds,
+      merges: merges ? StatisticsMerge.allCases : [settings.model.norm.merge], steps: steps,
+      data: data, context: session.context)
+    try session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
+    return ExitStatus.done
+  }
+
+  private static func text(of benchmark: CostBenchmark) -> String {
+    let merges = Set(benchmark.results.compactMap(\.merge)).count > 1
+    func name(_ row: CostBenchmark.Result) -> String {
+      row.norm + (merges ? row.merge.map { " \($0)" } ?? "" : "")
+    }
+    let first = benchmark.results.first.map(name) ?? ""
+    var table = Table([
+      "norm", "step ms [95%]", "against \(first) [95%]", "collectives", "bytes", "skew", "transfer",
+      "tests", "gradients", "overlap", "saved by it ms [95%]",
+    ])
+    for row in benchmark.results {
+      let blocked = [row.forward, row.backward]
+      func sum(_ part: (CostBenchmark.Blocked) -> Double) -> String {
+        fixed(blocked.reduce(0) { $0 + part($1) }, 2)
+      }
+      var cells = [name(row), row.step_ms.text(2), row.against_first?.text ?? "–"]
+      cells += [counted(row.statistics_collectives), counted(row.statistics_bytes)]
+      cells += [sum(\.skew_ms), sum(\.transfer_ms), sum(\.tests_ms)]
+      cells += [fixed(row.gradients_blocked_ms.median, 2)]
+      cells += [row.overlaps.map { $0 ? "on" : "off" } ?? "–", row.saved_ms?.text(2) ?? "–"]
+      table.append(cells)
+    }
+    return """
+      \(benchmark.work) on \(benchmark.ranks) rank(s), \(benchmark.rounds) rounds, \
+      \(benchmark.steps) counted steps a norm, in turn
+
+      \(table.text)
+
+      \(differences(benchmark, name))
+
+      \(efficiencies(benchmark, name))
+
+      against: the median of the rounds' ratios; all intervals hold at once in 95% of cases. A step's \
+      collectives and bytes of statistics, and how many ms ranks are blocked for them before the last rank \
+      arrives (skew) and after (transfer), or in tests of MPI: sums over layers, means over ranks, medians \
+      over steps. gradients: blocked for buckets. overlap: whether weight gradients are computed while \
+      statistics are in flight. saved: the step without overlap less the step with it, in pairs.
+      """ + (benchmark.disturbed.text.map { "\n\($0)" } ?? "")
+  }
+
+  /// What each norm's difference to the first consists of, a line a norm.
+  private static func differences(
+    _ benchmark: CostBenchmark, _ name: (CostBenchmark.Result) -> String
+  ) -> String {
+    let lines = benchmark.results.compactMap { row in
+      row.difference.map { difference in
+        "\(name(row)): a step is \(difference.ms.text(2)) ms longer; the parts add up to "
+          + "\(fixed(difference.sum_ms, 2)): \(difference.text)"
+      }
+    }
+    return lines.isEmpty
+      ? "no round is undisturbed, so that no difference is explained"
+      : lines.joined(separator: "\n")
+  }
+
+  private static func efficiencies(
+    _ benchmark: CostBenchmark, _ name: (CostBenchmark.Result) -> String
+  ) -> String {
+    var table = Table(["efficiency", "parallel", "= load balance", "× serialization", "× transfer"])
+    for row in benchmark.results {
+      guard let efficiency = row.efficiency else { continue }
+      table.append(
+        [name(row)]
+          + [
+            efficiency.parallel, efficiency.load_balance, efficiency.serialization,
+            efficiency.transfer,
+          ].map { fixed(100 * $0, 1) + "%" })
+    }
+    return table.text
+  }
+}

@@ -1,0 +1,78 @@
+import ArgumentParser
+import Files
+import MPIBackend
+import Measurement
+import Norms
+import Training
+
+/// `lockstep bench prediction`.
+struct BenchPrediction: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "prediction",
+    abstract: "Check predictions: from one rank's steps, for the ranks there are, against theirs.",
+    discussion: """
+      Each norm's steps are taken by every rank by itself, then by all together, in turn. Exit status 1 \
+      if a predicted median is off by more than \(fixed(100 * Prediction.tolerance, 0))%.
+      """)
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var output: OutputOptions
+
+  @Option(help: ArgumentHelp(FabricOption.help, valueName: "name|file"))
+  var fabric: FabricOption
+
+  @Option(
+    help: ArgumentHelp(
+      "The norms to check, separated by commas: \(NormKind.names).", valueName: "a,b,…"),
+    transform: NormList.init)
+  var norms: NormList = NormList([.syncBatch, .layer])
+
+  @Option(
+    help:
+      "Steps to measure of each, alone and together; rounded up to whole turns of \(Interleaving.turn - 1)."
+  )
+  var steps = 40
+
+  func validate() throws {
+    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    let (settings, data) = try session.load(options.configuration, set: options.set)
+    try session.lookAtMachines()
+    let network = NetworkModel(
+      try session.agreeing { try fabric.read() },
+      library: MPILibrary(version: MPIRuntime.version))
+    let check = try PredictionCheck(
+      settings, norms: norms.kinds, steps: steps, on: network, data: data,
+      context: session.context)
+    try session.print(output.json ? try jsonDocument(check) : Self.text(of: check))
+    return check.passed ? ExitStatus.done : ExitStatus.mismatch
+  }
+
+  private static func text(of check: PredictionCheck) -> String {
+    var table = Table([
+      "norm", "one rank ms [95%]", "predicted ms [95%]", "stat skew", "stat transfer", "gradients",
+      "measured ms [95%]", "error",
+    ])
+    for row in check.results {
+      table.append([
+        row.norm, row.alone_ms.text(2), row.predicted.step_ms.text(2),
+        fixed(row.predicted.statistics_skew_ms, 2),
+        fixed(row.predicted.statistics_transfer_ms, 2), fixed(row.predicted.gradients_ms, 2),
+        row.measured_ms.text(2),
+        (row.error < 0 ? "−" : "+") + fixed(100 * abs(row.error), 1) + "%",
+      ])
+    }
+    return """
+      \(check.work): \(check.ranks) ranks on \(check.fabric), predicted from one rank's steps, \
+      \(check.steps) steps each, in turn
+
+      \(table.text)
+
+      \(check.passed ? "passed" : "FAILED"): every predicted median has to be within \
+      \(fixed(100 * Prediction.tolerance, 0))% of the measured one; the median error is \
+      \(fixed(100 * check.median_error, 1))%, the worst \(fixed(100 * check.worst_error, 1))%
+      """ + (check.disturbed.text.map { "\n\($0)" } ?? "")
+  }
+}

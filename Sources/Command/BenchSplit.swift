@@ -1,0 +1,204 @@
+import ArgumentParser
+import Files
+import Foundation
+import Measurement
+import Norms
+import Training
+
+/// `lockstep bench split`.
+struct BenchSplit: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "split",
+    abstract: "Show where steps go: computing, waiting for the last rank, and transfer, by layer.",
+    discussion: """
+      Every collective's time is split at the last rank's arrival: before it is skew, a slow rank's \
+      doing; after it is transfer, the network's. With --check a delay is made on the last rank \
+      before one layer's statistics, and has to show up as that layer's skew on the others; exit \
+      status 1 if it does not. With --against the network was made slower, which has to show up as \
+      transfer.
+      """)
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var output: OutputOptions
+
+  @Option(help: "The norm, instead of the configuration's: \(NormKind.names).")
+  var norm: NormKind?
+
+  @Option(help: "Steps to record.")
+  var steps = 50
+
+  @Option(help: "Steps to take before.")
+  var warmup = 5
+
+  @Flag(help: "Check the split with a delay made on purpose.")
+  var check = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Check that the transfer is longer than in this file, which --json wrote of the same run on a "
+        + "faster network, and the skew is not.", valueName: "file"))
+  var against: String?
+
+  @Option(help: "The delay of --check, in milliseconds (default: 2).")
+  var delay: Double?
+
+  func validate() throws {
+    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    guard !check || against == nil else {
+      throw ValidationError("--check and --against are two checks: make one at a time.")
+    }
+    guard warmup >= 0 else { throw ValidationError("--warmup is \(warmup), expected 0 or more.") }
+    guard let delay else { return }
+    guard check else {
+      throw ValidationError("--delay is the delay of --check, which is not given.")
+    }
+    guard delay > 0, delay <= 1000 else {
+      throw ValidationError("--delay is \(delay), expected more than 0 and at most 1000.")
+    }
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    var (settings, data) = try session.load(options.configuration, set: options.set)
+    if let norm { settings = settings.with(norm: norm, from: "--norm") }
+    session.noteRanks()
+    try session.lookAtMachines()
+    guard check else {
+      let fast = try against.map { file in try session.agreeing { try Self.read(file) } }
+      let result = try SplitBenchmark(
+        settings, data: data, context: session.context, warmup: warmup, steps: steps)
+      let comparison = try fast.map { fast in
+        try session.agreeing {
+          try SplitComparison(result, against: fast, file: against ?? "")
+        }
+      }
+      guard let comparison else {
+        try session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
+        return ExitStatus.done
+      }
+      try session.print(
+        output.json
+          ? try jsonDocument(comparison) : Self.text(of: result) + Self.text(of: comparison))
+      return comparison.passed ? ExitStatus.done : ExitStatus.mismatch
+    }
+    let result = try SplitCheck(
+      settings, data: data, context: session.context, warmup: warmup, steps: steps,
+      milliseconds: delay ?? 2)
+    try session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
+    return result.passed ? ExitStatus.done : ExitStatus.mismatch
+  }
+
+  private static func text(of result: SplitBenchmark) -> String {
+    let split = result.split
+    var ranks = Table([
+      "rank", "step ms [95%]", "compute", "stat skew", "stat transfer", "grad skew",
+      "grad transfer", "control", "other", "unaccounted",
+    ])
+    for (rank, row) in split.ranks.enumerated() {
+      ranks.append([
+        "\(rank)", row.step_ms.text(2), fixed(row.compute_ms.median, 3),
+        fixed(row.statistics_skew_ms.median, 3), fixed(row.statistics_transfer_ms.median, 3),
+        fixed(row.gradients_skew_ms.median, 3), fixed(row.gradients_transfer_ms.median, 3),
+        fixed(row.control_ms.median, 3), fixed(row.other_ms.median, 3),
+        fixed(100 * row.unaccounted, 2) + "%",
+      ])
+    }
+    var sites = Self.sites
+    for site in split.sites { sites.append(row(of: site)) }
+    var layers = Table(["computing", "pass", "ms [95%]"])
+    for layer in split.layers {
+      layers.append([layer.name, layer.pass, layer.compute_ms.text(3)])
+    }
+    return """
+      \(result.work), \(result.norm) norm, \(result.ranks) rank(s), \(split.steps) steps, medians
+
+      \(ranks.text)
+
+      \(sites.text)
+
+      \(layers.text)
+
+      skew: from a rank's arrival to the last one's; transfer: after it; both are means over ranks.
+      in flight: while ranks computed; exposed: blocked. last: who came last, how often.
+      Clocks agree to \(fixed(split.clock_bound_us, 1)) µs. Recording: \
+      \(counted(result.log.events_per_step)) events a step, \(fixed(result.log.event_ns.median, 0)) \
+      ns each: \(fixed(100 * result.log.share, 3))% of a step.
+      """ + (result.efficiency.map { "\n" + efficiency($0) } ?? "")
+        + (result.disturbed.text.map { "\n\($0)" } ?? "")
+  }
+
+  /// The efficiencies, and the sites at which ranks would wait longest without a network.
+  private static func efficiency(_ efficiency: Efficiency) -> String {
+    func percent(_ share: Double) -> String { fixed(100 * share, 1) + "%" }
+    let worst = efficiency.sites.sorted { $0.waiting_ms > $1.waiting_ms }.prefix(3).filter {
+      $0.waiting_ms >= 0.0005
+    }.map { "\($0.name) \($0.pass) \(fixed($0.waiting_ms, 3)) ms" }
+    return """
+      Parallel efficiency \(percent(efficiency.parallel)) = load balance \
+      \(percent(efficiency.load_balance)) × serialization \(percent(efficiency.serialization)) × transfer \
+      \(percent(efficiency.transfer)).
+      """
+        + (worst.isEmpty
+          ? "" : " Without a network ranks would wait longest at \(worst.joined(separator: ", ")).")
+  }
+
+  private static func read(_ file: String) throws -> SplitBenchmark {
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw ConfigurationError(file, "no such file; `bench split CONFIG --json > FILE` writes one")
+    }
+    guard let result = try? JSONDecoder().decode(SplitBenchmark.self, from: data) else {
+      throw ConfigurationError(file, "is not what `bench split CONFIG --json` prints")
+    }
+    return result
+  }
+
+  private static func text(of comparison: SplitComparison) -> String {
+    """
+
+
+    than on the faster network, a step's transfer is \(fixed(comparison.transfer_grew_ms, 3)) ms \
+    longer, its skew \(fixed(comparison.skew_grew_ms, 3)) ms
+    \(comparison.passed ? "passed" : "FAILED"): the transfer has to be longer by a tenth or more, the \
+    skew by at most a quarter of that
+    """
+  }
+
+  private static let sites = Table([
+    "collective", "pass", "a step", "bytes", "skew ms", "transfer ms", "in flight ms",
+    "exposed ms [95%]", "last",
+  ])
+
+  private static func row(of site: StepSplit.Site) -> [String] {
+    let last = site.last.indices.max { site.last[$0] < site.last[$1] } ?? 0
+    return [
+      site.name, site.pass, counted(site.collectives), counted(site.bytes),
+      fixed(site.skew_ms.median, 4), fixed(site.transfer_ms.median, 4),
+      fixed(site.in_flight_ms.median, 4), site.exposed_ms.text(4),
+      "rank \(last) \(fixed(100 * site.last[last], 0))%",
+    ]
+  }
+
+  private static func text(of check: SplitCheck) -> String {
+    var sites = Self.sites
+    for split in [check.without, check.with] {
+      for site in split.sites where site.name == check.layer {
+        sites.append(row(of: site))
+      }
+    }
+    return """
+      \(check.work), \(check.norm) norm, \(check.ranks) ranks: \
+      \(check.layer) without and with \(check.delay_ms) ms on rank \(check.rank) before its forward \
+      statistics
+
+      \(sites.text)
+
+      skew of the other ranks grew by    \(check.skew_grew_ms.text(3)) ms, expected \
+      \(fixed(check.delay_ms, 3)) ± 10%
+      rank \(check.rank) came last                  \(fixed(100 * check.came_last, 1))%, expected \
+      more often than others
+      transfer changed by                \(fixed(check.transfer_changed_ms, 4)) ms, at most \
+      \(fixed(check.transfer_may_change_ms, 4))
+      outside of what was recorded       \(fixed(100 * check.unaccounted, 2))% of a step, at most 2%
+      \(check.passed ? "passed" : "FAILED")
+      """
+  }
+}

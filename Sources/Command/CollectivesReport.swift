@@ -1,0 +1,89 @@
+import Files
+import Foundation
+import Measurement
+import Training
+
+/// What `lockstep bench collectives` prints.
+struct CollectivesReport: Encodable {
+  private enum Key: String, CodingKey {
+    case library, places, ranks, type, clock_bound_us, reduction_gb_per_s, results
+  }
+
+  private let result: CollectivesBenchmark
+  private let library: String
+  private let places: [RankPlace]
+
+  init(_ result: CollectivesBenchmark, library: String, places: [RankPlace]) {
+    (self.result, self.library, self.places) = (result, library, places)
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: Key.self)
+    try container.encode(library, forKey: .library)
+    try container.encode(places, forKey: .places)
+    try container.encode(result.ranks, forKey: .ranks)
+    try container.encode(result.type, forKey: .type)
+    try container.encode(result.clock_bound_us, forKey: .clock_bound_us)
+    try container.encode(result.reduction_gb_per_s, forKey: .reduction_gb_per_s)
+    try container.encode(result.results, forKey: .results)
+  }
+
+  /// A table for people.
+  var text: String {
+    var table = Table([
+      "operation", "ranks", "bytes", "between µs [95%]", "least", "tight µs [95%]", "least",
+      "GB/s", "bus GB/s", "late",
+    ])
+    for row in result.results {
+      table.append([
+        row.operation, "\(row.ranks)", counted(Double(row.bytes)),
+        row.between_us.map(interval) ?? "–", row.between_us.map { fixed($0.minimum, 2) } ?? "–",
+        interval(row.tight_us), fixed(row.tight_us.minimum, 2),
+        row.tight_gb_per_s.map { fixed($0.algorithm, 3) } ?? "–",
+        row.tight_gb_per_s?.bus.map { fixed($0, 3) } ?? "–",
+        "\(row.late_windows) of \(row.windows + row.late_windows)",
+      ])
+    }
+    return """
+      \(library), \(result.ranks) rank(s), \(result.type)
+      \(places.map(\.text).joined(separator: "\n"))
+
+      \(table.text)
+
+      between: between computing, from the last rank's arrival to the last rank's end; tight: one run \
+      after another, a run's share.
+      GB/s: bytes over the tight loop's median; bus: what each rank's link carries in one direction.
+      late: windows left out because a rank began late. Clocks agree to \
+      \(fixed(result.clock_bound_us, 1)) µs.
+      """
+  }
+
+  private func interval(_ times: CollectiveResult.Times) -> String {
+    "\(fixed(times.median, 2)) [\(fixed(times.low, 2)), \(fixed(times.high, 2))]"
+  }
+
+  /// A header and a row for each result, separated by commas; what there is none of is empty.
+  var csv: String {
+    let times = ["between", "tight"].flatMap { way in
+      ["minimum_us", "median_us", "low_us", "high_us", "algorithm_gb_per_s", "bus_gb_per_s"].map {
+        "\(way)_\($0)"
+      }
+    }
+    let header =
+      ["operation", "ranks", "bytes", "channels"] + times + ["windows", "late_windows"]
+    let rows = result.results.map { row in
+      let numbers =
+        columns(row.between_us, row.between_gb_per_s) + columns(row.tight_us, row.tight_gb_per_s)
+      return [row.operation, "\(row.ranks)", "\(row.bytes)", row.channels.map { "\($0)" } ?? ""]
+        + numbers.map { number in number.map { "\($0)" } ?? "" }
+        + ["\(row.windows)", "\(row.late_windows)"]
+    }
+    return ([header] + rows).map { $0.joined(separator: ",") }.joined(separator: "\n")
+  }
+
+  private func columns(_ times: CollectiveResult.Times?, _ speeds: CollectiveResult.Bandwidths?)
+    -> [Double?]
+  {
+    [times?.minimum, times?.median, times?.low, times?.high, speeds?.algorithm, speeds?.bus]
+  }
+}

@@ -1,0 +1,110 @@
+import ArgumentParser
+import Collectives
+import Files
+import Foundation
+import KernelLoops
+import Kernels
+import MPIBackend
+import Measurement
+import Training
+
+/// `lockstep doctor`.
+struct Doctor: ParsableCommand, RankedCommand {
+  static let configuration = CommandConfiguration(
+    abstract:
+      "Say what lockstep runs on: libraries, launcher, instruction sets, cores, binding, noise.")
+
+  @OptionGroup var output: OutputOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "Write what takes rank 0's processor away to a file, for `predict --noise FILE`.",
+      valueName: "file"))
+  var noise: String?
+
+  /// For how long each rank's processor is watched, in seconds.
+  private static let watch = 1.5
+
+  private struct Report: Codable {
+    let lockstep: String
+    let mpi: String
+    let mpi_standard: String
+    let launcher: String
+    let onednn: String
+    let onednn_instruction_set: String
+    let kernels: String
+    let kernels_available: [String]
+    let ranks: [RankPlace]
+    let oversubscribed_hosts: [String]
+    let neighbours: [MachineLoad]
+    let steadiness: [MachineSteadiness]
+    let notes: [String]
+  }
+
+  func run(_ session: Session) throws -> Int32 {
+    let output = try noise.map { path in
+      try session.agreeing { session.isFirst ? try OutputFile(path: path) : nil }
+    }
+    let ranks = try session.notePlaces()
+    let loads = try session.machineLoads()
+    let steadiness = try session.steadiness(seconds: Self.watch)
+    if let output {
+      try session.agreeing {
+        guard let output, let noise = steadiness.first?.noise else { return }
+        try output.write(Data(try jsonDocument(noise).utf8 + [10]))
+        try output.finish()
+      }
+    }
+    var notes: [String] = []
+    if !OneDNN.isBuiltIn {
+      notes.append(
+        "built without oneDNN: matrix products and convolutions are several times slower")
+    } else if !OneDNN.isUsed {
+      notes.append("LOCKSTEP_ONEDNN=off: matrix products and convolutions are several times slower")
+    }
+    if Kernel.table.name == "baseline" || Kernel.table.name == "reference" {
+      notes.append("the \(Kernel.table.name) kernels are in use: norms are several times slower")
+    }
+    notes += RankPlace.notes(ranks)
+    let report = Report(
+      lockstep: LockstepCommand.configuration.version, mpi: MPIRuntime.version,
+      mpi_standard: MPIRuntime.standardVersion,
+      launcher: LaunchEnvironment.current.launcherName ?? "none (started alone)",
+      onednn: OneDNN.version ?? "not built in",
+      onednn_instruction_set: OneDNN.instructionSet ?? "–", kernels: Kernel.table.name,
+      kernels_available: Kernel.available.map(\.name), ranks: ranks,
+      oversubscribed_hosts: RankPlace.crowdedHosts(ranks), neighbours: loads,
+      steadiness: steadiness, notes: notes)
+    try session.print(self.output.json ? try jsonDocument(report) : text(report))
+    return ExitStatus.done
+  }
+
+  private func text(_ report: Report) -> String {
+    let ranks = zip(report.ranks, report.steadiness).flatMap { place, steadiness in
+      ["  \(place.text)", "    \(steadiness.text)"]
+    }
+    let notes = report.notes.map { "note: \($0)" }
+    return
+      ([
+        report.lockstep, "MPI       \(report.mpi) (standard \(report.mpi_standard))",
+        "launcher  \(report.launcher)",
+        "oneDNN    \(report.onednn), \(report.onednn_instruction_set)",
+        "kernels   \(report.kernels) of \(report.kernels_available.joined(separator: ", "))",
+        "ranks     \(report.ranks.count)",
+      ] + ranks + report.neighbours.compactMap(\.text) + notes).joined(separator: "\n")
+  }
+}
+
+extension MachineSteadiness {
+  /// What it comes to, in words.
+  fileprivate var text: String {
+    let clock = clock_mhz.map { "\(counted($0.rounded())) MHz, " } ?? ""
+    let resolved =
+      resolution.map {
+        "; a comparison of 24 rounds tells apart what differs by \(fixed(100 * $0, 2))% or more"
+      } ?? "; too busy to tell anything apart"
+    return clock + "switched out \(fixed(switches_per_s, 1)) times a second, "
+      + "\(fixed(100 * stolen_share, 1))% stolen, a fixed loop spreads by \(fixed(100 * spread, 2))%"
+      + resolved
+  }
+}

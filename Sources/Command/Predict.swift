@@ -1,0 +1,221 @@
+public import ArgumentParser
+import Files
+import Foundation
+import MPIBackend
+public import Measurement
+import Training
+
+/// `lockstep predict`.
+struct Predict: ParsableCommand, LocalCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Predict step times on a cluster that you do not have, from recorded runs.",
+    discussion: """
+      RUN is a run directory with events, one for each norm, of the same network; it may have been \
+      recorded on one rank. Each rank of the prediction computes as many samples as a recorded one.
+      """)
+
+  @Argument(help: ArgumentHelp("Run directories, one a norm.", valueName: "run"))
+  var runs: [String]
+
+  @Option(help: ArgumentHelp(FabricOption.help, valueName: "name|file"))
+  var fabric: FabricOption
+
+  @Option(
+    help: ArgumentHelp(
+      "Rank counts, separated by commas, up to \(Prediction.largest).", valueName: "a,b,…"),
+    transform: { try CountList($0, in: 2...Prediction.largest) })
+  var ranks: CountList = CountList([2, 8, 64, 512, 4096])
+
+  @Option(
+    help: ArgumentHelp(
+      "Statistics groups to predict beside all ranks, separated by commas.", valueName: "a,b,…"),
+    transform: { try CountList($0, in: 2...Prediction.largest) })
+  var groups: CountList = CountList([8])
+
+  @Option(help: "Ranks on each node: those of one node then reduce to one of them first.")
+  var ranksPerNode = 1
+
+  @Option(
+    help: ArgumentHelp(
+      "The fabric within a node, with --ranks-per-node.", valueName: "name|file"))
+  var nodeFabric: FabricOption?
+
+  @Option(help: "The MPI library whose choice of algorithms is assumed (default: the one in use).")
+  var library: MPILibrary?
+
+  @Option(
+    help: ArgumentHelp(
+      "What takes processors away on the cluster: none, recorded (as on the machine of the runs), or a file "
+        + "of `doctor --noise FILE`.", valueName: "none|recorded|file"))
+  var noise = "none"
+
+  @Option(help: "What a rank costs an hour: adds the cost of an epoch.")
+  var price: Double?
+
+  @Option(help: "A training loss: adds steps, time and, with --price, the cost to it.")
+  var targetLoss: Double?
+
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    for (option, value) in [("--price", price), ("--target-loss", targetLoss)] {
+      guard let value else { continue }
+      guard value > 0, value.isFinite else {
+        throw ValidationError("\(option) is \(value), expected a number above 0.")
+      }
+    }
+    guard !runs.isEmpty else { throw ValidationError("name a run directory to predict from.") }
+    guard ranksPerNode > 0 else {
+      throw ValidationError("--ranks-per-node is \(ranksPerNode), expected 1 or more.")
+    }
+    guard (ranksPerNode > 1) == (nodeFabric != nil) else {
+      throw ValidationError(
+        "--ranks-per-node above 1 and --node-fabric, the fabric within a node, go together.")
+    }
+  }
+
+  func run(_ console: Console) throws -> Int32 {
+    let network = NetworkModel(
+      try fabric.read(), library: library ?? MPILibrary(version: MPIRuntime.version),
+      node: try nodeFabric.map { (ranksPerNode, try $0.read()) })
+    let sources = try PredictionSources.read(
+      runs, courses: price != nil, targetLoss: targetLoss)
+    let noise =
+      switch self.noise {
+      case "none": MachineNoise.none
+      case "recorded": MachineNoise(recordedIn: sources.flatMap(\.records))
+      default: try MachineNoise.read(self.noise)
+      }
+    let prediction = try Prediction(
+      sources, on: network, ranks: ranks.counts, groups: groups.counts, noise: noise, price: price)
+    try console.print(output.json ? try jsonDocument(prediction) : Self.text(of: prediction))
+    return ExitStatus.done
+  }
+
+  private static func text(of prediction: Prediction) -> String {
+    var table = Table([
+      "ranks", "norm", "statistics over", "step ms [95%]", "compute", "stat skew", "stat transfer",
+      "gradients", "control", "to the fastest",
+    ])
+    for row in prediction.rows {
+      let best =
+        prediction.rows.filter { $0.ranks == row.ranks }.map(\.step_ms.median).min() ?? 0
+      table.append([
+        "\(row.ranks)" + (row.assumes_tail ? "*" : ""), row.norm,
+        row.statistics_group.map { $0 == row.ranks ? "all" : "groups of \($0)" } ?? "–",
+        row.step_ms.text(2), fixed(row.compute_ms, 2), fixed(row.statistics_skew_ms, 3),
+        fixed(row.statistics_transfer_ms, 3), fixed(row.gradients_ms, 3),
+        fixed(row.control_ms, 3),
+        "+" + fixed(100 * (row.step_ms.median / best - 1), 1) + "%",
+      ])
+    }
+    var bases = Table(["norm", "recorded ranks", "steps", "tail µs"])
+    for basis in prediction.bases {
+      bases.append([
+        basis.norm, "\(basis.ranks)", "\(basis.samples)", fixed(basis.tail_us, 1),
+      ])
+    }
+    let choices = prediction.choices.map { choice in
+      let group = choice.statistics_group.map { " over \($0 == choice.ranks ? "all" : "\($0)")" }
+      return "\(choice.ranks) ranks: \(choice.norm)\(group ?? "")"
+        + (choice.is_sure ? "" : ", not for sure") + ": \(choice.reason)"
+    }
+    return """
+      on \(prediction.fabric): \(prediction.fabric_source)
+      algorithms as \(prediction.library.rawValue) chooses them; noise: \(noiseText(of: prediction))
+
+      \(table.text)
+      \(costs(of: prediction))
+      \(choices.joined(separator: "\n"))
+
+      \(bases.text)
+
+      Each rank computes as many samples as a recorded one. * more ranks meet than there are \
+      recorded steps: beyond the latest, the last is assumed to come tail · ln(ranks / steps) later.
+      """
+        + (prediction.disturbed_share > 0
+          ? "\n\(fixed(100 * prediction.disturbed_share, 0))% of the recorded steps were disturbed and left out."
+          : "")
+  }
+
+  private static func noiseText(of prediction: Prediction) -> String {
+    let noise = prediction.noise
+    guard noise.detours_per_s > 0 else { return noise.name }
+    let median = MedianInterval(noise.detour_us).median
+    return "\(noise.name), \(fixed(noise.detours_per_s, 1)) detours a second of "
+      + "\(significant(median)) µs (median)"
+  }
+
+  /// What epochs and the target cost; nothing where that was not asked for.
+  private static func costs(of prediction: Prediction) -> String {
+    guard prediction.rows.contains(where: { $0.cost != nil }) else { return "" }
+    var table = Table([
+      "ranks", "norm", "statistics over", "epoch: steps", "s", "price", "to the loss: steps", "s",
+      "price",
+    ])
+    for row in prediction.rows {
+      guard let cost = row.cost else { continue }
+      table.append([
+        "\(row.ranks)", row.norm,
+        row.statistics_group.map { $0 == row.ranks ? "all" : "groups of \($0)" } ?? "–",
+        counted((10 * cost.epoch_steps).rounded() / 10), significant(cost.epoch_s),
+        cost.epoch_price.map(significant) ?? "–",
+        cost.target_steps.map { counted(Double($0)) } ?? "–",
+        cost.target_s.map(significant) ?? "–", cost.target_price.map(significant) ?? "–",
+      ])
+    }
+    return """
+
+      \(table.text)
+
+      Steps to the loss are taken to be as many as were recorded, although more ranks take larger batches.
+
+      """
+  }
+}
+
+/// A fabric by name or as a file.
+struct FabricOption: ExpressibleByArgument {
+  private let text: String
+
+  init?(argument: String) { text = argument }
+
+  static let help =
+    "A fabric file of `bench collectives --fabric FILE`, or one of \(names)."
+  private static var names: String { Fabric.named.map(\.name).joined(separator: ", ") }
+
+  /// The fabric.
+  ///
+  /// - Throws: ``InputFileError`` if it has no such name, and is no such file.
+  func read() throws(InputFileError) -> Fabric {
+    if let named = Fabric.named.first(where: { $0.name == text }) { return named }
+    guard FileManager.default.fileExists(atPath: text) else {
+      throw InputFileError(
+        file: text, problem: "is no fabric's name, and no such file",
+        remedy:
+          "name \(Self.names), or a file of `lockstep bench collectives --fabric FILE`, which measures "
+          + "one")
+    }
+    return try Fabric.read(text)
+  }
+}
+
+/// Positive numbers in a list with commas.
+struct CountList {
+  let counts: [Int]
+
+  init(_ counts: [Int]) { self.counts = counts }
+
+  /// Decodes the list; what is no number of `range` is an error.
+  init(_ text: String, in range: ClosedRange<Int>) throws {
+    counts = try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+      guard let count = Int(part), range.contains(count) else {
+        throw ValidationError(
+          "\"\(part)\" is not a number from \(range.lowerBound) to \(range.upperBound)")
+      }
+      return count
+    }
+  }
+}
+
+extension MPILibrary: ExpressibleByArgument {}

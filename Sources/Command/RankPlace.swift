@@ -1,0 +1,70 @@
+import Collectives
+import DataParallel
+import Foundation
+import Measurement
+import Training
+
+/// Where one rank runs: no time means anything without it.
+struct RankPlace: Codable {
+  let rank: Int
+  let host: String
+  /// The logical processors that the rank may use, as the system writes them: "0-3,8".
+  let cores: String
+  /// The first logical processor of each of their cores.
+  let core_ids: [Int]
+  let core_count: Int
+  let online_cores: Int
+
+  /// This rank's place.
+  private init(rank: Int) {
+    self.rank = rank
+    host = ProcessInfo.processInfo.hostName
+    cores = Processors.allowedText
+    core_ids = Processors.cores(Processors.numbers(cores))
+    core_count = core_ids.count
+    online_cores = ProcessInfo.processInfo.processorCount
+  }
+
+  /// Every rank's place.
+  ///
+  /// Collective.
+  static func gather(_ session: Session) throws -> [RankPlace] {
+    let texts = try session.context.control.allGather(
+      try jsonDocument(RankPlace(rank: session.context.rank)))
+    return try texts.map { try JSONDecoder().decode(RankPlace.self, from: Data($0.utf8)) }
+  }
+
+  /// The hosts on which ranks share cores.
+  static func crowdedHosts(_ places: [RankPlace]) -> [String] {
+    Dictionary(grouping: places, by: \.host).filter { _, ranks in oversubscribes(ranks) }.keys
+      .sorted()
+  }
+
+  /// What makes times measured in these places meaningless, or less than they could be.
+  static func notes(_ places: [RankPlace]) -> [String] {
+    let crowded = crowdedHosts(places)
+    guard crowded.isEmpty else {
+      return [
+        "ranks share cores on \(crowded.joined(separator: ", ")): they wait for each other's time "
+          + "slices, and no time measured so means anything"
+      ]
+    }
+    guard let unbound = places.first(where: { $0.core_count > 1 && places.count > 1 }) else {
+      return []
+    }
+    return [
+      "rank \(unbound.rank) may run on \(unbound.core_count) cores: bind ranks to cores "
+        + "(`Launch/run`, or `mpirun --bind-to core`) before measuring"
+    ]
+  }
+
+  /// The place in words.
+  var text: String { "rank \(rank) on \(host), core(s) \(cores) of \(online_cores)" }
+
+  /// Whether the ranks of one host are more than the cores that they may use.
+  private static func oversubscribes(_ ranks: [RankPlace]) -> Bool {
+    let cores = Set(ranks.flatMap(\.core_ids))
+    let pinned = ranks.filter { $0.core_count == 1 }.map(\.core_ids)
+    return ranks.count > cores.count || Set(pinned).count < pinned.count
+  }
+}

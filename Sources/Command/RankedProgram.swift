@@ -1,0 +1,61 @@
+import Collectives
+public import DataParallel
+import Files
+import Foundation
+package import MPIBackend
+
+/// A program on every rank of an MPI job: from start to exit status.
+package enum RankedProgram {
+  /// Starts MPI, runs `body` on every rank, and ends all ranks alike.
+  ///
+  /// An error that all ranks throw, as a ``ProgramError`` says of itself, is printed by rank 0, and its exit
+  /// status is everyone's. After one that a rank throws alone all ranks are ended with status 3: the others
+  /// would wait for it for ever.
+  package static func run(_ body: (MPICommunicator) throws -> Int32) -> Never {
+    StandardStreams.prepare()
+    let world: MPICommunicator
+    do {
+      world = try MPIRuntime.start()
+    } catch {
+      if LaunchEnvironment.current.rankHint == 0 { printError("Error: \(error)") }
+      Foundation.exit(ExitStatus.badInput)
+    }
+    let status: Int32
+    do {
+      status = try body(world)
+    } catch let error where world.size == 1 || isSharedByAllRanks(error) {
+      if world.rank == 0 { printError("Error: \(error)") }
+      status = ExitStatus.of(error)
+    } catch {
+      // The other ranks do not know: without this they would wait for ever.
+      printError("Error: rank \(world.rank): \(error)")
+      MPIRuntime.abort(world, status: ExitStatus.failed)
+    }
+    if world.rank == 0 { ExitStatus.tell(status) }
+    MPIRuntime.finish()
+    Foundation.exit(status)
+  }
+
+  private static func isSharedByAllRanks(_ error: any Error) -> Bool {
+    (error as? any ProgramError)?.isSharedByAllRanks == true
+  }
+}
+
+extension RankContext {
+  /// Writes a line to standard output, on rank 0 alone.
+  ///
+  /// Collective. All ranks throw the same error where it cannot be written, or none does.
+  public func print(_ text: String) throws {
+    var problem = ""
+    // A slow reader is waited for.
+    try waitingForOthers {
+      if rank == 0 {
+        do throws(ResultError) { try StandardStreams.write(text + "\n") } catch {
+          problem = error.reason
+        }
+      }
+      problem = try control.broadcast(problem, from: 0)
+    }
+    if !problem.isEmpty { throw ResultError(reason: problem) }
+  }
+}

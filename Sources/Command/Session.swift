@@ -1,0 +1,125 @@
+import Collectives
+import DataParallel
+import Datasets
+import Files
+import Foundation
+import Logging
+import MPIBackend
+import Measurement
+import Training
+
+/// A command that runs on every rank.
+protocol RankedCommand {
+  /// Runs on this rank and returns the exit status, the same on all ranks.
+  func run(_ session: Session) throws -> Int32
+  /// Whether ranks agree on every collective before it goes out.
+  var checksCollectives: Bool { get }
+}
+
+extension RankedCommand {
+  /// Only where a command has the option.
+  var checksCollectives: Bool { false }
+}
+
+/// A command that reads and writes files and needs no ranks: rank 0 runs it, and MPI is not started.
+protocol LocalCommand {
+  /// Runs on rank 0 and returns the exit status.
+  func run(_ console: Console) throws -> Int32
+  /// Whether this is so with the options given.
+  var needsNoRanks: Bool { get }
+}
+
+extension LocalCommand {
+  /// With any options.
+  var needsNoRanks: Bool { true }
+}
+
+/// What a command may say: results on standard output, messages on standard error, both on rank 0 alone.
+struct Console {
+  /// Whether this is rank 0.
+  let isFirst: Bool
+  /// Messages to people.
+  let log: Logger
+
+  init(isFirst: Bool) {
+    self.isFirst = isFirst
+    var log = Logger(label: "lockstep") { _ in MessageHandler() }
+    log.logLevel = isFirst ? .info : .critical
+    self.log = log
+  }
+
+  /// Writes a result to standard output, on rank 0.
+  func print(_ text: String) throws(ResultError) {
+    if isFirst { try StandardStreams.write(text + "\n") }
+  }
+
+  /// Says what was written to the file `path`; as a message where that is standard output itself.
+  func print(_ text: String, about path: String) throws(ResultError) {
+    if OutputFile.isStandardOutput(path) { log.info("\(text)") } else { try print(text) }
+  }
+}
+
+/// One rank's view of a command in progress: its communicators, and what it may print.
+final class Session {
+  let context: RankContext
+  private let console: Console
+  /// Messages to people, on standard error and from rank 0 alone.
+  var log: Logger { console.log }
+
+  init(_ world: MPICommunicator, checksCollectives: Bool) throws {
+    context = try RankContext(world, checks: checksCollectives && world.size > 1)
+    console = Console(isFirst: context.rank == 0)
+  }
+
+  /// Whether this is rank 0.
+  var isFirst: Bool { console.isFirst }
+
+  /// Writes a result to standard output, on rank 0.
+  ///
+  /// Collective. All ranks throw the same ``ResultError``, or none does.
+  func print(_ text: String) throws {
+    try context.print(text)
+  }
+
+  /// Says how many ranks there are where there is only one.
+  func noteRanks() {
+    if context.size == 1 {
+      log.info("one rank (P = 1): start more with `Launch/run -n P -- lockstep …`")
+    }
+  }
+
+  /// Runs `body`, which may fail on some ranks alone, with all ranks of one mind.
+  func agreeing<Result>(_ body: () throws -> Result) throws -> Result {
+    try context.agreeingAtLength(body)
+  }
+
+  /// Reads a configuration and its data on every rank, the same on all.
+  func load(_ path: String, set assignments: [String]) throws -> (
+    configuration: RunConfiguration, data: DataSplit
+  ) {
+    let (configuration, data) = try agreeing {
+      let configuration = try RunConfiguration(path: path, set: assignments)
+      context.activity?.limitSeconds = Double(configuration.watchdogSeconds)
+      return (configuration, try configuration.loadData())
+    }
+    try context.waitingForOthers {
+      try configuration.agreeOnStart(data: data, over: context.control)
+    }
+    return (configuration, data)
+  }
+}
+
+/// Prints log messages plainly: they are part of the product, not of a log file.
+struct MessageHandler: LogHandler {
+  var metadata: Logger.Metadata = [:]
+  var logLevel: Logger.Level = .info
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    printError(event.level >= .warning ? "\(event.level): \(event.message)" : "\(event.message)")
+  }
+}

@@ -1,0 +1,111 @@
+import ArgumentParser
+import Files
+import Logging
+import Measurement
+import Training
+
+/// `lockstep trace`.
+struct TraceCommand: ParsableCommand, LocalCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "trace",
+    abstract:
+      "Write the last steps of a run as a trace for Perfetto and chrome://tracing, or for SimGrid.",
+    discussion: """
+      All ranks are on one clock, each with its steps, its computing by layer and pass, what \
+      blocked it, and its collectives in flight; arrows lead from the last rank to come to a \
+      collective to those that waited. Open the file at https://ui.perfetto.dev. The run may have \
+      been killed. With --format smpi, a folder of time-independent traces for SimGrid's `smpirun \
+      -replay`, on any topology that SimGrid knows: undisturbed steps drawn at random, on as many ranks \
+      as are asked for, computing in operations of a billion a second.
+      """)
+
+  @Argument(help: "The run directory.")
+  var run: String
+
+  @Option(
+    help: ArgumentHelp(
+      "The file (default: trace.json in the run directory), or the folder of smpi's traces (default: smpi "
+        + "there).", valueName: "file"))
+  var output: String?
+
+  /// What a trace is for.
+  enum Format: String, CaseIterable, ExpressibleByArgument {
+    case perfetto, smpi
+  }
+
+  @Option(help: "perfetto or smpi.")
+  var format = Format.perfetto
+
+  @Option(help: "With --format smpi, how many ranks (default: as many as were recorded).")
+  var ranks: Int?
+
+  @Option(help: "How many steps, counted from the last.")
+  var steps = 20
+
+  @Option(help: "The largest file, in megabytes; later steps are left out where it is reached.")
+  var megabytes = 50
+
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    guard ranks == nil || format == .smpi else {
+      throw ValidationError("--ranks is of --format smpi.")
+    }
+    guard (1...Self.mostRanks).contains(ranks ?? 1) else {
+      throw ValidationError("--ranks is \(ranks ?? 0), expected 1 to \(Self.mostRanks).")
+    }
+    guard (1...1000).contains(megabytes) else {
+      throw ValidationError("--megabytes is \(megabytes), expected 1 to 1000.")
+    }
+  }
+
+  private static let mostRanks = 4096
+
+  private func writeReplay(_ console: Console) throws -> Int32 {
+    let source = try PredictionSources.read([run])[0]
+    let replay = try ReplayTrace(
+      source, ranks: ranks, steps: steps, to: output ?? "\(run)/smpi")
+    guard !printing.json else {
+      try console.print(try jsonDocument(replay))
+      return ExitStatus.done
+    }
+    try console.print(
+      """
+      \(replay.trace): \(replay.steps) steps of \(replay.ranks) rank(s), \(replay.collectives) \
+      all-reduces each
+      replay it by smpirun -np \(replay.ranks) -platform PLATFORM -hostfile HOSTS -replay \(replay.index)
+      """)
+    return ExitStatus.done
+  }
+
+  func run(_ console: Console) throws -> Int32 {
+    if format == .smpi { return try writeReplay(console) }
+    var trace = Trace(try RecordedRun(path: run), last: steps)
+    let path = output ?? "\(run)/trace.json"
+    let summary = try trace.write(to: path, limit: megabytes * 1_000_000)
+    if printing.json {
+      try console.print(try jsonDocument(summary), about: path)
+      return ExitStatus.done
+    }
+    if summary.steps_cut > 0 {
+      console.log.warning(
+        "the last \(summary.steps_cut) steps are left out: the file would be larger than \(megabytes) MB; ask for fewer --steps or more --megabytes"
+      )
+    }
+    if !summary.complete {
+      console.log.info(
+        "the run did not end by itself; its clocks were compared once, so that their drift is not known"
+      )
+    }
+    try console.print(
+      """
+      \(summary.trace): steps \(summary.first_step) to \(summary.last_step) of \(summary.ranks) \
+      rank(s), \(counted(Double(summary.events))) events, \
+      \(fixed(Double(summary.bytes) / 1e6, 2)) MB; clocks agree to \
+      \(fixed(summary.clock_bound_us, 1)) µs
+      open it at https://ui.perfetto.dev or chrome://tracing
+      """, about: path)
+    return ExitStatus.done
+  }
+}

@@ -1,0 +1,114 @@
+public import Collectives
+public import Norms
+
+/// The communicators of one rank, one for each kind of traffic, so that orders cannot mix and
+/// every byte can be attributed.
+public final class RankContext {
+  /// Everything that is neither statistics nor gradients.
+  public let control: any Communicator
+  /// Gradient buckets.
+  public let gradients: any Communicator
+  /// Statistics over all ranks.
+  public let statistics: any Communicator
+  private var statisticsGroups: [StatisticsGroup: any Communicator] = [:]
+  /// The communicators of ``statisticsGroups`` in the order in which they were asked for.
+  private(set) var statisticsCommunicators: [any Communicator] = []
+  /// Where collectives and segments are recorded; nil where they are not.
+  public private(set) var log: EventLog?
+  /// Whether ranks share cores, so that being switched out says nothing about other processes.
+  public var sharesCores = false
+  /// The first rank of the group of each recorded communicator, in the order of their numbers.
+  public private(set) var recordedGroups: [Int] = []
+
+  /// Duplicates the communicator of all ranks.
+  ///
+  /// With `checks`, ranks agree on every collective before it goes out.
+  public init(_ world: any Communicator, checks: Bool = false) throws(CommunicationError) {
+    let world = checks ? try CheckedCommunicator(world) : world
+    control = try world.duplicate()
+    gradients = try world.duplicate()
+    statistics = try world.duplicate()
+    control.meter.name = EventName("control")
+    gradients.meter.name = EventName("gradients")
+    statistics.meter.name = EventName("statistics")
+  }
+
+  /// Whether ranks agree on every collective before it goes out: then all ranks have to issue those of
+  /// different communicators in one order too.
+  public var checksCollectives: Bool { control.checks != nil }
+
+  /// What this rank says of itself to whoever watches it; nil where nobody does.
+  public var activity: RankActivity? { control.meter.activity }
+
+  /// Records in `log` from now on: before the first run, so that all ranks' communicators have the
+  /// same numbers.
+  public func record(in log: EventLog) {
+    self.log = log
+    for communicator in [control, gradients, statistics] {
+      communicator.meter.record(in: log)
+      recordedGroups.append(0)
+    }
+    if let checks = control.checks {
+      checks.record(in: log)
+      recordedGroups.append(0)
+    }
+  }
+
+  /// Runs `body`, which may take one rank long while the others wait, as `agreeing` does.
+  ///
+  /// Collective. All ranks throw the same `AgreedError`, or none does.
+  public func agreeingAtLength<Result>(_ body: () throws -> Result) throws -> Result {
+    try waitingForOthers { try agreeing(over: control, body) }
+  }
+
+  /// Runs `body`, in which ranks wait for what another does alone, which may take long.
+  public func waitingForOthers<Result>(_ body: () throws -> Result) rethrows -> Result {
+    guard let activity else { return try body() }
+    return try activity.exempting(body)
+  }
+
+  /// This process's index.
+  public var rank: Int { control.rank }
+  /// The number of processes.
+  public var size: Int { control.size }
+
+  /// The ranks that share statistics under `group`.
+  ///
+  /// Collective the first time a group is asked for; a number of ranks has to divide ``size``.
+  public func scope(of group: StatisticsGroup) throws(CommunicationError) -> StatisticsScope {
+    let communicator: any Communicator
+    if let known = statisticsGroups[group] {
+      communicator = known
+    } else {
+      switch group {
+      case .all: communicator = statistics
+      case .node: communicator = try statistics.splitByNode()
+      case .ranks(let count):
+        communicator = try statistics.split(color: rank / count, key: rank)
+      }
+      statisticsGroups[group] = communicator
+      statisticsCommunicators.append(communicator)
+      communicator.meter.name = EventName("statistics")
+      if group != .all, let log {
+        recordedGroups.append(Int(try communicator.allGather([Int64(rank)])[0][0]))
+        communicator.meter.record(in: log)
+      }
+    }
+    return StatisticsScope(communicator, coversAllRanks: communicator.size == size)
+  }
+
+  /// All traffic that is neither statistics nor gradients, with that of checks.
+  public var controlTraffic: Traffic {
+    var meters: [TrafficMeter] = []
+    for checks in ([control] + statisticsCommunicators).compactMap(\.checks)
+    where !meters.contains(where: { $0 === checks }) {
+      meters.append(checks)
+    }
+    return meters.reduce(control.traffic) { $0 + $1.traffic }
+  }
+
+  /// All traffic of statistics, over whatever group.
+  public var statisticsTraffic: Traffic {
+    statisticsGroups.values.reduce(Traffic()) { $0 + $1.traffic }
+  }
+}

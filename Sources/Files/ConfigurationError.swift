@@ -1,0 +1,19 @@
+/// A wrong configuration, option or argument: where, and what was expected.
+public struct ConfigurationError: ProgramError, Hashable, Sendable {
+  /// `file:line:column`, or the option that it came from.
+  public let place: String
+  /// What was found and what was expected.
+  public let problem: String
+
+  /// Puts the error together.
+  public init(_ place: String, _ problem: String) {
+    self.place = place
+    self.problem = problem
+  }
+
+  /// The place and the problem.
+  public var description: String { "\(place): \(problem)" }
+
+  /// Every rank reads the same.
+  public var isSharedByAllRanks: Bool { true }
+}

@@ -1,0 +1,87 @@
+public import Autograd
+public import Files
+import Synchronization
+
+/// The norms that configurations, commands and reports know.
+public enum NormRegistry {
+  /// The norms of this package, in the order in which they are listed.
+  public static let builtIn: [any Norm.Type] = [
+    NoNorm.self,
+    PerRankBatchNorm.self,
+    SyncBatchNorm.self,
+    BatchRenormLayer.self,
+    LayerNorm.Module.self,
+    RMSNorm.Module.self,
+    GroupNorm.Module.self,
+    InstanceNorm.Module.self,
+    ScaleNorm.Module.self,
+    L2Norm.Module.self,
+  ]
+
+  private static let registered = Mutex<[any Norm.Type]>(builtIn)
+
+  /// Adds a norm, so that its kind may stand in a configuration.
+  ///
+  /// - Throws: ``NormRegistryError`` where the kind is taken, is no name, or a setting means something else to
+  ///   another norm.
+  public static func register(_ norm: any Norm.Type) throws(NormRegistryError) {
+    let name = norm.kind.rawValue
+    let isName = !name.isEmpty && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != 0x2c }
+    guard isName else {
+      throw NormRegistryError("\"\(name)\" is no name for a norm: use letters, digits and hyphens")
+    }
+    let problem = registered.withLock { norms -> String? in
+      if let other = norms.first(where: { $0.kind == norm.kind }) {
+        return "norm \"\(name)\" is registered twice: as \(other) and as \(norm)"
+      }
+      for setting in norm.settings {
+        let same = norms.flatMap { $0.settings }.first { $0.name == setting.name }
+        if setting.name == "kind" || same.map({ $0.expected != setting.expected }) ?? false {
+          return "setting \"\(setting.name)\" of norm \"\(name)\" means something else already"
+        }
+      }
+      norms.append(norm)
+      return nil
+    }
+    if let problem { throw NormRegistryError(problem) }
+  }
+
+  /// All norms, in the order in which they were registered.
+  public static var norms: [any Norm.Type] { registered.withLock { $0 } }
+
+  /// The kinds of all norms.
+  public static var kinds: [NormKind] { norms.map { $0.kind } }
+
+  /// The names of all norms.
+  public static var names: [String] { kinds.map(\.rawValue) }
+
+  /// The norm of a kind; nil where there is none.
+  public static subscript(kind: NormKind) -> (any Norm.Type)? { norms.first { $0.kind == kind } }
+
+  /// The settings of all norms, each once.
+  public static var settings: [any NormSettingDescription] {
+    var known: Set<String> = []
+    return norms.flatMap { $0.settings }.filter { known.insert($0.name).inserted }
+  }
+}
+
+/// A norm that cannot be registered.
+public struct NormRegistryError: ProgramError, Hashable, Sendable {
+  /// Every rank throws it.
+  public var isSharedByAllRanks: Bool { true }
+
+  /// What is wrong.
+  public let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// Makes the norm that `settings` describe, in a place of a model.
+///
+/// The kind has to be registered.
+public func makeNorm(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope = NormScope())
+  -> any Layer
+{
+  let norm = settings.norm.init(site, settings, scope)
+  return settings.masked && settings.usesBatchStatistics ? MaskedRows(norm: norm) : norm
+}
