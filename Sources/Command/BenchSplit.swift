@@ -6,7 +6,7 @@ import Norms
 import Training
 
 /// `lockstep bench split`.
-struct BenchSplit: ParsableCommand, RankedCommand {
+struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     commandName: "split",
     abstract: "Show where steps go: computing, waiting for the last rank, and transfer, by layer.",
@@ -15,10 +15,25 @@ struct BenchSplit: ParsableCommand, RankedCommand {
       doing; after it is transfer, the network's. With --check a delay is made on the last rank \
       before one layer's statistics, and has to show up as that layer's skew on the others; exit \
       status 1 if it does not. With --against the network was made slower, which has to show up as \
-      transfer.
+      transfer. With --run it splits the steps that a run directory holds.
       """)
 
-  @OptionGroup var options: ConfigurationOptions
+  @Argument(help: "The run configuration, a YAML file.")
+  var configuration: String?
+
+  @Option(
+    name: .long, parsing: .singleValue,
+    help: ArgumentHelp(
+      "Replace a value of the configuration; may be repeated.", valueName: "key.path=value"))
+  var set: [String] = []
+
+  @Option(
+    name: .customLong("run"),
+    help: ArgumentHelp(
+      "Split the recorded steps of a run directory, and take none; it may be of a program of one's own.",
+      valueName: "run"))
+  var recorded: String?
+
   @OptionGroup var output: OutputOptions
 
   @Option(help: "The norm, instead of the configuration's: \(NormKind.names).")
@@ -42,7 +57,18 @@ struct BenchSplit: ParsableCommand, RankedCommand {
   @Option(help: "The delay of --check, in milliseconds (default: 2).")
   var delay: Double?
 
+  var needsNoRanks: Bool { recorded != nil }
+
   func validate() throws {
+    guard (configuration == nil) != (recorded == nil) else {
+      throw ValidationError(
+        configuration == nil
+          ? "Missing expected argument '<configuration>', or --run with a run directory."
+          : "--run splits what was recorded, and takes no configuration.")
+    }
+    if recorded != nil, check || against != nil || norm != nil || !set.isEmpty {
+      throw ValidationError("--run takes no --check, --against, --norm or --set: it takes no step.")
+    }
     guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
     guard !check || against == nil else {
       throw ValidationError("--check and --against are two checks: make one at a time.")
@@ -57,8 +83,14 @@ struct BenchSplit: ParsableCommand, RankedCommand {
     }
   }
 
+  func run(_ console: Console) throws -> Int32 {
+    let result = try SplitBenchmark(run: recorded ?? "")
+    try console.print(output.json ? try jsonDocument(result) : Self.text(of: result))
+    return ExitStatus.done
+  }
+
   func run(_ session: Session) throws -> Int32 {
-    var (settings, data) = try session.load(options.configuration, set: options.set)
+    var (settings, data) = try session.load(configuration ?? "", set: set)
     if let norm { settings = settings.with(norm: norm, from: "--norm") }
     session.noteRanks()
     try session.lookAtMachines()

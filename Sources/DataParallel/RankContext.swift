@@ -13,6 +13,8 @@ public final class RankContext {
   private var statisticsGroups: [StatisticsGroup: any Communicator] = [:]
   /// The communicators of ``statisticsGroups`` in the order in which they were asked for.
   private(set) var statisticsCommunicators: [any Communicator] = []
+  /// The communicators of groups that are not all ranks, each with the first rank of its group.
+  private var partialGroups: [(any Communicator, first: Int)] = []
   /// Where collectives and segments are recorded; nil where they are not.
   public private(set) var log: EventLog?
   /// Whether ranks share cores, so that being switched out says nothing about other processes.
@@ -40,8 +42,7 @@ public final class RankContext {
   /// What this rank says of itself to whoever watches it; nil where nobody does.
   public var activity: RankActivity? { control.meter.activity }
 
-  /// Records in `log` from now on: before the first run, so that all ranks' communicators have the
-  /// same numbers.
+  /// Records in `log` from now on what goes through the communicators that there are, and those that come.
   public func record(in log: EventLog) {
     self.log = log
     for communicator in [control, gradients, statistics] {
@@ -52,13 +53,24 @@ public final class RankContext {
       checks.record(in: log)
       recordedGroups.append(0)
     }
+    for (communicator, first) in partialGroups {
+      communicator.meter.record(in: log)
+      recordedGroups.append(first)
+    }
   }
 
   /// Runs `body`, which may take one rank long while the others wait, as `agreeing` does.
   ///
   /// Collective. All ranks throw the same `AgreedError`, or none does.
   public func agreeingAtLength<Result>(_ body: () throws -> Result) throws -> Result {
-    try waitingForOthers { try agreeing(over: control, body) }
+    try waitingForOthers { try DataParallel.agreeing(over: control, body) }
+  }
+
+  /// Runs `body` on every rank, and throws on all of them if it throws on any, so that none goes on alone.
+  ///
+  /// Collective; `body` must not communicate. All ranks throw the same `AgreedError`, or none does.
+  public func agreeing<Result>(_ body: () throws -> Result) throws -> Result {
+    try agreeingAtLength(body)
   }
 
   /// Runs `body`, in which ranks wait for what another does alone, which may take long.
@@ -89,9 +101,13 @@ public final class RankContext {
       statisticsGroups[group] = communicator
       statisticsCommunicators.append(communicator)
       communicator.meter.name = EventName("statistics")
-      if group != .all, let log {
-        recordedGroups.append(Int(try communicator.allGather([Int64(rank)])[0][0]))
-        communicator.meter.record(in: log)
+      if group != .all {
+        let first = Int(try communicator.allGather([Int64(rank)])[0][0])
+        partialGroups.append((communicator, first))
+        if let log {
+          communicator.meter.record(in: log)
+          recordedGroups.append(first)
+        }
       }
     }
     return StatisticsScope(communicator, coversAllRanks: communicator.size == size)

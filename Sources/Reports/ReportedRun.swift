@@ -5,7 +5,7 @@ public import Measurement
 public import Training
 
 /// What a report says of one run.
-public struct ReportedRun: Codable, Sendable {
+public struct ReportedRun: Encodable, Sendable {
   /// The run directory.
   public let path: String
   /// A short name that tells the report's runs apart.
@@ -50,6 +50,14 @@ public struct ReportedRun: Codable, Sendable {
   public let norm_layers: [String]
   /// What is missing.
   public let notes: [String]
+  /// What was trained; nil of a loop of one's own.
+  let configuration: RunConfiguration?
+
+  private enum CodingKeys: CodingKey {
+    case path, label, name, norm, ranks, hosts, command, started, steps, times
+    case statistics_in_flight_ms, gradients_in_flight_ms, final, curves, against_first, parts, split
+    case efficiency, median_step, norm_layers, notes
+  }
 
   /// The records of undisturbed steps of a whole batch; of all steps where there is no such.
   private static func usual(_ records: [RankRecord], _ metrics: RunMetrics) -> [RankRecord] {
@@ -63,11 +71,13 @@ public struct ReportedRun: Codable, Sendable {
   ///
   /// - Throws: ``ConfigurationError`` if its configuration, metrics or summary are missing or damaged.
   init(path: String, _ metrics: RunMetrics) throws(ConfigurationError) {
-    let configuration = try RunConfiguration(path: "\(path)/config.yaml")
     let summary = try RunSummary.read(run: path)
     let launch = LaunchRecord(run: path)
+    let (described, configuration) = try RunDescription.read(
+      run: path, ranks: summary?.ranks ?? launch?.ranks ?? 1)
+    self.configuration = configuration
     var notes: [String] = []
-    if summary == nil {
+    if summary == nil, configuration != nil {
       notes.append("the run did not end; its figures are those of \(metrics.steps.count) steps.")
     }
     if let resumed = launch?.resumed {
@@ -85,7 +95,7 @@ public struct ReportedRun: Codable, Sendable {
     if let recorded, !recorded.isComplete {
       notes.append("its clocks were compared at the start only, so that their drift is not known.")
     }
-    let hasNorm = configuration.model.normName != "none"
+    let hasNorm = described.norm != "none"
     let norms = recorded.map { Self.norms($0.records) } ?? []
     if recorded != nil, hasNorm, norms.isEmpty {
       notes.append(
@@ -99,8 +109,8 @@ public struct ReportedRun: Codable, Sendable {
       split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.in_flight_ms.median } }
     }
     self.path = path
-    name = configuration.name
-    norm = configuration.model.normName
+    name = described.name
+    norm = described.norm
     ranks = summary?.ranks ?? recorded?.headers.count ?? launch?.ranks
     hosts = recorded?.headers.map(\.host) ?? []
     (command, started) = (launch?.command, launch?.started)

@@ -4,7 +4,7 @@ public import Measurement
 public import Training
 
 /// What `lockstep report` says of one run or several: figures alone, without their drawing.
-public struct RunReport: Codable, Sendable {
+public struct RunReport: Encodable, Sendable {
   /// The name of the configuration, or of each, where they differ.
   public let work: String
   /// What the report finds, in one sentence.
@@ -50,8 +50,9 @@ public struct RunReport: Codable, Sendable {
       throw ConfigurationError(
         directories.joined(separator: ", "), "has taken no step yet; there is nothing to report")
     }
-    let configurations = try read.map { try RunConfiguration(path: "\($0.path)/config.yaml") }
-    let all = try RunConfiguration.differences(configurations)
+    let configurations = read.compactMap(\.configuration)
+    let all =
+      configurations.count == read.count ? try RunConfiguration.differences(configurations) : []
     if let data = all.first(where: { $0.key == "data.kind" }) {
       let kinds = zip(read, data.values).map { "\($0.path) on \($1 ?? "none")" }
       throw ConfigurationError(

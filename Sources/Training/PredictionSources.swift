@@ -30,27 +30,31 @@ public enum PredictionSources {
   private static func read(_ paths: [String], courses: Bool, target: Double?) throws -> [(
     source: Prediction.Source, lowestLoss: Double
   )] {
-    var first: (path: String, configuration: RunConfiguration, samples: Int)?
+    var first: (path: String, run: RunDescription, configuration: RunConfiguration?)?
     return try paths.map { path in
       let run = try RecordedRun(path: path)
-      let configuration = try RunConfiguration(path: "\(path)/config.yaml", set: [])
       let ranks = run.headers.count
-      let samples = configuration.globalBatch(ranks: ranks) / ranks
+      let (described, configuration) = try RunDescription.read(run: path, ranks: ranks)
+      let samples = described.samplesPerRank
       if let first {
-        let (model, other) = (configuration.model, first.configuration.model)
-        guard model.kind == other.kind, model.activation == other.activation,
-          model.weightNorm == other.weightNorm, samples == first.samples
-        else {
+        let isSame =
+          if let model = configuration?.model, let other = first.configuration?.model {
+            model.kind == other.kind && model.activation == other.activation
+              && model.weightNorm == other.weightNorm
+          } else {
+            (configuration == nil) == (first.configuration == nil)
+              && described.name == first.run.name
+          }
+        guard isSame, samples == first.run.samplesPerRank else {
           throw RecordingError(
             path,
             "another network than \(first.path)'s, or another number of samples a rank (\(samples), "
-              + "not \(first.samples)): compare runs that differ in their norm alone")
+              + "not \(first.run.samplesPerRank)): compare runs that differ in their norm alone")
         }
       } else {
-        first = (path, configuration, samples)
+        first = (path, described, configuration)
       }
-      let norm = configuration.model.norm
-      guard !norm.synchronizes || norm.merge != .allGather else {
+      if let norm = configuration?.model.norm, norm.synchronizes, norm.merge == .allGather {
         throw RecordingError(
           path,
           "was trained with norm.merge all-gather, whose cost on more ranks is not modelled; record it "
@@ -64,19 +68,32 @@ public enum PredictionSources {
       let course =
         courses
         ? TrainingCourse(
-          epochSamples: isWhole ? epoch : Double(try configuration.loadData().train.count),
-          samplesPerRank: Double(configuration.globalBatch(ranks: ranks)) / Double(ranks),
+          epochSamples: isWhole ? epoch : try samplesOfEpoch(configuration, path),
+          samplesPerRank: configuration.map {
+            Double($0.globalBatch(ranks: ranks)) / Double(ranks)
+          } ?? Double(samples),
           stepsToTarget: target.flatMap { target in
             losses.firstIndex { $0 <= target }.map { metrics[$0].step }
           }) : nil
       return (
         Prediction.Source(
-          norm: configuration.model.normName, synchronizes: norm.synchronizes,
+          norm: described.norm, synchronizes: described.synchronizes,
           records: run.records,
           steps: Set(metrics.filter { $0.samples == whole }.map(\.step)),
           course: course), losses.min() ?? .infinity
       )
     }
+  }
+
+  /// How many samples an epoch has, where the run has not seen all of them.
+  private static func samplesOfEpoch(_ configuration: RunConfiguration?, _ path: String) throws
+    -> Double
+  {
+    guard let configuration else {
+      throw RecordingError(
+        path, "was recorded without a configuration, so that it is not known how long an epoch is")
+    }
+    return Double(try configuration.loadData().train.count)
   }
 
   /// The mean of each step's loss and those before it.

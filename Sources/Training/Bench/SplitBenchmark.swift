@@ -47,6 +47,27 @@ public struct SplitBenchmark: Codable, Sendable {
   }
 }
 
+extension SplitBenchmark {
+  /// Splits the steps that the run directory at `path` holds.
+  ///
+  /// - Throws: ``RecordingError`` or ``ConfigurationError`` if it holds none, or is damaged.
+  public init(run path: String) throws {
+    let recorded = try RecordedRun(path: path)
+    ranks = recorded.headers.count
+    let described = try RunDescription.read(run: path, ranks: ranks).description
+    (work, norm) = (described.name, described.norm)
+    let disturbances = recorded.records.disturbances
+    let numbers = recorded.records[0].entries.filter { $0.kind == .step }.map(\.key.number)
+    disturbed = DisturbedSteps(numbers.map { disturbances[$0] ?? .none })
+    let records = recorded.records.undisturbed
+    split = StepSplit(records)
+    efficiency = Efficiency(RecordedSteps(records))
+    log = LogCost(
+      events: Double(records[0].entries.count) / Double(max(split.steps, 1)),
+      step: split.ranks.first?.step_ms.median ?? 0)
+  }
+}
+
 /// Whether a slower network shows as transfer, and not as ranks that wait for each other.
 public struct SplitComparison: Codable, Sendable {
   /// By how much longer ranks are blocked for transfer in a step, the mean over ranks, in milliseconds.
