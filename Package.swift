@@ -102,48 +102,88 @@ targets += [
     linkerSettings: kernelsLinker),
   house("Files", []),
   house("Collectives", ["Files", "Tensors"]),
-  house("MPIBackend", ["Collectives", "Files", "Tensors", "CMPI"]),
+  house("Recording", ["Files", "Collectives", "Tensors"]),
+  house("Analysis", ["Files", "Collectives", "Recording"]),
+  house("Machine", ["Files", "Collectives", "Recording", "Analysis"]),
+  house("Prediction", ["Files", "Collectives", "Recording", "Analysis", "Machine"]),
+  house("MPIBackend", ["Files", "Collectives", "Tensors", "CMPI"]),
   house("Autograd", ["Tensors", "Kernels", "Collectives"]),
   house("Layers", ["Autograd", "Kernels", "Tensors"]),
-  house(
-    "Norms", ["Autograd", "Kernels", "KernelLoops", "Tensors", "Collectives", "Files"]),
-  house("Models", ["Layers", "Norms", "Autograd", "Tensors", "Collectives"]),
   house("Optimizers", ["Autograd", "Kernels", "KernelLoops", "Tensors"]),
   // In the program itself, so that it may be copied without a folder of resources beside it.
   house(
     "Datasets", ["Files", "Tensors", "CZlib"], exclude: ["Resources/digits.md"],
     resources: [.embedInCode("Resources/digits.csv.gz")]),
-  house("DataParallel", ["Autograd", "Collectives", "Files", "Tensors", "Kernels", "Norms"]),
-  house("Measurement", ["Collectives", "Files", "Tensors"]),
+  house("Norms", ["Files", "Collectives", "Autograd", "Kernels", "KernelLoops", "Tensors"]),
+  house("Models", ["Collectives", "Autograd", "Layers", "Norms", "Kernels", "Tensors"]),
+  house(
+    "DataParallel",
+    ["Files", "Collectives", "Recording", "Autograd", "Norms", "Kernels", "Tensors"]),
+  house("Safetensors", ["Files", "Tensors"]),
+  house(
+    "Checkpoints",
+    [
+      "Files", "Collectives", "Recording", "Safetensors", "Autograd", "Optimizers", "Models",
+      "DataParallel", "Tensors", .product(name: "Crypto", package: "swift-crypto"),
+    ]),
   .target(
     name: "TensorBoard", dependencies: tensorBoardDependencies, exclude: ["event.proto"],
     swiftSettings: tensorBoardSettings),
   house(
     "Training",
     [
-      "TensorBoard", "Files",
-      "Tensors", "Kernels", "Collectives", "Autograd", "Layers", "Norms", "Models", "Optimizers",
-      "Datasets", "DataParallel", "Measurement", "KernelLoops",
+      "Files", "Collectives", "Recording", "Analysis", "Machine", "Autograd", "Layers",
+      "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Checkpoints", "Tensors",
+    ]),
+  house(
+    "Configuration",
+    [
+      "Files", "Layers", "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Training",
+      "Checkpoints", "Tensors", .product(name: "Yams", package: "Yams"),
+    ]),
+  house(
+    "Runs",
+    [
+      "Files", "Collectives", "Recording", "Analysis", "Machine", "Prediction", "Autograd",
+      "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Safetensors", "Checkpoints",
+      "TensorBoard", "Training", "Configuration", "Kernels", "KernelLoops", "Tensors",
       .product(name: "Crypto", package: "swift-crypto"),
-      .product(name: "Yams", package: "Yams"),
-      .product(name: "Logging", package: "swift-log"),
+    ]),
+  house(
+    "Benchmarks",
+    [
+      "Files", "Collectives", "Recording", "Analysis", "Machine", "Prediction", "Autograd",
+      "Datasets", "Norms", "Models", "DataParallel", "Training", "Configuration", "Runs", "Kernels",
+      "Tensors",
+    ]),
+  house(
+    "Parity",
+    [
+      "Files", "Collectives", "Autograd", "Optimizers", "Datasets", "Norms", "Models",
+      "DataParallel", "Safetensors", "Checkpoints", "Training", "Configuration", "Tensors",
     ]),
   house(
     "Reports",
-    ["Training", "Files", "Measurement", .product(name: "Mustache", package: "swift-mustache")],
+    [
+      "Files", "Collectives", "Recording", "Analysis", "Prediction", "Training", "Configuration",
+      "Runs", .product(name: "Mustache", package: "swift-mustache"),
+    ],
     resources: [.embedInCode("Resources")]),
   house(
     "Claims",
     [
-      "Training", "Datasets", "DataParallel", "Models", "Norms", "Layers", "Autograd", "Kernels",
-      "KernelLoops", "Collectives", "Files", "Measurement", "Tensors",
+      "Files", "Collectives", "Recording", "Analysis", "Machine", "Autograd", "Layers",
+      "Optimizers",
+      "Datasets", "Norms", "Models", "DataParallel", "Checkpoints", "Training", "Configuration",
+      "Runs", "Benchmarks", "Kernels", "KernelLoops", "Tensors",
     ]),
   house(
     "Command",
     [
-      "Claims", "Reports", "Training", "MPIBackend", "Collectives", "Measurement", "Kernels",
-      "KernelLoops", "Tensors", "Files", "Norms", "Models", "Layers", "Autograd", "Datasets",
-      "DataParallel", "Optimizers",
+      "Files", "Collectives", "Recording", "Analysis", "Machine", "Prediction", "MPIBackend",
+      "Datasets", "Norms", "Models", "DataParallel", "Safetensors", "Checkpoints", "Training",
+      "Configuration", "Runs", "Benchmarks", "Parity", "Reports", "Claims", "Kernels",
+      "KernelLoops", "Tensors",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),
     ]),
@@ -152,9 +192,9 @@ targets += [
   house(
     "Lockstep",
     [
-      "Tensors", "Files", "Collectives", "MPIBackend", "Autograd", "Layers", "Norms", "Models",
-      "Optimizers", "Datasets", "DataParallel", "Measurement", "Training", "Command", "Kernels",
-      "KernelLoops",
+      "Tensors", "Kernels", "Files", "Collectives", "Recording", "Analysis", "Autograd", "Layers",
+      "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Checkpoints", "Training",
+      "Configuration", "Runs", "Command",
     ]),
   // What Launch/local-cluster delays messages with.
   .executableTarget(name: "delay-relay", swiftSettings: strict),
@@ -163,11 +203,18 @@ targets += [
     path: "Tests/mpi-checks", swiftSettings: strict),
   .executableTarget(
     name: "faulty-ranks",
-    dependencies: ["MPIBackend", "Training", "Collectives", "Tensors"],
+    dependencies: [
+      "MPIBackend", "Files", "Safetensors", "Checkpoints", "Training", "Configuration", "Runs",
+      "Benchmarks", "Parity", "Collectives", "Tensors",
+    ],
     path: "Tests/faulty-ranks", swiftSettings: strict),
   // What Tests/Faults/storage damages checkpoints with.
   .executableTarget(
-    name: "checkpoint-faults", dependencies: ["Training", "Measurement"],
+    name: "checkpoint-faults",
+    dependencies: [
+      "Files", "Safetensors", "Checkpoints", "Training", "Configuration", "Runs", "Benchmarks",
+      "Parity", "Recording", "Analysis", "Machine", "Prediction",
+    ],
     path: "Tests/checkpoint-faults", swiftSettings: strict),
   tests("Tensors", ["Tensors"]),
   // The loops take raw pointers, and so does their test.
@@ -181,34 +228,55 @@ targets += [
   tests("Optimizers", ["Optimizers", "Autograd", "Tensors"]),
   tests("Datasets", ["Datasets", "Tensors"]),
   tests("DataParallel", ["DataParallel", "Autograd", "Collectives", "Tensors"]),
-  tests("Measurement", ["Measurement", "Collectives", "Spawning", "Tensors"]),
+  tests(
+    "Measurement",
+    ["Recording", "Analysis", "Machine", "Prediction", "Collectives", "Spawning", "Tensors"]),
   tests(
     "Training",
     [
-      "Training", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
-      "Autograd", "Kernels", "Layers", "Measurement", "Spawning",
+      "Files", "Safetensors", "Checkpoints", "Training", "Configuration", "Runs", "Benchmarks",
+      "Parity", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
+      "Autograd", "Kernels", "Layers", "Recording", "Analysis", "Machine", "Prediction", "Spawning",
       "safetensors-verdicts",
     ]),
   tests("TensorBoard", ["TensorBoard"]),
-  tests("Claims", ["Claims", "Collectives", "Measurement", "Tensors", "Training"]),
+  tests(
+    "Claims",
+    [
+      "Claims", "Collectives", "Recording", "Analysis", "Machine", "Prediction", "Tensors", "Files",
+      "Safetensors", "Checkpoints", "Training", "Configuration", "Runs", "Benchmarks", "Parity",
+    ]),
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests("MPI", ["MPIBackend", "Collectives", "Spawning", "mpi-checks", "faulty-ranks"]),
-  tests("Command", ["Spawning", "lockstep", "Measurement", "Collectives"]),
+  tests(
+    "Command",
+    ["Spawning", "lockstep", "Recording", "Analysis", "Machine", "Prediction", "Collectives"]),
   tests(
     "Launch",
     ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")]),
-  tests("Fault", ["Spawning", "lockstep", "checkpoint-faults", "Training"]),
+  tests(
+    "Fault",
+    [
+      "Spawning", "lockstep", "checkpoint-faults", "Files", "Safetensors", "Checkpoints",
+      "Training", "Configuration", "Runs", "Benchmarks", "Parity",
+    ]),
   tests("House", ["Spawning"]),
   // The readers as fuzzers see them; the corpus is read in every test run.
   .target(
     name: "FuzzTargets",
     dependencies: [
-      "Collectives", "Datasets", "MPIBackend", "Measurement", "Reports", "Tensors", "Training",
+      "Collectives", "Datasets", "MPIBackend", "Recording", "Analysis", "Machine", "Prediction",
+      "Reports", "Tensors", "Files", "Safetensors", "Checkpoints", "Training", "Configuration",
+      "Runs", "Benchmarks", "Parity",
     ], path: "Tests/Fuzz/Targets", swiftSettings: strict),
   tests("Fuzz", ["FuzzTargets", "Spawning"]),
   .executableTarget(
-    name: "safetensors-verdicts", dependencies: ["Training"], path: "Tests/safetensors-verdicts",
+    name: "safetensors-verdicts",
+    dependencies: [
+      "Files", "Safetensors", "Checkpoints", "Training", "Configuration", "Runs", "Benchmarks",
+      "Parity",
+    ], path: "Tests/safetensors-verdicts",
     swiftSettings: strict),
 ]
 

@@ -1,3 +1,5 @@
+import Configuration
+import Runs
 import Collectives
 public import DataParallel
 import Datasets

@@ -1,4 +1,5 @@
-import Training
+import Configuration
+
 
 extension Laboratory {
   /// Tries every run at every rate, under the seed after `seeds`, so that no run is measured under

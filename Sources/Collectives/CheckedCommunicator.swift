@@ -14,7 +14,7 @@ public final class CheckedCommunicator: Communicator {
     let communicator: any Communicator
     let coversAllRanks: Bool
     /// The ranks as numbers among all.
-    let ranks: [Int]
+    package let ranks: [Int]
     private var communicators = 0
 
     init(_ communicator: any Communicator, rank: Int, coversAllRanks: Bool)

@@ -1,11 +1,11 @@
+public import Benchmarks
+import Prediction
 public import ArgumentParser
 import DataParallel
 import Files
 import Foundation
 import Logging
 import MPIBackend
-import Measurement
-public import Training
 
 /// `lockstep bench collectives`.
 struct BenchCollectives: ParsableCommand, RankedCommand {
@@ -39,7 +39,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       "Rank counts, separated by commas: the first so many ranks measure, the others sleep (default: "
         + "2, 4, 8, … and all).",
       valueName: "p,…"), transform: RankCounts.init)
-  var ranks: RankCounts?
+  package var ranks: RankCounts?
 
   @Option(help: "What elements are: float32 or float64; merges have types of their own.")
   var type = CollectiveElement.float64

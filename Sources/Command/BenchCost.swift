@@ -1,8 +1,9 @@
+import Configuration
+import Analysis
+import Benchmarks
 import ArgumentParser
 import Files
-import Measurement
 import Norms
-import Training
 
 /// `lockstep bench cost`.
 struct BenchCost: ParsableCommand, RankedCommand {

@@ -1,9 +1,11 @@
+import Analysis
+import Benchmarks
+import DataParallel
+import Prediction
 import ArgumentParser
 import Files
 import MPIBackend
-import Measurement
 import Norms
-import Training
 
 /// `lockstep bench prediction`.
 struct BenchPrediction: ParsableCommand, RankedCommand {

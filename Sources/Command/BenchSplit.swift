@@ -1,9 +1,11 @@
+import Configuration
+import Analysis
+import Benchmarks
+import DataParallel
 import ArgumentParser
 import Files
 import Foundation
-import Measurement
 import Norms
-import Training
 
 /// `lockstep bench split`.
 struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {

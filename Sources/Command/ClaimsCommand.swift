@@ -1,11 +1,10 @@
+import Analysis
 import ArgumentParser
 import Claims
 import Collectives
 import DataParallel
 import Files
 import Logging
-import Measurement
-import Training
 
 /// `lockstep claims`.
 struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {

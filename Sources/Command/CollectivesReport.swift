@@ -1,7 +1,6 @@
+import Benchmarks
 import Files
 import Foundation
-import Measurement
-import Training
 
 /// What `lockstep bench collectives` prints.
 struct CollectivesReport: Encodable {

@@ -1,11 +1,14 @@
+import Training
+import Analysis
+import Benchmarks
+import Configuration
+import Runs
 public import ArgumentParser
 import Collectives
 import DataParallel
 import Files
 import Logging
-import Measurement
 public import Norms
-import Training
 
 /// `lockstep compare`.
 struct Compare: ParsableCommand, RankedCommand {

@@ -1,3 +1,5 @@
+import DataParallel
+import Machine
 import ArgumentParser
 import Collectives
 import Files
@@ -5,8 +7,6 @@ import Foundation
 import KernelLoops
 import Kernels
 import MPIBackend
-import Measurement
-import Training
 
 /// `lockstep doctor`.
 struct Doctor: ParsableCommand, RankedCommand {
@@ -34,7 +34,7 @@ struct Doctor: ParsableCommand, RankedCommand {
     let onednn_instruction_set: String
     let kernels: String
     let kernels_available: [String]
-    let ranks: [RankPlace]
+    package let ranks: [RankPlace]
     let oversubscribed_hosts: [String]
     let neighbours: [MachineLoad]
     let steadiness: [MachineSteadiness]

@@ -1,8 +1,10 @@
+import Checkpoints
+import Configuration
+import Runs
 import ArgumentParser
 import Files
 import Foundation
 import Logging
-import Training
 
 /// `lockstep export`.
 struct Export: ParsableCommand, LocalCommand {

@@ -1,3 +1,4 @@
+import DataParallel
 public import ArgumentParser
 import Collectives
 import Files
@@ -6,7 +7,6 @@ import KernelLoops
 import Kernels
 import MPIBackend
 public import Norms
-import Training
 
 /// The command line of `lockstep`.
 public struct LockstepCommand: ParsableCommand {

@@ -1,9 +1,9 @@
+import Files
+import Machine
 import Collectives
 import DataParallel
 import Foundation
 import Logging
-import Measurement
-import Training
 
 extension Session {
   /// For how long the machine is looked at before something is measured, in seconds.

@@ -1,7 +1,9 @@
+import DataParallel
+import Parity
+import Safetensors
 import ArgumentParser
 import Files
 import Foundation
-import Training
 
 /// `lockstep parity`.
 struct Parity: ParsableCommand, RankedCommand {

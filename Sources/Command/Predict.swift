@@ -1,9 +1,11 @@
+import Machine
+import Analysis
+public import Prediction
+import Runs
 public import ArgumentParser
 import Files
 import Foundation
 import MPIBackend
-public import Measurement
-import Training
 
 /// `lockstep predict`.
 struct Predict: ParsableCommand, LocalCommand {
@@ -24,7 +26,7 @@ struct Predict: ParsableCommand, LocalCommand {
     help: ArgumentHelp(
       "Rank counts, separated by commas, up to \(Prediction.largest).", valueName: "a,b,…"),
     transform: { try CountList($0, in: 2...Prediction.largest) })
-  var ranks: CountList = CountList([2, 8, 64, 512, 4096])
+  package var ranks: CountList = CountList([2, 8, 64, 512, 4096])
 
   @Option(
     help: ArgumentHelp(

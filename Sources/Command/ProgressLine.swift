@@ -2,7 +2,6 @@ import Collectives
 import Files
 import Foundation
 import Glibc
-import Measurement
 import Training
 
 /// Says how far training is: on a terminal in one line that is rewritten, elsewhere in a line now and then

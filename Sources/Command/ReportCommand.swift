@@ -1,10 +1,9 @@
+import Prediction
 import ArgumentParser
 import Files
 import Foundation
 import MPIBackend
-import Measurement
 import Reports
-import Training
 
 /// `lockstep report`.
 struct ReportCommand: ParsableCommand, LocalCommand {

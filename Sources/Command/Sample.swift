@@ -1,8 +1,8 @@
+import Runs
 import ArgumentParser
 import Files
 import Logging
 import Models
-import Training
 
 /// `lockstep sample`.
 struct Sample: ParsableCommand, LocalCommand {

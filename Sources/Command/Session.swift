@@ -1,3 +1,5 @@
+import Runs
+import Configuration
 import Collectives
 import DataParallel
 import Datasets
@@ -5,8 +7,6 @@ import Files
 import Foundation
 import Logging
 import MPIBackend
-import Measurement
-import Training
 
 /// A command that runs on every rank.
 protocol RankedCommand {

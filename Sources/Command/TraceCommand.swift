@@ -1,8 +1,10 @@
+import Analysis
+import Prediction
+import Recording
+import Runs
 import ArgumentParser
 import Files
 import Logging
-import Measurement
-import Training
 
 /// `lockstep trace`.
 struct TraceCommand: ParsableCommand, LocalCommand {
@@ -37,7 +39,7 @@ struct TraceCommand: ParsableCommand, LocalCommand {
   var format = Format.perfetto
 
   @Option(help: "With --format smpi, how many ranks (default: as many as were recorded).")
-  var ranks: Int?
+  package var ranks: Int?
 
   @Option(help: "How many steps, counted from the last.")
   var steps = 20

@@ -1,10 +1,13 @@
+import Configuration
+import Analysis
+import Checkpoints
+import Runs
 import ArgumentParser
 import Collectives
 import DataParallel
 import Datasets
 import Files
 import Logging
-import Measurement
 import Norms
 import Training
 

@@ -1,8 +1,8 @@
+import Runs
+import Analysis
 import Files
 import Foundation
-import Measurement
 import Mustache
-import Training
 
 /// The report as one page of HTML that refers to nothing outside of itself.
 ///

@@ -1,8 +1,10 @@
+public import Analysis
+import Configuration
+import Recording
+public import Runs
 import Collectives
 import Files
 import Foundation
-public import Measurement
-public import Training
 
 /// What a report says of one run.
 public struct ReportedRun: Encodable, Sendable {

@@ -1,4 +1,5 @@
-import Training
+import Runs
+
 
 /// Loss and accuracy of a run over its steps, thinned out so that any run can be drawn.
 public struct RunCurves: Codable, Hashable, Sendable {

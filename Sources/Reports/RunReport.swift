@@ -1,7 +1,10 @@
+import Recording
+import Analysis
+public import Configuration
+public import Prediction
+import Runs
 import Files
 import Foundation
-public import Measurement
-public import Training
 
 /// What `lockstep report` says of one run or several: figures alone, without their drawing.
 public struct RunReport: Encodable, Sendable {

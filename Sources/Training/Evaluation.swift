@@ -1,3 +1,5 @@
+import Checkpoints
+import Files
 import Autograd
 import Collectives
 import DataParallel
@@ -16,7 +18,7 @@ public struct Evaluation: Hashable, Sendable {
   public let exactMatch: Double?
 
   /// Throws if the loss is not finite: then the network is no good after `step`.
-  func check(after step: Int) throws(TrainingFailure) {
+  package func check(after step: Int) throws(TrainingFailure) {
     guard loss.isFinite else {
       throw TrainingFailure(divergedIn: step, "after it the loss on the test set is \(loss)")
     }
@@ -75,7 +77,7 @@ extension Trainer {
   ///
   /// - Returns: whether `isRight` is so on all ranks.
   @discardableResult
-  func verifyCollectives(and isRight: Bool = true) throws -> Bool {
+  package func verifyCollectives(and isRight: Bool = true) throws -> Bool {
     let mine = Int64(bitPattern: ranks.fingerprint.value)
     let all = try ranks.control.allGather([mine, isRight ? 1 : 0])
     if all.contains(where: { $0[0] != all[0][0] }) { throw try ranks.fingerprintError() }

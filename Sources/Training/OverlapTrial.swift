@@ -1,4 +1,4 @@
-package import Measurement
+package import Analysis
 package import Norms
 
 /// Finds out in a run's first steps whether they get shorter where weight gradients are computed while

@@ -1,12 +1,14 @@
+package import Checkpoints
+import Machine
+import Recording
 public import Autograd
 import Collectives
 public import DataParallel
 public import Datasets
 import Layers
-import Measurement
 public import Models
 import Norms
-import Optimizers
+package import Optimizers
 public import Tensors
 
 /// Trains a model data-parallel: every rank holds a replica and takes its share of each batch.
@@ -22,13 +24,13 @@ public final class Trainer {
   public let totalSteps: Int
   /// Steps taken.
   public private(set) var stepsTaken = 0
-  let ranks: RankContext
+  package let ranks: RankContext
   let sampler: ShardedSampler
   let test: any Dataset
   let testLabels: Int
-  let optimizer: Optimizer
-  let replica: ReplicaState
-  let overlap: OverlapTrial
+  package let optimizer: Optimizer
+  package let replica: ReplicaState
+  package let overlap: OverlapTrial
   private let train: any Dataset
   private let schedule: LearningRateSchedule
   private let buckets: GradientSynchronizer
@@ -52,7 +54,7 @@ public final class Trainer {
 
   /// As the other one; `placeOf` says where a setting stands, for messages, and `prepare` loads what the
   /// parameters begin with and checks what the trainer does not know.
-  init(
+  package init(
     _ model: Model, _ data: DataSplit, _ settings: TrainerSettings, over ranks: RankContext,
     placeOf: (String) -> String, prepare: () throws -> Void
   ) throws {
@@ -233,13 +235,13 @@ public final class Trainer {
   }
 
   /// The samples of a whole global batch.
-  var wholeBatch: Int { sampler.batchSizes.max() ?? 0 }
+  package var wholeBatch: Int { sampler.batchSizes.max() ?? 0 }
 
   /// Steps in an epoch.
   public var stepsPerEpoch: Int { sampler.stepsPerEpoch }
 
   /// Goes on after so many steps.
-  func goOn(after steps: Int) { stepsTaken = steps }
+  package func goOn(after steps: Int) { stepsTaken = steps }
 }
 
 extension Model {

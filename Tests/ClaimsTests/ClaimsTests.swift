@@ -1,11 +1,14 @@
+import Configuration
+import Runs
+import Training
+import Checkpoints
+import Analysis
 import Claims
 import Collectives
 import DataParallel
-import Measurement
 import Synchronization
 import Tensors
 import Testing
-import Training
 
 /// Every claim is an experiment that runs and decides something.
 @Suite struct ClaimsTests {

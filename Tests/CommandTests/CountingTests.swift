@@ -1,6 +1,6 @@
+import Recording
 import Collectives
 import Foundation
-import Measurement
 import Spawning
 import Testing
 

@@ -1,6 +1,7 @@
+import Machine
+import Recording
 import Collectives
 import Foundation
-import Measurement
 import Spawning
 import Testing
 

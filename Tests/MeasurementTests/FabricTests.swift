@@ -1,6 +1,6 @@
+import Prediction
 import Files
 import Foundation
-import Measurement
 import Spawning
 import Testing
 

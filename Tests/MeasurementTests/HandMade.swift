@@ -1,5 +1,5 @@
+import Recording
 import Collectives
-import Measurement
 
 /// Records made by hand.
 enum HandMade {

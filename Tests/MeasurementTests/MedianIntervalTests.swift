@@ -1,4 +1,4 @@
-import Measurement
+import Analysis
 import Testing
 
 @Suite struct MedianIntervalTests {

@@ -1,6 +1,5 @@
 import Files
 import Foundation
-import Measurement
 import Spawning
 import Testing
 

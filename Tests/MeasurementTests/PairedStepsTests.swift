@@ -1,5 +1,6 @@
+import Analysis
+import Recording
 import Collectives
-import Measurement
 import Tensors
 import Testing
 

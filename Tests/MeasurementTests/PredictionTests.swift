@@ -1,6 +1,9 @@
+import Analysis
+import Machine
+import Prediction
+import Recording
 import Collectives
 import Foundation
-import Measurement
 import Testing
 
 /// Predictions from events made by hand.

@@ -1,6 +1,7 @@
+import Analysis
+import Recording
 import Collectives
 import Foundation
-import Measurement
 import Tensors
 import Testing
 

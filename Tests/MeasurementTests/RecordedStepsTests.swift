@@ -1,5 +1,6 @@
+import Analysis
+import Recording
 import Collectives
-import Measurement
 import Testing
 
 /// Steps one by one, and what is made of them.

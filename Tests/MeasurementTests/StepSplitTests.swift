@@ -1,5 +1,6 @@
+import Analysis
+import Recording
 import Collectives
-import Measurement
 import Testing
 
 /// The arithmetic of where a step went, on events made by hand.

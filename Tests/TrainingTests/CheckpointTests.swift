@@ -1,3 +1,9 @@
+import Training
+import Configuration
+import Files
+import Checkpoints
+import Runs
+import Safetensors
 import Collectives
 import DataParallel
 import Foundation
@@ -5,7 +11,6 @@ import Norms
 import Spawning
 import Tensors
 import Testing
-import Training
 
 /// What a checkpoint file holds, and what is not taken for one.
 @Suite struct CheckpointTests {

@@ -1,7 +1,8 @@
+import Benchmarks
+import DataParallel
 import Collectives
 import Norms
 import Testing
-import Training
 
 /// What `bench collectives` measures, on thread ranks.
 @Suite struct CollectivesBenchmarkTests {

@@ -1,10 +1,13 @@
+import Checkpoints
+import Configuration
+import Training
+import Runs
 import Collectives
 import DataParallel
 import Models
 import Norms
 import Tensors
 import Testing
-import Training
 
 /// That ranks find out in every step whether they issue the same collectives.
 @Suite struct RunFingerprintTests {

@@ -1,9 +1,12 @@
+import Checkpoints
+import Training
+import Configuration
+import Runs
 import Collectives
 import DataParallel
 import Norms
 import Spawning
 import Testing
-import Training
 
 /// Real data is learned.
 @Suite struct LearningTests {

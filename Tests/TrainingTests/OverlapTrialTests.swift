@@ -1,4 +1,4 @@
-import Measurement
+import Analysis
 import Norms
 import Testing
 import Training

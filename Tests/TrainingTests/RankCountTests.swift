@@ -1,3 +1,7 @@
+import Safetensors
+import Configuration
+import Checkpoints
+import Runs
 import Autograd
 import Collectives
 import DataParallel

@@ -1,3 +1,7 @@
+import Safetensors
+import Checkpoints
+import Configuration
+import Runs
 import Collectives
 import DataParallel
 import Foundation

@@ -1,8 +1,12 @@
+import Safetensors
+import Analysis
+import Checkpoints
+import Configuration
+import Runs
 import Collectives
 import DataParallel
 import Datasets
 import Foundation
-import Measurement
 import Norms
 import Spawning
 import Tensors
@@ -37,7 +41,7 @@ import Training
       let files = try RunFiles(
         at: path, run, resumption: resumption, vocabulary: data.vocabulary, context: context,
         warn: { warnings.texts.append($0) })
-      let summary = try Training.train(
+      let summary = try Runs.train(
         replica, ranks: context.size, after: files.earlier,
         asking: {
           StepRequests(stop: replica.stepsTaken + 1 == stop, checkpoint: files.isCheckpointDue)

@@ -1,8 +1,8 @@
+import Runs
 import Files
 import Foundation
 import Spawning
 import Testing
-import Training
 
 /// Rows of metrics that a run did not write.
 @Suite struct RunMetricsTests {

@@ -1,8 +1,10 @@
+import Files
+import Checkpoints
+import Safetensors
 import Foundation
 import Spawning
 import Tensors
 import Testing
-import Training
 
 /// Headers of safetensors files, each wrong in one way.
 @Suite struct SafetensorsHeaderTests {

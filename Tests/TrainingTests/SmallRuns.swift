@@ -1,3 +1,6 @@
+import Checkpoints
+import Configuration
+import Runs
 import Collectives
 import DataParallel
 import Datasets

@@ -1,10 +1,13 @@
+import Training
+import Checkpoints
+import Configuration
+import Runs
 import Collectives
 import DataParallel
 import Datasets
 import Norms
 import Tensors
 import Testing
-import Training
 
 @Suite struct StartDataTests {
   @Test func ranksOfDifferentDataAreRefused() throws {

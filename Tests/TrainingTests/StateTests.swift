@@ -1,3 +1,9 @@
+import Training
+import Files
+import Checkpoints
+import Configuration
+import Runs
+import Safetensors
 import Autograd
 import Collectives
 import DataParallel
@@ -7,7 +13,6 @@ import Norms
 import Spawning
 import Tensors
 import Testing
-import Training
 
 @Suite struct StateTests {
   private func replica(_ norm: NormKind, from state: StateDictionary? = nil) throws -> TrainingRun {

@@ -1,9 +1,12 @@
+import Checkpoints
+import Training
+import Configuration
+import Runs
 import Collectives
 import DataParallel
 import Norms
 import Tensors
 import Testing
-import Training
 
 /// What the counters in the communicators say.
 @Suite struct TrafficTests {

@@ -1,3 +1,7 @@
+import Checkpoints
+import Training
+import Configuration
+import Runs
 import Collectives
 import DataParallel
 import Files
@@ -5,7 +9,6 @@ import Foundation
 import Norms
 import Spawning
 import Testing
-import Training
 
 /// Transformers over ranks, and the configurations that come with the package.
 @Suite struct TransformerTests {

@@ -1,7 +1,6 @@
+import Checkpoints
 import Files
 import Foundation
-import Measurement
-import Training
 
 /// Something that must not happen.
 struct Broken: Error, CustomStringConvertible {

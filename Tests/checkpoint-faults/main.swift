@@ -1,5 +1,4 @@
 import Foundation
-import Training
 
 // Damages checkpoints, and makes their writing fail, in every way that Tests/Faults/storage names. What
 // must hold: no crash, nothing wrong loaded, and the older checkpoint still there.

@@ -1,8 +1,10 @@
+import Configuration
+import Files
+import Runs
 import Collectives
 import DataParallel
 import Foundation
 import MPIBackend
-import Training
 
 // Trains a small network over MPI while one rank does something wrong:
 //

@@ -1,4 +1,5 @@
-import Training
+import Safetensors
+
 
 // Reads paths from standard input, one a line, and prints for each "accept" or "reject" and why: what
 // Tests/Peers/safetensors_headers.py compares with the format's own reader.

@@ -1,12 +1,14 @@
+import Configuration
+import Training
+import Analysis
+import Runs
 import Autograd
 import Collectives
 import DataParallel
 import Datasets
 import Layers
-import Measurement
 import Models
 import Norms
-import Training
 
 extension Claim {
   static let batchSize = Claim(

@@ -1,9 +1,11 @@
+import Configuration
+import Checkpoints
+import Runs
 import Autograd
 import Datasets
 import Models
 import Norms
 import Tensors
-import Training
 
 extension Claim {
   static let causality = Claim(

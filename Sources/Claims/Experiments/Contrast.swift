@@ -1,7 +1,7 @@
+import Analysis
 import Autograd
 import Datasets
 import Layers
-import Measurement
 import Norms
 import Tensors
 

@@ -1,12 +1,13 @@
+import Runs
+import Configuration
+import Analysis
 import Autograd
 import Datasets
 import Kernels
 import Layers
-import Measurement
 import Models
 import Norms
 import Tensors
-import Training
 
 extension Claim {
   static let earlyStopping = Claim(

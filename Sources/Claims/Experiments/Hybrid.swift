@@ -1,5 +1,4 @@
 import Models
-import Training
 
 extension Claim {
   static let hybrid = Claim(

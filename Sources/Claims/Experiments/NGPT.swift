@@ -1,4 +1,3 @@
-import Training
 
 extension Claim {
   static let nGPT = Claim(

@@ -1,9 +1,9 @@
+import Configuration
 import Autograd
 import Datasets
 import Models
 import Norms
 import Tensors
-import Training
 
 extension Claim {
   static let padding = Claim(

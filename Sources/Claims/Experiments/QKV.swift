@@ -1,6 +1,8 @@
+import Configuration
+import Training
+import Runs
 import Datasets
 import Models
-import Training
 
 extension Claim {
   static let qkv = Claim(

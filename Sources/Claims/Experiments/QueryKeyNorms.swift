@@ -1,3 +1,5 @@
+import Configuration
+import Runs
 import Autograd
 import Datasets
 import Foundation
@@ -6,7 +8,6 @@ import Kernels
 import Models
 import Norms
 import Tensors
-import Training
 
 extension Claim {
   static let queryKeyNorms = Claim(

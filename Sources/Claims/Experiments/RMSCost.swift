@@ -1,7 +1,8 @@
+import Configuration
+import Analysis
+import Benchmarks
 import Datasets
-import Measurement
 import Norms
-import Training
 
 extension Claim {
   static let rmsCost = Claim(

@@ -1,6 +1,6 @@
-import Measurement
+import Analysis
+import Configuration
 import Norms
-import Training
 
 extension Claim {
   static let rmsQuality = Claim(

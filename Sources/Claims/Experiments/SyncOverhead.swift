@@ -1,7 +1,10 @@
+import Configuration
+import Benchmarks
+import Files
+import Runs
 import Datasets
 import Models
 import Norms
-import Training
 
 extension Claim {
   static let syncOverhead = Claim(

@@ -1,8 +1,9 @@
+import Configuration
+import Runs
 import Autograd
 import Datasets
 import Models
 import Norms
-import Training
 
 extension Claim {
   static let trainEval = Claim(

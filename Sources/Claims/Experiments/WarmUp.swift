@@ -1,3 +1,5 @@
+import Configuration
+import Runs
 import Autograd
 import Collectives
 import DataParallel
@@ -7,7 +9,6 @@ import Kernels
 import Layers
 import Models
 import Tensors
-import Training
 
 extension Claim {
   static let warmUp = Claim(

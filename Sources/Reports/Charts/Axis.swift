@@ -1,6 +1,5 @@
 import Files
 import Foundation
-import Measurement
 
 /// Round numbers along an axis, and where values lie between its ends.
 struct Axis {

@@ -1,4 +1,5 @@
-import Measurement
+import Analysis
+
 
 /// Ratios with their intervals, one below the other, beside a line at 1.
 struct IntervalChart {

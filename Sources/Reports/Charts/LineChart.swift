@@ -1,5 +1,4 @@
 import Files
-import Measurement
 
 /// Curves over the number of steps.
 struct LineChart {

@@ -1,6 +1,5 @@
 import Files
 import Foundation
-import Measurement
 
 /// Step times over the number of ranks, each ten times as many as far apart.
 struct PredictionChart {
@@ -15,7 +14,7 @@ struct PredictionChart {
 
   /// A predicted step, in milliseconds.
   struct Point {
-    let ranks: Int
+    package let ranks: Int
     let step_ms: Double
     let low: Double
     let high: Double

@@ -1,5 +1,4 @@
 import Files
-import Measurement
 
 /// Horizontal bars of parts that add up, one below the other.
 struct StackedBars {

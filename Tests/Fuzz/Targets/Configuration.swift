@@ -1,4 +1,5 @@
-import Training
+import Configuration
+
 
 /// A document, then assignments.
 func readConfiguration(_ input: [UInt8]) {

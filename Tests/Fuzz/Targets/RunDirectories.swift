@@ -1,10 +1,15 @@
+import Machine
+import Analysis
+import Checkpoints
+import Configuration
+import Prediction
+import Recording
+import Runs
 import Collectives
 import DataParallel
 import Files
 import Foundation
-import Measurement
 import Reports
-import Training
 
 /// A run directory's files, in the order of an input.
 private let names = [

@@ -1,6 +1,6 @@
+import Safetensors
 import Foundation
 import Tensors
-import Training
 
 /// A file's bytes.
 func readSafetensors(_ input: [UInt8]) {

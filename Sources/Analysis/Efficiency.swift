@@ -1,0 +1,92 @@
+public import Recording
+import Collectives
+
+/// How much of the ranks' time goes into computing, and what the rest is lost to.
+///
+/// parallel = load balance × serialization × transfer, as the POP project defines them (Performance
+/// Optimisation and Productivity, "POP Standard Metrics for Parallel Performance Analysis",
+/// https://pop-coe.eu/node/69). Without waiting for the network a step would take as long as its
+/// ranks take to compute between the meetings: of each stretch the slowest. What that is longer than the
+/// slowest rank's own sum is serialization, which is what synchronized statistics add.
+public struct Efficiency: Codable, Hashable, Sendable {
+  /// Computing over the step, the mean over ranks.
+  public let parallel: Double
+  /// The mean rank's computing over that of the rank that computes most.
+  public let load_balance: Double
+  /// The most that a rank computes over the step without a network.
+  public let serialization: Double
+  /// The step without a network over the step.
+  public let transfer: Double
+
+  /// By statistics and buckets: how long ranks would wait there without a network.
+  public let sites: [Site]
+
+  /// What waiting one kind of collective causes.
+  public struct Site: Codable, Hashable, Sendable {
+    /// The layer, or the bucket.
+    public let name: String
+    /// "forward" or "backward".
+    public let pass: String
+    /// The wait for the slowest rank of a step, the mean over ranks and steps, in milliseconds.
+    public let waiting_ms: Double
+  }
+
+  /// The efficiencies of recorded steps, each the ratio of means over steps; nil where there is none in
+  /// which all ranks did the same.
+  public init?(_ recorded: RecordedSteps) {
+    var (mean, most, ideal, whole, count) = (0.0, 0.0, 0.0, 0.0, 0.0)
+    var waits: [Purpose: Double] = [:]
+    var order: [Purpose] = []
+    for parts in recorded.parts {
+      let programs = parts.map { StepProgram($0.step, $0.entries) }
+      // Of ranks that meet in groups, which waits for which is another question.
+      let groups = parts.flatMap { $0.entries.filter { $0.purpose.kind == "statistics" } }
+        .filter { $0.kind == .collective }.map(\.key.group)
+      guard Set(groups).count <= 1 else { return nil }
+      guard let shape = programs.first?.shape, programs.allSatisfy({ $0.shape == shape }) else {
+        continue
+      }
+      let sums = programs.map { $0.computing.reduce(0, +) }
+      mean += sums.reduce(0, +) / Double(sums.count)
+      most += sums.max() ?? 0
+      ideal += Self.ideal(shape, programs.map(\.computing)) { purpose, wait in
+        if waits[purpose] == nil { order.append(purpose) }
+        waits[purpose, default: 0] += wait
+      }
+      whole += (parts.map { $0.step.end - $0.step.issue }.max() ?? 0)
+      count += 1
+    }
+    guard count > 0, mean > 0, ideal > 0, whole > 0 else { return nil }
+    parallel = mean / whole
+    load_balance = mean / most
+    serialization = most / ideal
+    transfer = ideal / whole
+    sites = order.filter { $0 != .control }.map {
+      Site(
+        name: $0.site, pass: "\($0.pass)", waiting_ms: (waits[$0] ?? 0) / count / 1e6)
+    }
+  }
+
+  /// How long a step takes where every collective ends when its last rank has begun it.
+  private static func ideal(
+    _ shape: StepProgram.Shape, _ computing: [[Double]], waited: (Purpose, Double) -> Void
+  ) -> Double {
+    var clocks = [Double](repeating: 0, count: computing.count)
+    var begun = [Double](repeating: 0, count: shape.collectives.count)
+    for (place, action) in shape.actions.enumerated() {
+      for rank in clocks.indices { clocks[rank] += computing[rank][place] }
+      guard action.isWait else {
+        begun[action.collective] = clocks.max() ?? 0
+        continue
+      }
+      var waiting = 0.0
+      for rank in clocks.indices where begun[action.collective] > clocks[rank] {
+        waiting += begun[action.collective] - clocks[rank]
+        clocks[rank] = begun[action.collective]
+      }
+      waited(shape.collectives[action.collective].purpose, waiting / Double(clocks.count))
+    }
+    for rank in clocks.indices { clocks[rank] += computing[rank][shape.actions.count] }
+    return clocks.max() ?? 0
+  }
+}

@@ -1,0 +1,239 @@
+public import Recording
+import Collectives
+
+/// Where the steps of a run went, on every rank and in every layer.
+///
+/// A step is computing, blocked before the last rank's arrival (exposed skew), blocked after it
+/// (exposed transfer), and what lies between the marks (other).
+public struct StepSplit: Codable, Sendable {
+  /// One rank's steps, in milliseconds.
+  public struct Rank: Codable, Sendable {
+    /// A step from its first moment to its last.
+    public let step_ms: MedianInterval
+    /// Computing.
+    public let compute_ms: MedianInterval
+    /// Blocked for statistics before the last rank arrived.
+    public let statistics_skew_ms: MedianInterval
+    /// Blocked for statistics after it.
+    public let statistics_transfer_ms: MedianInterval
+    /// Blocked for gradient buckets before the last rank arrived.
+    public let gradients_skew_ms: MedianInterval
+    /// Blocked for gradient buckets after it.
+    public let gradients_transfer_ms: MedianInterval
+    /// Blocked for everything else.
+    public let control_ms: MedianInterval
+    /// Outside of what was recorded.
+    public let other_ms: MedianInterval
+    /// The share of a step that is outside of what was recorded, at the median.
+    public let unaccounted: Double
+  }
+
+  /// What one layer computes in one pass.
+  public struct Layer: Codable, Sendable {
+    /// The layer: the parameters' common name, or what is computed between layers.
+    public let name: String
+    /// "forward" or "backward".
+    public let pass: String
+    /// Computing in a step, the mean over ranks.
+    public let compute_ms: MedianInterval
+  }
+
+  /// One kind of collective: a layer's statistics in one pass, or a bucket.
+  public struct Site: Codable, Sendable {
+    /// "statistics" or "gradients".
+    public let purpose: String
+    /// The layer, or the bucket.
+    public let name: String
+    /// "forward" or "backward".
+    public let pass: String
+    /// How often a step.
+    public let collectives: Double
+    /// A rank's bytes a step.
+    public let bytes: Double
+    /// From a rank's arrival to the last one's, the mean over ranks.
+    public let skew_ms: MedianInterval
+    /// From the last arrival to the end, the mean over ranks.
+    public let transfer_ms: MedianInterval
+    /// In flight while ranks computed, the mean over ranks.
+    public let in_flight_ms: MedianInterval
+    /// Blocked, the mean over ranks.
+    public let exposed_ms: MedianInterval
+    /// The part of it before the last arrival.
+    public let exposed_skew_ms: MedianInterval
+    /// The part of it after.
+    public let exposed_transfer_ms: MedianInterval
+    /// The part of it in tests that let the collective make progress while ranks computed.
+    public let tests_ms: MedianInterval
+    /// Blocked, the rank that was blocked longest in each step.
+    public let exposed_maximum_ms: MedianInterval
+    /// The skew of each rank.
+    public let skew_by_rank_ms: [MedianInterval]
+    /// The share of collectives in which each rank was the last to arrive.
+    public let last: [Double]
+  }
+
+  /// How many steps went in.
+  public let steps: Int
+  /// By rank.
+  public let ranks: [Rank]
+  /// Computing by layer and pass, in the order of a step.
+  public let layers: [Layer]
+  /// Statistics by layer and pass, then buckets, in the order of a step.
+  public let sites: [Site]
+  /// The most that a time may be wrong by because the ranks' clocks are not one, in microseconds.
+  public let clock_bound_us: Double
+}
+
+extension StepSplit {
+  /// The sums of one rank in one step, in nanoseconds.
+  private struct Sums {
+    var step = 0.0
+    var computing = 0.0
+    var skew: [Class: Double] = [:]
+    var transfer: [Class: Double] = [:]
+
+    var parts: Double {
+      computing + skew.values.reduce(0, +) + transfer.values.reduce(0, +)
+    }
+  }
+
+  private enum Class: Hashable { case statistics, gradients, control }
+
+  private static func classify(_ purpose: Purpose) -> Class {
+    switch purpose {
+    case .statistics: .statistics
+    case .gradients: .gradients
+    case .control, .computing: .control
+    }
+  }
+
+  /// Splits the steps that all of `records` hold.
+  public init(_ records: [RankRecord]) {
+    let steps = records.map { record in record.entries.filter { $0.kind == .step } }
+    let count = steps.map(\.count).min() ?? 0
+    var arrivals: [RankRecord.Key: (last: Double, rank: Int)] = [:]
+    for (rank, record) in records.enumerated() {
+      for entry in record.entries where entry.kind == .collective {
+        if let known = arrivals[entry.key], known.last >= entry.issue { continue }
+        arrivals[entry.key] = (entry.issue, rank)
+      }
+    }
+    var sums = records.map { _ in [Sums](repeating: Sums(), count: count) }
+    var sites: [Purpose: SiteSums] = [:]
+    var order: [Purpose] = []
+    var computing: [Purpose: [Double]] = [:]
+    var layerOrder: [Purpose] = []
+    for (rank, record) in records.enumerated() {
+      var step = 0
+      var blocked = BlockedTime(record.entries)
+      for entry in record.entries where count > 0 {
+        while step < count, entry.issue >= steps[rank][step].end { step += 1 }
+        guard step < count, entry.issue >= steps[rank][step].issue else { continue }
+        let duration = entry.end - entry.issue
+        switch entry.kind {
+        case .step: sums[rank][step].step = duration
+        case .segment:
+          let computed = duration - blocked.within(entry.issue, entry.end)
+          sums[rank][step].computing += computed
+          if computing[entry.purpose] == nil { layerOrder.append(entry.purpose) }
+          computing[entry.purpose, default: [Double](repeating: 0, count: count)][step] +=
+            computed / Double(records.count)
+        case .collective:
+          // Its tests lie within segments.
+          sums[rank][step].computing -= entry.tested
+          let arrival = arrivals[entry.key] ?? (entry.issue, rank)
+          let split = CollectiveSplit(entry, lastArrival: arrival.last)
+          sums[rank][step].skew[Self.classify(entry.purpose), default: 0] += split.exposedSkew
+          sums[rank][step].transfer[Self.classify(entry.purpose), default: 0] +=
+            split.exposedTransfer + split.tested
+          if sites[entry.purpose] == nil {
+            sites[entry.purpose] = SiteSums(ranks: records.count, steps: count)
+            order.append(entry.purpose)
+          }
+          sites[entry.purpose]?.add(
+            split, bytes: entry.bytes, rank: rank, step: step, last: arrival.rank)
+        }
+      }
+    }
+    self.steps = count
+    ranks = count == 0 ? [] : sums.map(Self.rank)
+    layers = layerOrder.compactMap { purpose in
+      guard case .computing(let layer, let pass, _) = purpose, let steps = computing[purpose] else {
+        return nil
+      }
+      return Layer(
+        name: layer.text, pass: "\(pass)", compute_ms: MedianInterval(steps.map { $0 / 1e6 }))
+    }
+    self.sites = order.filter { $0 != .control }.compactMap { purpose in
+      sites[purpose]?.site(purpose)
+    }
+    clock_bound_us = (records.map(\.clockBound).max() ?? 0) / 1e3
+  }
+
+  private static func rank(_ steps: [Sums]) -> Rank {
+    func figure(_ value: (Sums) -> Double) -> MedianInterval {
+      MedianInterval(steps.map { value($0) / 1e6 })
+    }
+    return Rank(
+      step_ms: figure(\.step), compute_ms: figure(\.computing),
+      statistics_skew_ms: figure { $0.skew[.statistics] ?? 0 },
+      statistics_transfer_ms: figure { $0.transfer[.statistics] ?? 0 },
+      gradients_skew_ms: figure { $0.skew[.gradients] ?? 0 },
+      gradients_transfer_ms: figure { $0.transfer[.gradients] ?? 0 },
+      control_ms: figure { ($0.skew[.control] ?? 0) + ($0.transfer[.control] ?? 0) },
+      other_ms: figure { $0.step - $0.parts },
+      unaccounted: MedianInterval(steps.map { abs($0.step - $0.parts) / max($0.step, 1) }).median)
+  }
+
+  /// The sums of one kind of collective, by rank and step.
+  private struct SiteSums {
+    private var splits: [[[CollectiveSplit]]]
+    private var bytes = 0
+    private var last: [Int]
+
+    init(ranks: Int, steps: Int) {
+      splits = Array(
+        repeating: Array(repeating: [], count: steps), count: ranks)
+      last = Array(repeating: 0, count: ranks)
+    }
+
+    mutating func add(
+      _ split: CollectiveSplit, bytes: Int, rank: Int, step: Int, last: Int
+    ) {
+      splits[rank][step].append(split)
+      self.bytes += bytes
+      // Once a collective, not once a rank.
+      if rank == last { self.last[last] += 1 }
+    }
+
+    func site(_ purpose: Purpose) -> Site {
+      let (ranks, steps) = (splits.count, splits[0].count)
+      func sum(_ rank: Int, _ step: Int, _ value: (CollectiveSplit) -> Double) -> Double {
+        splits[rank][step].reduce(0) { $0 + value($1) } / 1e6
+      }
+      func figure(_ value: (CollectiveSplit) -> Double) -> MedianInterval {
+        MedianInterval(
+          (0..<steps).map { step in
+            (0..<ranks).reduce(0) { $0 + sum($1, step, value) } / Double(ranks)
+          })
+      }
+      let collectives = Double(splits.joined().joined().count) / Double(ranks * steps)
+      let all = Double(max(last.reduce(0, +), 1))
+      return Site(
+        purpose: purpose.kind, name: purpose.site, pass: "\(purpose.pass)",
+        collectives: collectives,
+        bytes: Double(bytes) / Double(ranks * steps), skew_ms: figure(\.skew),
+        transfer_ms: figure(\.transfer), in_flight_ms: figure(\.inFlight),
+        exposed_ms: figure(\.exposed),
+        exposed_skew_ms: figure(\.exposedSkew), exposed_transfer_ms: figure(\.exposedTransfer),
+        tests_ms: figure(\.tested),
+        exposed_maximum_ms: MedianInterval(
+          (0..<steps).map { step in
+            (0..<ranks).map { sum($0, step, \.exposed) }.max() ?? 0
+          }),
+        skew_by_rank_ms: (0..<ranks).map { rank in
+          MedianInterval((0..<steps).map { sum(rank, $0, \.skew) })
+        }, last: last.map { Double($0) / all })
+    }
+  }
+}

@@ -1,0 +1,87 @@
+public import Recording
+import Collectives
+
+/// One step on all ranks, from the first rank's beginning on, in microseconds.
+public struct StepTimeline: Codable, Sendable {
+  /// What a rank computed between two marks, and what blocked it meanwhile.
+  public struct Segment: Codable, Hashable, Sendable {
+    /// The layer, or the part of the step outside of layers.
+    public let layer: String
+    /// "forward" or "backward".
+    public let pass: String
+    /// When it began.
+    public let begin_us: Double
+    /// When it was over.
+    public let end_us: Double
+  }
+
+  /// A rank's part in a collective.
+  public struct Collective: Codable, Hashable, Sendable {
+    /// "statistics", "gradients" or "control".
+    public let purpose: String
+    /// What it was for in a few words.
+    public let label: String
+    /// This rank's bytes.
+    public let bytes: Int
+    /// When this rank issued it.
+    public let begin_us: Double
+    /// When the issuing call came back.
+    public let returned_us: Double
+    /// When this rank began to wait; later than the end, if it was found to be over before.
+    public let wait_us: Double
+    /// When it was over.
+    public let end_us: Double
+    /// When the last rank issued it.
+    public let last_arrival_us: Double
+    /// Which rank that was.
+    public let last_rank: Int
+  }
+
+  /// One rank's step.
+  public struct Rank: Codable, Sendable {
+    /// When it began.
+    public let begin_us: Double
+    /// When it was over.
+    public let end_us: Double
+    /// What it computed, in order.
+    public let segments: [Segment]
+    /// What it communicated, in order of beginnings.
+    public let collectives: [Collective]
+  }
+
+  /// The step's number.
+  public let step: Int
+  /// From the first rank's beginning to the last one's end.
+  public let duration_us: Double
+  /// By rank.
+  public let ranks: [Rank]
+
+  /// The step of `recorded` whose duration on rank 0 is the median; nil where there is none.
+  public init?(median recorded: RecordedSteps) {
+    let durations = recorded.parts.map { $0[0].step.end - $0[0].step.issue }
+    let order = durations.indices.sorted { durations[$0] < durations[$1] }
+    guard !order.isEmpty else { return nil }
+    let middle = order[(order.count - 1) / 2]
+    let parts = recorded.parts[middle]
+    let origin = parts.map(\.step.issue).min() ?? 0
+    func time(_ nanoseconds: Double) -> Double { (nanoseconds - origin) / 1e3 }
+    step = recorded.numbers[middle]
+    duration_us = parts.map { time($0.step.end) }.max() ?? 0
+    ranks = parts.map { part in
+      Rank(
+        begin_us: time(part.step.issue), end_us: time(part.step.end),
+        segments: part.entries.filter { $0.kind == .segment }.map {
+          Segment(
+            layer: $0.purpose.site, pass: "\($0.purpose.pass)", begin_us: time($0.issue),
+            end_us: time($0.end))
+        },
+        collectives: part.entries.filter { $0.kind == .collective }.map {
+          let last = recorded.lastArrival($0)
+          return Collective(
+            purpose: $0.purpose.kind, label: $0.purpose.label, bytes: $0.bytes,
+            begin_us: time($0.issue), returned_us: time($0.returned), wait_us: time($0.waitBegin),
+            end_us: time($0.end), last_arrival_us: time(last.time), last_rank: last.rank)
+        })
+    }
+  }
+}

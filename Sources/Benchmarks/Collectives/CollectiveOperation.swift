@@ -1,0 +1,92 @@
+import DataParallel
+import Collectives
+public import Norms
+
+/// An operation that `bench collectives` measures.
+public enum CollectiveOperation: String, CaseIterable, Sendable {
+  /// A blocking sum in place.
+  case allReduce = "all-reduce"
+  /// A sum that is begun without blocking, and waited for at once.
+  case begunAllReduce = "all-reduce-begun"
+  /// A broadcast from rank 0.
+  case broadcast
+  /// A gather of every rank's block on every rank.
+  case allGather = "all-gather"
+  /// A sum of which each rank gets its block.
+  case reduceScatter = "reduce-scatter"
+  /// A barrier, which has no bytes.
+  case barrier
+  /// The moments of a batch over all ranks, as sync-batch norm finds them, by one of its merges.
+  case mergeShiftedMoments = "merge-shifted-moments"
+  /// The same by ``StatisticsMerge/welford``.
+  case mergeWelford = "merge-welford"
+  /// The same by ``StatisticsMerge/allGather``.
+  case mergeAllGather = "merge-all-gather"
+  /// The same by ``StatisticsMerge/twoPass``.
+  case mergeTwoPass = "merge-two-pass"
+  /// The same by ``StatisticsMerge/float32Moments``.
+  case mergeFloat32Moments = "merge-float32-moments"
+
+  /// How the moments are merged; nil of another operation.
+  public var merge: StatisticsMerge? {
+    switch self {
+    case .mergeShiftedMoments: .shiftedMoments
+    case .mergeWelford: .welford
+    case .mergeAllGather: .allGather
+    case .mergeTwoPass: .twoPass
+    case .mergeFloat32Moments: .float32Moments
+    default: nil
+    }
+  }
+
+  /// What the bytes of an operation over its time have to be multiplied with to be what each rank's
+  /// link carries in one direction, whatever the operation; nil where there is no such number.
+  ///
+  /// - Source: NVIDIA, NCCL tests, "Performance reported by NCCL tests",
+  ///   <https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md>.
+  public func busFactor(ranks: Int) -> Double? {
+    let p = Double(ranks)
+    switch self {
+    case .allReduce, .begunAllReduce: return 2 * (p - 1) / p
+    case .allGather, .reduceScatter: return (p - 1) / p
+    case .broadcast: return 1
+    default: return nil
+    }
+  }
+
+  /// The operation on about so many bytes over the ranks of `communicator`, ready to run.
+  func probe(
+    of type: CollectiveElement, bytes: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
+    if let merge { return .moments(by: merge, bytes: bytes, over: communicator) }
+    return switch type {
+    case .float32: probe(of: Float.self, bytes: bytes, over: communicator)
+    case .float64: probe(of: Double.self, bytes: bytes, over: communicator)
+    }
+  }
+
+  private func probe<Element: Communicable & BinaryFloatingPoint>(
+    of element: Element.Type, bytes: Int, over communicator: any Communicator
+  ) -> CollectiveProbe {
+    let count = max(1, bytes / MemoryLayout<Element>.stride)
+    return switch self {
+    case .allReduce: .allReduce(element, count: count, over: communicator)
+    case .begunAllReduce: .begunAllReduce(element, count: count, over: communicator)
+    case .broadcast: .broadcast(element, count: count, over: communicator)
+    case .allGather: .allGather(element, count: count, over: communicator)
+    case .reduceScatter: .reduceScatter(element, count: count, over: communicator)
+    default: .barrier(over: communicator)
+    }
+  }
+}
+
+/// What the elements of a measured collective are.
+public enum CollectiveElement: String, CaseIterable, Sendable {
+  /// Four bytes each.
+  case float32
+  /// Eight bytes each.
+  case float64
+
+  /// The bytes of an element.
+  public var bytes: Int { self == .float32 ? 4 : 8 }
+}

@@ -1,0 +1,38 @@
+import Analysis
+import Collectives
+import Kernels
+import Tensors
+
+/// What a rank does between two measured collectives: adds up numbers that do not fit into its nearer
+/// caches, as a step does, so that a collective finds caches and its library's memory as within a step.
+final class StepLikeComputing {
+  private static let elements = 1 << 19
+  private static let piece = 1 << 12
+  /// More than a piece takes, so that the last one is over in time, in nanoseconds.
+  private static let margin: UInt64 = 10_000
+
+  private let values = Storage<Float>(count: elements, filledWith: 1)
+  private let addends = Storage<Float>(count: elements, filledWith: 0)
+  private var next = 0
+
+  /// Computes until this rank's clock shows `deadline`.
+  func run(until deadline: UInt64) {
+    while monotonicNanoseconds() + Self.margin < deadline {
+      let a = Tensor(values, offset: next, shape: [Self.piece])
+      Kernel.add(a, Tensor(addends, offset: next, shape: [Self.piece]), into: a)
+      next = (next + Self.piece) % Self.elements
+    }
+    while monotonicNanoseconds() < deadline {}
+  }
+
+  /// The bytes of addends that a rank adds to other numbers, in GB/s.
+  func reductionSpeed() -> Double {
+    let (a, b) = (Tensor(values, shape: [Self.elements]), Tensor(addends, shape: [Self.elements]))
+    let times = (0..<20).map { _ in
+      let start = monotonicNanoseconds()
+      Kernel.add(a, b, into: a)
+      return Double(monotonicNanoseconds() - start)
+    }
+    return Double(Self.elements * MemoryLayout<Float>.stride) / MedianInterval(times).median
+  }
+}

@@ -1,0 +1,216 @@
+public import Analysis
+public import Configuration
+import Files
+public import Runs
+public import Training
+public import DataParallel
+public import Datasets
+public import Norms
+
+/// The same run under several norms.
+public struct Comparison: Codable, Sendable {
+  /// One norm's figures.
+  public struct Result: Codable, Sendable {
+    /// The kind of norm.
+    public let norm: String
+    /// The duration of a step on rank 0, in milliseconds.
+    public let step_ms: MedianInterval
+    /// Collectives of statistics.
+    public let statistics: TrafficPerStep
+    /// Collectives of gradients.
+    public let gradients: TrafficPerStep
+    /// Where the run ended, the mean over the repeats that did not diverge; no numbers if all did.
+    public let final: FinalFigures
+    /// Where each repeat ended; no numbers where it diverged.
+    public let repeats: [FinalFigures]
+    /// The repeats that diverged; nil if none did.
+    public let diverged: [Divergence]?
+    /// The step's duration over that under the first norm, from rounds in which both took a turn; nil for the
+    /// first, and no numbers where they have no round in common.
+    public let against_first: PairedRatio?
+    /// Loss and accuracy over the repeats' seeds; nil where there was one repeat, or all diverged.
+    public let seeds: OverSeeds?
+  }
+
+  /// What several repeats reached.
+  public struct OverSeeds: Codable, Sendable {
+    /// The mean training loss of the last epoch.
+    public let loss: MedianInterval
+    /// The test set's accuracy.
+    public let accuracy: MedianInterval
+    /// The loss less the one under the first norm, by seed; nil for the first norm.
+    public let loss_against_first: MedianInterval?
+    /// The accuracy less the one under the first norm, by seed; nil for the first norm.
+    public let accuracy_against_first: MedianInterval?
+  }
+
+  /// A repeat that came to no end.
+  public struct Divergence: Codable, Sendable {
+    /// Which one, from 1.
+    public let repetition: Int
+    /// The step whose loss was not finite, or after which the network had values or an evaluation that were not.
+    public let step: Int
+
+    private enum CodingKeys: String, CodingKey { case repetition = "repeat", step }
+  }
+
+  /// The number of ranks.
+  public let ranks: Int
+  /// One result a norm, in the order asked for.
+  public let results: [Result]
+  /// The share of the counted steps that were disturbed and left out, from 0 to 1.
+  public let disturbed_share: Double
+  /// How many they were, and why.
+  public let disturbed: DisturbedSteps
+}
+
+extension Comparison {
+  /// Trains `configuration` under each of `norms`, in rounds in which each takes a turn, `repeats` times
+  /// with seeds that count up.
+  ///
+  /// Collective.
+  ///
+  /// Where `directory` is given, every run writes a run directory below it: `NORM`, or `NORM-REPEAT`
+  /// where there are several repeats.
+  ///
+  /// A norm under which the network diverges goes no further; the others do. `warn` is told on rank 0 what
+  /// went wrong without an end of the comparison.
+  ///
+  /// Intervals are those of so many `comparisons` made at once; of one less than there are norms where nothing
+  /// is said.
+  ///
+  /// `onStep` is called after each step with the norm and the step, and how far the whole
+  /// comparison is, from 0 to 1.
+  public init(
+    _ configuration: RunConfiguration, norms: [NormKind], repeats: Int,
+    data: DataSplit, context: RankContext, directory: String? = nil,
+    comparisons: Int? = nil, warn: @escaping (String) -> Void = { _ in },
+    onStep: (NormKind, StepResult, Double) -> Void
+  ) throws {
+    var steps: [[StepResult]] = norms.map { _ in [] }
+    var finals: [[FinalFigures]] = norms.map { _ in [] }
+    var diverged: [[Divergence]] = norms.map { _ in [] }
+    var paired = PairedSteps(variants: norms.count)
+    let interleaving = Interleaving(variants: norms.count, seed: configuration.seed)
+    var round = 0
+    for index in 0..<repeats {
+      var settings = configuration
+      settings.seed &+= UInt64(index)
+      let runs = try norms.map {
+        try TrainingRun(settings.with(norm: $0), data: data, context: context)
+      }
+      let files = try directory.map { directory in
+        try zip(norms, runs).map { norm, run in
+          let suffix = repeats > 1 ? "-\(index + 1)" : ""
+          return try RunFiles(
+            at: "\(directory)/\(norm.rawValue)\(suffix)", run.configuration,
+            vocabulary: data.vocabulary, context: context, warn: warn)
+        }
+      }
+      var taken: [[StepResult]] = norms.map { _ in [] }
+      var isOut = norms.map { _ in false }
+      /// Runs `body` for a norm, and takes it out if the network diverges, on all ranks alike.
+      func watching(_ i: Int, _ body: () throws -> Void) throws {
+        do {
+          try body()
+        } catch let failure as TrainingFailure {
+          guard let step = failure.step else { throw failure }
+          diverged[i].append(Divergence(repetition: index + 1, step: step))
+          isOut[i] = true
+          try files?[i].abandon()
+        }
+      }
+      func goesOn(_ i: Int) -> Bool { !isOut[i] && runs[i].stepsTaken < runs[i].totalSteps }
+      let all = Double(runs.reduce(0) { $0 + $1.totalSteps })
+      while runs.indices.contains(where: goesOn) {
+        for i in interleaving.order(of: round) {
+          let run = runs[i]
+          let first = taken[i].count
+          defer { paired.append(run.counted(taken[i][first...]), of: i) }
+          guard goesOn(i) else { continue }
+          files?[i].resume()
+          try watching(i) {
+            for place in 0..<min(Interleaving.turn, run.totalSteps - run.stepsTaken) {
+              var result = try run.step { StepRequests(stop: files?[i].mustStop ?? false) }
+              if place > 0, run.counts(result) { result.round = round }
+              // The metrics of one cannot be written any more.
+              if result.requests.stop { try files?.forEach { try $0.settle() } }
+              taken[i].append(result)
+              try files?[i].append(result)
+              let done = runs.indices.reduce(0) {
+                $0 + (isOut[$1] ? runs[$1].totalSteps : runs[$1].stepsTaken)
+              }
+              onStep(norms[i], result, (Double(index) + Double(done) / all) / Double(repeats))
+            }
+            files?[i].pause()
+          }
+        }
+        round += 1
+      }
+      for (i, run) in runs.enumerated() {
+        if !isOut[i] {
+          try watching(i) {
+            finals[i].append(
+              try Self.end(run, taken[i], files?[i], ranks: context.size))
+          }
+        }
+        if isOut[i] { finals[i].append(.none) }
+        let turns = stride(from: 0, to: taken[i].count, by: Interleaving.turn).map {
+          run.counted(taken[i][$0..<min($0 + Interleaving.turn, taken[i].count)])
+        }
+        steps[i] += turns.flatMap(\.self)
+      }
+    }
+    ranks = context.size
+    // Rank 0 decides: it alone knows of what came between it and its processor at a step's very end.
+    disturbed = paired.leftOut
+    disturbed_share = paired.leftOut.share
+    results = norms.indices.map { i in
+      let times = StepTimes(steady: steps[i].map(StepMetrics.init))
+      return Result(
+        norm: norms[i].rawValue, step_ms: times.step_ms, statistics: times.statistics,
+        gradients: times.gradients, final: .mean(of: finals[i].filter { $0.loss.isFinite }),
+        repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i],
+        against_first: i == 0
+          ? nil
+          : paired.ratio(of: i, to: 0, comparisons: comparisons ?? norms.count - 1)
+            ?? PairedRatio.none,
+        seeds: OverSeeds(finals[i], first: i == 0 ? nil : finals[0]))
+    }
+  }
+
+  /// Evaluates a run after its last step, and ends its files.
+  private static func end(
+    _ run: TrainingRun, _ taken: [StepResult], _ files: RunFiles?, ranks: Int
+  ) throws -> FinalFigures {
+    try run.verifyReplicas()
+    files?.resume()
+    let evaluation = try run.evaluate()
+    try evaluation.check(after: run.stepsTaken)
+    let tally = RunTally(taken)
+    if let files {
+      try files.append(evaluation, step: run.stepsTaken)
+      try files.checkpoint(run)
+      let seconds = Double(taken.reduce(0) { $0 + $1.nanoseconds }) / 1e9
+      _ = try files.finish(
+        RunSummary(run, ranks: ranks, tally, seconds: seconds, evaluation))
+    }
+    return FinalFigures(loss: tally.finalLoss, evaluation)
+  }
+}
+
+extension Comparison.OverSeeds {
+  /// The figures of the repeats that came to an end; nil where there is one repeat, or none did.
+  fileprivate init?(_ own: [FinalFigures], first: [FinalFigures]?) {
+    let ended = own.filter { $0.loss.isFinite }
+    guard own.count > 1, !ended.isEmpty else { return nil }
+    loss = MedianInterval(ended.map(\.loss))
+    accuracy = MedianInterval(ended.map(\.accuracy))
+    let pairs = zip(own, first ?? []).filter { $0.loss.isFinite && $1.loss.isFinite }
+    func paired(_ figure: (FinalFigures) -> Double) -> MedianInterval? {
+      pairs.isEmpty ? nil : MedianInterval(pairs.map { figure($0) - figure($1) })
+    }
+    loss_against_first = paired(\.loss)
+    accuracy_against_first = paired(\.accuracy)
+  }
+}

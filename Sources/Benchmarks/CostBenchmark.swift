@@ -1,0 +1,203 @@
+import Training
+public import Analysis
+public import Configuration
+import Recording
+import Collectives
+public import DataParallel
+public import Datasets
+public import Norms
+
+/// What `bench cost` prints: what each norm costs a step, measured in turn.
+public struct CostBenchmark: Codable, Sendable {
+  /// Where ranks are blocked, in milliseconds: sums over layers of the medians over steps of the means over
+  /// ranks.
+  public struct Blocked: Codable, Sendable {
+    /// Before the last rank arrived: ranks that wait for a slower one.
+    public let skew_ms: Double
+    /// After it.
+    public let transfer_ms: Double
+    /// In tests that make the progress: no waiting, but work for the library.
+    public let tests_ms: Double
+
+    init(_ split: StepSplit?, _ pass: Pass) {
+      let sites = (split?.sites ?? []).filter {
+        $0.purpose == "statistics" && $0.pass == "\(pass)"
+      }
+      skew_ms = sites.reduce(0) { $0 + $1.exposed_skew_ms.median }
+      transfer_ms = sites.reduce(0) { $0 + $1.exposed_transfer_ms.median }
+      tests_ms = sites.reduce(0) { $0 + $1.tests_ms.median }
+    }
+  }
+
+  /// One norm, with one merge.
+  public struct Result: Codable, Sendable {
+    /// The kind of norm.
+    public let norm: String
+    /// How its ranks agree; nil where they do not have to.
+    public let merge: String?
+    /// The duration of a step on rank 0, in milliseconds.
+    public let step_ms: MedianInterval
+    /// The step's duration over that under the first norm; nil for the first.
+    public let against_first: PairedRatio?
+    /// By how much a step is longer than under the first norm, and why; nil for the first, and where no round
+    /// is undisturbed.
+    public let difference: StepDifference?
+    /// Collectives of statistics a step.
+    public let statistics_collectives: Double
+    /// A rank's bytes of statistics a step.
+    public let statistics_bytes: Double
+    /// Blocked for statistics of the forward pass.
+    public let forward: Blocked
+    /// Blocked for statistics of the backward pass.
+    public let backward: Blocked
+    /// Whether weight gradients were computed while statistics were in flight; nil where nothing is sent.
+    public let overlaps: Bool?
+    /// What computing weight gradients while statistics are in flight makes a step shorter by, in
+    /// milliseconds: the paired difference, negative where it makes it longer; nil where nothing is sent.
+    public let saved_ms: MedianInterval?
+    /// The configured step over the one without overlap; nil where nothing is sent.
+    public let against_without_overlap: PairedRatio?
+    /// Blocked for gradients in a step on rank 0, in milliseconds.
+    public let gradients_blocked_ms: MedianInterval
+    /// Where the ranks' time goes; nil where no step is undisturbed.
+    public let efficiency: Efficiency?
+  }
+
+  /// The configuration's name.
+  public let work: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// Counted steps of each norm, those that were disturbed included.
+  public let steps: Int
+  /// Rounds in each of which every norm took a turn.
+  public let rounds: Int
+  /// One a norm, and a merge.
+  public let results: [Result]
+  /// The share of the counted steps that were disturbed and left out, from 0 to 1.
+  public let disturbed_share: Double
+  /// How many they were, and why.
+  public let disturbed: DisturbedSteps
+}
+
+extension CostBenchmark {
+  /// Counts `steps` of each of `norms`, in turn and after a few to warm up; those that synchronize as they
+  /// are configured, always with overlap and never, and by each of `merges`.
+  ///
+  /// Collective.
+  public init(
+    _ configuration: RunConfiguration, norms: [NormKind], merges: [StatisticsMerge], steps: Int,
+    data: DataSplit, context: RankContext
+  ) throws {
+    let rounds = Interleaving.rounds(counting: steps)
+    let variants = norms.flatMap { Variant.all(configuration.with(norm: $0), merges: merges) }
+    if context.log == nil { context.record(in: EventLog()) }
+    let clocks = try ClockComparison(over: context.control)
+    let runs = try InterleavedRuns(
+      variants.map(\.configuration), rounds: rounds, data: data, context: context)
+    let reading = try clocks.read()
+    for _ in 0..<rounds { try runs.takeRound() }
+    let clock = ClockOffset(reading, try clocks.read())
+    let measured = try variants.indices.map { i in
+      try Measured(runs, i, clock: clock)
+    }
+    work = configuration.name
+    ranks = context.size
+    self.rounds = rounds
+    self.steps = rounds * (Interleaving.turn - 1)
+    let configured = variants.indices.filter { variants[$0].mode == nil }
+    let paired = runs.paired
+    disturbed = paired.leftOut
+    disturbed_share = paired.leftOut.share
+    results = configured.map { i in
+      func partner(_ mode: StatisticsOverlap) -> Int? {
+        variants.indices.first { variants[$0].isLike(variants[i], but: mode) }
+      }
+      let (on, off) = (partner(.on), partner(.off))
+      return Result(
+        variants[i].configuration, runs, i, measured[i], base: i == 0 ? nil : measured[0],
+        comparisons: configured.count - 1, on: on, off: off)
+    }
+  }
+
+  /// A norm in one mode.
+  private struct Variant {
+    var configuration: RunConfiguration
+    /// The mode of overlap, where it is not the configuration's.
+    var mode: StatisticsOverlap?
+
+    static func all(_ configuration: RunConfiguration, merges: [StatisticsMerge]) -> [Variant] {
+      guard configuration.model.norm.synchronizes else {
+        return [Variant(configuration: configuration)]
+      }
+      return merges.flatMap { merge in
+        let modes: [StatisticsOverlap?] = [nil, .on, .off]
+        return modes.map { mode in
+          var settings = configuration
+          settings.model.norm.merge = merge
+          if let mode { settings.model.norm.overlap = mode }
+          return Variant(configuration: settings, mode: mode)
+        }
+      }
+    }
+
+    func isLike(_ other: Variant, but mode: StatisticsOverlap) -> Bool {
+      var norm = other.configuration.model.norm
+      norm.overlap = mode
+      return self.mode == mode && configuration.model.norm == norm
+    }
+  }
+
+  /// Where the undisturbed steps of one variant went.
+  fileprivate struct Measured {
+    let split: StepSplit
+    let efficiency: Efficiency?
+    /// The parts of each round's undisturbed steps.
+    let rounds: [StepParts?]
+
+    /// Collective.
+    init(_ runs: InterleavedRuns, _ i: Int, clock: ClockOffset) throws {
+      let records = try runs.records(of: i, clock: clock)
+      let disturbed = records.disturbances
+      let clean = records.undisturbed
+      let recorded = RecordedSteps(clean)
+      split = StepSplit(clean)
+      efficiency = Efficiency(recorded)
+      let places = Dictionary(
+        uniqueKeysWithValues: recorded.numbers.enumerated().map { ($1, $0) })
+      rounds = runs.numbers(of: i).map { numbers in
+        StepParts(
+          recorded, steps: numbers.filter { disturbed[$0] == nil }.compactMap { places[$0] })
+      }
+    }
+  }
+}
+
+extension CostBenchmark.Result {
+  fileprivate init(
+    _ configuration: RunConfiguration, _ runs: InterleavedRuns, _ i: Int,
+    _ measured: CostBenchmark.Measured, base: CostBenchmark.Measured?, comparisons: Int, on: Int?,
+    off: Int?
+  ) {
+    let (settings, paired, steps) = (configuration.model.norm, runs.paired, runs.steps(of: i))
+    let n = Double(max(steps.count, 1))
+    norm = configuration.model.normName
+    merge = settings.synchronizes ? settings.merge.rawValue : nil
+    step_ms = MedianInterval(paired.milliseconds(of: i))
+    against_first = base.flatMap { _ in paired.ratio(of: i, to: 0, comparisons: comparisons) }
+    difference = base.flatMap { base in
+      StepDifference(base: base.rounds, own: measured.rounds, comparisons: comparisons)
+    }
+    statistics_collectives = Double(steps.reduce(0) { $0 + $1.statistics.collectives }) / n
+    statistics_bytes = Double(steps.reduce(0) { $0 + $1.statistics.bytes }) / n
+    forward = CostBenchmark.Blocked(measured.split, .forward)
+    backward = CostBenchmark.Blocked(measured.split, .backward)
+    overlaps = settings.synchronizes ? runs.overlaps(i) : nil
+    saved_ms = off.flatMap { off in
+      on.flatMap { paired.difference(of: off, to: $0, comparisons: 1) }
+    }
+    against_without_overlap = off.flatMap { paired.ratio(of: i, to: $0, comparisons: 1) }
+    gradients_blocked_ms = MedianInterval(
+      steps.map { Double($0.gradients.blockedNanoseconds) / 1e6 })
+    efficiency = measured.efficiency
+  }
+}

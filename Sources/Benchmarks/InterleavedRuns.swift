@@ -1,0 +1,92 @@
+import Analysis
+import Configuration
+import Files
+import Recording
+import Runs
+import Training
+import Collectives
+import DataParallel
+import Datasets
+
+/// Runs that take turns, with what all ranks recorded of the counted steps.
+final class InterleavedRuns {
+  /// The steps to compare.
+  private(set) var paired: PairedSteps
+  private let runs: [TrainingRun]
+  private let context: RankContext
+  private let interleaving: Interleaving
+  private var counted: [[StepResult]]
+  private var events: [[Event]]
+  /// The numbers of the counted steps, by run and round.
+  private var numbers: [[[Int]]]
+  private var rounds = 0
+
+  /// A run of each of `configurations`, all of whole batches and with steps enough for so many rounds, after
+  /// as many to warm up: the memory is there, and runs know how they overlap.
+  ///
+  /// Collective.
+  init(
+    _ configurations: [RunConfiguration], rounds: Int, data: DataSplit, context: RankContext
+  ) throws {
+    self.context = context
+    interleaving = Interleaving(
+      variants: configurations.count, seed: configurations.first?.seed ?? 0)
+    paired = PairedSteps(variants: configurations.count)
+    runs = try configurations.map { configuration in
+      var settings = configuration
+      settings.length = .steps(
+        Self.warmup + TrainingRun.stepsToOverlap + rounds * Interleaving.turn)
+      settings.data.dropLast = true
+      return try TrainingRun(settings, data: data, context: context)
+    }
+    counted = runs.map { _ in [] }
+    events = runs.map { _ in [] }
+    numbers = runs.map { _ in [] }
+    for run in runs { try run.warmUp(Self.warmup) }
+  }
+
+  private static let warmup = 3
+
+  /// Lets every run take a turn.
+  func takeRound() throws {
+    for i in interleaving.order(of: rounds) {
+      let first = context.log?.count ?? 0
+      let results = try (0..<Interleaving.turn).map { _ in try runs[i].step() }
+      let counting = runs[i].counted(results)
+      paired.append(counting, of: i)
+      counted[i] += counting
+      numbers[i].append(counting.map(\.step))
+      events[i] += context.log?.events(from: first) ?? []
+    }
+    rounds += 1
+  }
+
+  /// The counted steps of a run that nothing disturbed, or all where there is no such.
+  func steps(of i: Int) -> [StepResult] {
+    let clean = counted[i].filter(\.disturbance.isNone)
+    return clean.isEmpty ? counted[i] : clean
+  }
+
+  /// What all ranks recorded of the counted steps of a run; those that were disturbed are marked.
+  ///
+  /// Collective.
+  func records(of i: Int, clock: ClockOffset) throws -> [RankRecord] {
+    let all = try RankRecord.gather(
+      events[i], clock: clock, groups: context.recordedGroups, over: context.control)
+    return all.keeping(Set(numbers[i].joined()))
+  }
+
+  /// The counted steps' numbers of each round of a run.
+  func numbers(of i: Int) -> [[Int]] { numbers[i] }
+
+  /// Whether a run computes weight gradients while statistics are in flight.
+  func overlaps(_ i: Int) -> Bool { runs[i].overlaps ?? false }
+}
+
+extension TrainingRun {
+  /// Takes `steps` steps, and as many more as it takes to know whether they overlap.
+  func warmUp(_ steps: Int) throws {
+    for _ in 0..<steps { _ = try step() }
+    for _ in 0..<Self.stepsToOverlap where overlaps == nil { _ = try step() }
+  }
+}

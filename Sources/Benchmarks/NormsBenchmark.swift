@@ -1,0 +1,208 @@
+public import Analysis
+import Machine
+import Recording
+import Autograd
+import Collectives
+public import DataParallel
+import Kernels
+public import Norms
+import Tensors
+
+/// What `bench norms` prints: every norm's forward and backward pass by itself.
+public struct NormsBenchmark: Codable, Sendable {
+  /// One norm on one shape.
+  public struct Result: Codable, Sendable {
+    /// The kind of norm.
+    public let norm: String
+    /// The shape in PyTorch's order.
+    public let shape: [Int]
+    /// Forward, in milliseconds.
+    public let forward_ms: MedianInterval
+    /// Backward, in milliseconds.
+    public let backward_ms: MedianInterval
+    /// Both, in milliseconds.
+    public let total_ms: MedianInterval
+    /// Both over the first norm's on this shape; nil for the first.
+    public let against_first: PairedRatio?
+    /// The bytes of x, y, x, dy and dx, each moved once, over the median total, in GB/s.
+    public let gigabytes_per_s: Double
+  }
+
+  /// The number of ranks; all measure at once.
+  public let ranks: Int
+  /// What one rank reaches copying the largest shape, bytes read and written, in GB/s.
+  public let copy_gigabytes_per_s: Double
+  /// One result for each shape and norm.
+  public let results: [Result]
+  /// How many of the passes were disturbed and left out, and why.
+  public let disturbed: DisturbedSteps
+
+  /// Times each norm on each shape, the norms in turn, `rounds` times.
+  ///
+  /// Collective.
+  ///
+  /// Shapes are in PyTorch's order: `[rows, channels]` or `[N, C, H, W]`. Two axes are rows of
+  /// channels; a norm that needs positions takes ``rowsPerSample`` rows as a sample.
+  public init(
+    norms: [NormKind], shapes: [[Int]], rounds: Int, context: RankContext
+  ) throws {
+    var results: [Result] = []
+    var disturbances: [StepDisturbance] = []
+    let interleaving = Interleaving(variants: norms.count, seed: 1)
+    for shape in shapes {
+      var random = RandomStream(seed: 1, site: .synthetic)
+      let block = Tensor((0..<65_521).map { _ in random.normal() }, shape: [65_521])
+      let x = Tensor.repeating(block, shape: Shape(shape))
+      let benches = try norms.map { kind in
+        let shape = Self.activation(shape, kind)
+        let layer = makeNorm(
+          Self.site(shape), NormSettings(kind), NormScope(synchronized: try context.scope(of: .all))
+        )
+        return NormTimer(
+          layer, x: x.reshaped(shape), block: block, rank: context.rank,
+          watch: DisturbanceWatch(countsSwitches: !context.sharesCores))
+      }
+      var paired = PairedSteps(variants: norms.count)
+      for round in 0..<rounds + 1 {
+        for i in interleaving.order(of: round) {
+          // The first pass of a turn finds other norms' memory in the caches.
+          _ = try benches[i].run()
+          let pass = try benches[i].run()
+          guard round > 0 else { continue }
+          benches[i].passes.append(pass)
+          paired.append([pass.step], of: i)
+        }
+      }
+      let bytes = 5.0 * Double(x.count) * 4
+      for (i, bench) in benches.enumerated() {
+        let clean = bench.passes.filter(\.step.disturbance.isNone)
+        let passes = clean.isEmpty ? bench.passes : clean
+        let total = MedianInterval(passes.map(\.step.milliseconds))
+        results.append(
+          Result(
+            norm: norms[i].rawValue, shape: shape,
+            forward_ms: MedianInterval(passes.map(\.forward)),
+            backward_ms: MedianInterval(passes.map(\.backward)), total_ms: total,
+            against_first: i == 0
+              ? nil
+              : paired.ratio(
+                of: i, to: 0, comparisons: (norms.count - 1) * shapes.count),
+            gigabytes_per_s: bytes / total.median / 1e6))
+        disturbances += bench.passes.map(\.step.disturbance)
+      }
+    }
+    disturbed = DisturbedSteps(disturbances)
+    ranks = context.size
+    copy_gigabytes_per_s = Self.copyBandwidth(elements: shapes.map { $0.reduce(1, *) }.max() ?? 1)
+    self.results = results
+  }
+
+  /// How many rows a norm that needs positions takes as a sample: a short sequence's.
+  public static let rowsPerSample = 128
+
+  /// The channels-last shape that a norm sees.
+  static func activation(_ shape: [Int], _ kind: NormKind) -> Shape {
+    guard shape.count > 2 else {
+      let rows = Shape(shape)
+      return needsPositions(kind, rows)
+        ? [shape[0] / rowsPerSample, rowsPerSample, shape[1]] : rows
+    }
+    return Shape([shape[0]] + shape[2...] + [shape[1]])
+  }
+
+  /// The place of a norm whose input has a shape.
+  private static func site(_ shape: Shape) -> NormSite {
+    NormSite("norm", channels: shape.channels, positions: shape.positions)
+  }
+
+  /// Whether a norm cannot be taken of one row, but of several.
+  private static func needsPositions(_ kind: NormKind, _ rows: Shape) -> Bool {
+    let settings = NormSettings(kind)
+    let many = NormSite("norm", channels: rows.channels, positions: rowsPerSample)
+    return settings.norm.problem(at: site(rows), settings) != nil
+      && settings.norm.problem(at: many, settings) == nil
+  }
+
+  /// Why a norm cannot be timed on a shape; nil where it can.
+  public static func problem(_ kind: NormKind, shape: [Int]) -> String? {
+    let settings = NormSettings(kind)
+    if shape.count == 2, needsPositions(kind, Shape(shape)) {
+      guard shape[0] % rowsPerSample != 0 else { return nil }
+      return "\(kind.rawValue) norm takes \(rowsPerSample) rows as a sample, which do not divide "
+        + "\(shape[0]) rows"
+    }
+    return settings.norm.problem(at: site(activation(shape, kind)), settings)?.text
+  }
+
+  private static func copyBandwidth(elements: Int) -> Double {
+    let source = Tensor.filled([elements], with: 1)
+    let target = Tensor.filled([elements], with: 0)
+    let times = (0..<12).map { _ in
+      let start = monotonicNanoseconds()
+      target.write(source)
+      return Double(monotonicNanoseconds() - start)
+    }
+    return 8 * Double(elements) / MedianInterval(times).median
+  }
+}
+
+/// Times one norm layer on one tape.
+private final class NormTimer {
+  private let layer: any Layer
+  private let x: Tensor
+  private let block: Tensor
+  private let rank: Int
+  private let watch: DisturbanceWatch
+  /// The counted passes.
+  var passes: [Timed] = []
+
+  /// One pass forward and back, in milliseconds.
+  struct Timed {
+    let forward: Double
+    let backward: Double
+    let step: PairedSteps.Step
+  }
+
+  init(_ layer: any Layer, x: Tensor, block: Tensor, rank: Int, watch: DisturbanceWatch) {
+    self.layer = layer
+    self.x = x
+    self.block = block
+    (self.rank, self.watch) = (rank, watch)
+  }
+
+  func run() throws -> Timed {
+    let tape = Tape(.training)
+    for parameter in layer.parameters { parameter.clearGradient() }
+    // As in a network, dy was written a moment ago for this pass alone.
+    var seed: Tensor? = .repeating(block, shape: x.shape)
+    watch.begin()
+    let start = monotonicNanoseconds()
+    // As in a network, y goes on and is not kept for the backward pass.
+    let output = try layer(tape.input(x, wantsGradient: true), on: tape).gradient
+    let middle = monotonicNanoseconds()
+    try tape.backward(from: output, seed: seed.take() ?? x)
+    let end = monotonicNanoseconds()
+    let milliseconds = Double(end - start) / 1e6
+    return Timed(
+      forward: Double(middle - start) / 1e6, backward: Double(end - middle) / 1e6,
+      step: PairedSteps.Step(
+        milliseconds: milliseconds,
+        disturbance: StepDisturbance(watch.end(milliseconds: milliseconds), rank: rank)))
+  }
+}
+
+extension Tensor {
+  /// Normal numbers, repeating a block of them: drawing each one would take longer than what is
+  /// measured.
+  fileprivate static func repeating(_ block: Tensor, shape: Shape) -> Tensor {
+    let result = Tensor.uninitialized(shape)
+    let zeros = Tensor.zeros(block.shape)
+    for start in stride(from: 0, to: result.count, by: block.count) {
+      let piece: Shape = [min(block.count, result.count - start)]
+      Kernel.add(
+        Tensor(block.storage, shape: piece), Tensor(zeros.storage, shape: piece),
+        into: Tensor(result.storage, offset: start, shape: piece))
+    }
+    return result
+  }
+}

@@ -1,0 +1,171 @@
+public import Analysis
+public import Configuration
+public import Prediction
+import Recording
+import Runs
+import Training
+import Collectives
+public import DataParallel
+public import Datasets
+import Files
+import Foundation
+public import Norms
+
+/// What `bench prediction` prints: predicted and measured steps of the ranks there are, in turn.
+public struct PredictionCheck: Codable, Sendable {
+  /// One norm's steps.
+  public struct Result: Codable, Sendable {
+    /// The kind of norm.
+    public let norm: String
+    /// A step of rank 0 by itself, in milliseconds: simulated from the same steps as the prediction.
+    public let alone_ms: MedianInterval
+    /// The prediction from rank 0's steps by itself.
+    public let predicted: Prediction.Row
+    /// The step of all ranks together, measured on rank 0.
+    public let measured_ms: MedianInterval
+    /// Predicted over measured, less 1, of the medians.
+    public let error: Double
+  }
+
+  /// The configuration's name.
+  public let work: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// The fabric that was predicted for.
+  public let fabric: String
+  /// Measured steps of each norm, alone and together.
+  public let steps: Int
+  /// One a norm.
+  public let results: [Result]
+  /// How many of rank 0's counted steps were disturbed and left out, and why.
+  public let disturbed: DisturbedSteps
+  /// The median of the errors' sizes.
+  public let median_error: Double
+  /// The largest of them.
+  public let worst_error: Double
+  /// Whether every error is within what predictions promise.
+  public let passed: Bool
+}
+
+extension PredictionCheck {
+  private static let warmup = 3
+
+  /// Takes `steps` of each of `norms` with every rank by itself, and as many of all together, in turn,
+  /// and predicts these from rank 0's part of those.
+  ///
+  /// While rank 0 is by itself the other ranks are too, so that it has as much of its machine as it will
+  /// have together with them.
+  ///
+  /// Collective.
+  public init(
+    _ configuration: RunConfiguration, norms: [NormKind], steps: Int, on network: NetworkModel,
+    data: DataSplit, context: RankContext
+  ) throws {
+    guard context.size > 1 else {
+      throw ConfigurationError("bench prediction", "needs two ranks or more to check against")
+    }
+    guard case .perRank = configuration.batch else {
+      throw ConfigurationError(
+        "bench prediction",
+        "needs a configuration with batchPerRank: a rank by itself has to compute as many samples as "
+          + "one of several")
+    }
+    guard configuration.model.norm.statisticsGroup == .all else {
+      throw ConfigurationError(
+        "bench prediction", "checks statistics over all ranks; leave statisticsGroup out")
+    }
+    let rounds = Interleaving.rounds(counting: steps)
+    var settings = configuration
+    settings.length = .steps(
+      Self.warmup + TrainingRun.stepsToOverlap + rounds * Interleaving.turn)
+    settings.data.dropLast = true
+    let alone = try RankContext(context.control.split(color: context.rank, key: 0))
+    alone.sharesCores = context.sharesCores
+    alone.record(in: EventLog())
+    let pairs = try norms.map { norm in
+      let settings = settings.with(norm: norm)
+      return try Pair(
+        norm: norm, alone: TrainingRun(settings, data: data, context: alone),
+        together: TrainingRun(settings, data: data, context: context), log: alone.log)
+    }
+    for pair in pairs { try pair.warmUp(Self.warmup) }
+    let interleaving = Interleaving(variants: pairs.count, seed: configuration.seed)
+    for round in 0..<rounds {
+      for i in interleaving.order(of: round) { try pairs[i].takeTurn(context: context) }
+    }
+    work = configuration.name
+    ranks = context.size
+    fabric = network.fabric.name
+    self.steps = rounds * (Interleaving.turn - 1)
+    disturbed = DisturbedSteps(pairs.flatMap(\.disturbances))
+    let mine: [Result] = try pairs.map { pair in
+      let synchronizes = settings.with(norm: pair.norm).model.norm.synchronizes
+      let records = [RankRecord(pair.events, clock: .none, groups: alone.recordedGroups)]
+        .keeping(Set(pair.aloneNumbers))
+      let prediction = try Prediction(
+        [
+          Prediction.Source(
+            norm: pair.norm.rawValue, synchronizes: synchronizes, records: records)
+        ], on: network, ranks: [1, context.size])
+      let measured = MedianInterval(pair.togetherTimes)
+      let row = prediction.rows[1]
+      return Result(
+        norm: pair.norm.rawValue, alone_ms: prediction.rows[0].step_ms, predicted: row,
+        measured_ms: measured, error: row.step_ms.median / measured.median - 1)
+    }
+    // Rank 0's, on all ranks.
+    let text = try context.control.broadcast(
+      String(decoding: try JSONEncoder().encode(mine), as: UTF8.self), from: 0)
+    results = try JSONDecoder().decode([Result].self, from: Data(text.utf8))
+    let sizes = results.map { abs($0.error) }
+    median_error = MedianInterval(sizes).median
+    worst_error = sizes.max() ?? 0
+    passed = results.allSatisfy { abs($0.error) <= Prediction.tolerance }
+  }
+
+  /// One norm's run by itself, and the one of all ranks.
+  private final class Pair {
+    let norm: NormKind
+    private let alone: TrainingRun
+    private let together: TrainingRun
+    private let log: EventLog?
+    private(set) var events: [Event] = []
+    private var aloneSteps: [StepResult] = []
+    private var togetherSteps: [StepResult] = []
+
+    init(norm: NormKind, alone: TrainingRun, together: TrainingRun, log: EventLog?) {
+      (self.norm, self.alone, self.together, self.log) = (norm, alone, together, log)
+    }
+
+    func warmUp(_ steps: Int) throws {
+      try alone.warmUp(steps)
+      try together.warmUp(steps)
+    }
+
+    func takeTurn(context: RankContext) throws {
+      let first = log?.count ?? 0
+      func turn(of run: TrainingRun) throws -> [StepResult] {
+        try context.control.barrier()
+        return run.counted(try (0..<Interleaving.turn).map { _ in try run.step() })
+      }
+      aloneSteps += try turn(of: alone)
+      events += log?.events(from: first) ?? []
+      togetherSteps += try turn(of: together)
+    }
+
+    var togetherTimes: [Double] { Self.times(togetherSteps) }
+    /// The numbers of the steps by itself that count.
+    var aloneNumbers: [Int] { Self.clean(aloneSteps).map(\.step) }
+    /// What came between the counted steps and their processors.
+    var disturbances: [StepDisturbance] { (aloneSteps + togetherSteps).map(\.disturbance) }
+
+    private static func clean(_ steps: [StepResult]) -> [StepResult] {
+      let clean = steps.filter(\.disturbance.isNone)
+      return clean.isEmpty ? steps : clean
+    }
+
+    private static func times(_ steps: [StepResult]) -> [Double] {
+      clean(steps).map { Double($0.nanoseconds) / 1e6 }
+    }
+  }
+}

@@ -1,0 +1,293 @@
+import Training
+public import Analysis
+public import Configuration
+import Recording
+import Runs
+import Collectives
+public import DataParallel
+public import Datasets
+public import Files
+import Models
+import Norms
+
+/// What `bench split` prints.
+public struct SplitBenchmark: Codable, Sendable {
+  /// The configuration's name.
+  public let work: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// Where the steps went.
+  public let split: StepSplit
+  /// What recording it cost.
+  public let log: LogCost
+  /// Where the ranks' time goes; nil where there is no step in which all ranks did the same.
+  public let efficiency: Efficiency?
+  /// How many of the steps were disturbed and left out, and why.
+  public let disturbed: DisturbedSteps
+
+  /// Takes `warmup` steps, then records `steps`.
+  ///
+  /// Collective.
+  public init(
+    _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
+    steps: Int
+  ) throws {
+    let recording = try StepRecording(
+      configuration, data: data, context: context, warmup: warmup, steps: steps)
+    work = configuration.name
+    norm = configuration.model.normName
+    ranks = context.size
+    let disturbances = recording.records.disturbances
+    disturbed = DisturbedSteps(recording.numbers.map { disturbances[$0] ?? .none })
+    let records = recording.records.undisturbed
+    split = StepSplit(records)
+    efficiency = Efficiency(RecordedSteps(records))
+    let events = recording.records[context.rank].entries.count
+    log = LogCost(
+      events: Double(events) / Double(max(split.steps, 1)),
+      step: split.ranks[context.rank].step_ms.median)
+  }
+}
+
+extension SplitBenchmark {
+  /// Splits the steps that the run directory at `path` holds.
+  ///
+  /// - Throws: ``RecordingError`` or ``ConfigurationError`` if it holds none, or is damaged.
+  public init(run path: String) throws {
+    let recorded = try RecordedRun(path: path)
+    ranks = recorded.headers.count
+    let described = try RunDescription.read(run: path, ranks: ranks).description
+    (work, norm) = (described.name, described.norm)
+    let disturbances = recorded.records.disturbances
+    let numbers = recorded.records[0].entries.filter { $0.kind == .step }.map(\.key.number)
+    disturbed = DisturbedSteps(numbers.map { disturbances[$0] ?? .none })
+    let records = recorded.records.undisturbed
+    split = StepSplit(records)
+    efficiency = Efficiency(RecordedSteps(records))
+    log = LogCost(
+      events: Double(records[0].entries.count) / Double(max(split.steps, 1)),
+      step: split.ranks.first?.step_ms.median ?? 0)
+  }
+}
+
+/// Whether a slower network shows as transfer, and not as ranks that wait for each other.
+public struct SplitComparison: Codable, Sendable {
+  /// By how much longer ranks are blocked for transfer in a step, the mean over ranks, in milliseconds.
+  public let transfer_grew_ms: Double
+  /// By how much longer they are blocked for a slower rank.
+  public let skew_grew_ms: Double
+  /// The transfer grew by a tenth or more, and the skew by at most a quarter of that: a long transfer does
+  /// not end on all ranks at once, and the first to have it waits for the others at the next layer.
+  public let passed: Bool
+
+  /// Compares `slow` with `fast`, the same run on a faster network.
+  ///
+  /// - Throws: ``ConfigurationError`` if they are not of the same run.
+  public init(_ slow: SplitBenchmark, against fast: SplitBenchmark, file: String)
+    throws(ConfigurationError)
+  {
+    guard slow.work == fast.work, slow.norm == fast.norm, slow.ranks == fast.ranks else {
+      throw ConfigurationError(
+        file,
+        "is of \(fast.work) with \(fast.norm) norm on \(fast.ranks) ranks, this run of \(slow.work) "
+          + "with \(slow.norm) norm on \(slow.ranks); split the same run on both networks")
+    }
+    func sum(_ split: StepSplit, _ figure: (StepSplit.Site) -> MedianInterval) -> Double {
+      split.sites.reduce(0) { $0 + figure($1).median }
+    }
+    let before = sum(fast.split, \.exposed_transfer_ms)
+    transfer_grew_ms = sum(slow.split, \.exposed_transfer_ms) - before
+    skew_grew_ms =
+      sum(slow.split, \.exposed_skew_ms) - sum(fast.split, \.exposed_skew_ms)
+    passed = transfer_grew_ms >= before / 10 && skew_grew_ms <= transfer_grew_ms / 4
+  }
+}
+
+/// What the event log costs a step.
+public struct LogCost: Codable, Sendable {
+  /// Events a step on this rank.
+  public let events_per_step: Double
+  /// Recording one, with its fingerprint and what the watchdog sees of it, in nanoseconds: the median over loops of a thousand segments and collectives of
+  /// nothing.
+  public let event_ns: MedianInterval
+  /// All of a step's, as a share of the step.
+  public let share: Double
+
+  /// Measures what an event costs, where a step of `step` milliseconds has so many.
+  init(events: Double, step: Double) {
+    let log = EventLog()
+    let meter = TrafficMeter()
+    meter.record(in: log)
+    meter.publish(in: RankActivity(), identity: 0, members: [0...0])
+    let name = EventName("log cost")
+    let count = 1000
+    // A collective costs more than a segment, and is one of two events here.
+    let times = (0..<51).map { _ in
+      let start = monotonicNanoseconds()
+      for _ in 0..<count / 2 {
+        log.mark(name, .forward)
+        meter.leave(meter.enter(.allReduce, 1, of: .float64, for: .statistics(name, .forward)))
+      }
+      return Double(monotonicNanoseconds() - start) / Double(count)
+    }
+    events_per_step = events
+    event_ns = MedianInterval(times)
+    share = events * event_ns.median / 1e6 / step
+  }
+}
+
+/// Whether an injected delay shows up where it was made, and nowhere else.
+public struct SplitCheck: Codable, Sendable {
+  /// The configuration's name.
+  public let work: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// The norm before whose forward statistics the delay was made.
+  public let layer: String
+  /// The rank that made it.
+  public let rank: Int
+  /// The delay of a step, in milliseconds.
+  public let delay_ms: Double
+  /// The steps without the delay.
+  public let without: StepSplit
+  /// The steps with it.
+  public let with: StepSplit
+  /// By how much the rank's lateness at the layer, which is the others' skew, grew, in milliseconds: the
+  /// median over pairs of a step without the delay and the one with it that follows.
+  public let skew_grew_ms: MedianInterval
+  /// The share of the layer's delayed collectives to which the rank came last.
+  public let came_last: Double
+  /// By how much the median transfer of the layer changed, in milliseconds.
+  public let transfer_changed_ms: Double
+  /// By how much it may: a tenth, or the clocks' bound and 20 µs.
+  public let transfer_may_change_ms: Double
+  /// The largest share of a step, over ranks, that is outside of what was recorded.
+  public let unaccounted: Double
+  /// Whether the delay was seen within a tenth, the rank came last more often than any other, the
+  /// transfer stayed, and the parts of a step add up to it within 2%.
+  public let passed: Bool
+
+  /// Makes the delay on the last rank before the middle layer's statistics, in every second step:
+  /// both kinds of steps see the same minutes of the machine.
+  ///
+  /// Collective.
+  ///
+  /// - Throws: ``ConfigurationError`` where there is one rank, or no norm synchronizes over all.
+  public init(
+    _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
+    steps: Int, milliseconds: Double
+  ) throws {
+    guard context.size > 1 else {
+      throw ConfigurationError("--check", "needs two ranks or more: nobody waits for one")
+    }
+    let settings = configuration.model.norm
+    guard settings.synchronizes, settings.statisticsGroup == .all else {
+      throw ConfigurationError(
+        "--check", "needs a norm with statistics over all ranks, such as --norm sync-batch")
+    }
+    let recording = try StepRecording(
+      configuration, data: data, context: context, warmup: warmup, steps: 2 * steps,
+      delay: (milliseconds, onEvery: 2))
+    // A pair in which either was disturbed says nothing.
+    let disturbances = recording.records.disturbances
+    let all = stride(from: 0, to: recording.numbers.count - 1, by: 2).map {
+      (without: recording.numbers[$0], with: recording.numbers[$0 + 1])
+    }
+    let clean = all.filter { disturbances[$0.without] == nil && disturbances[$0.with] == nil }
+    let counted = clean.isEmpty ? all : clean
+    let without = StepSplit(recording.records.keeping(Set(counted.map(\.without))))
+    let with = StepSplit(recording.records.keeping(Set(counted.map(\.with))))
+    guard let layer = recording.delayedLayer else {
+      throw ConfigurationError("--check", "the model has no norm")
+    }
+    let last = context.size - 1
+    let found = [without, with].map { split in
+      split.sites.first { $0.name == layer && $0.pass == "\(Pass.forward)" }
+    }
+    guard let quiet = found[0], let delayed = found[1] else {
+      preconditionFailure("the layer's statistics are gone")
+    }
+    // A rank may be early by itself, and drift: signed, and from one step to the next.
+    let lateness = Dictionary(
+      uniqueKeysWithValues: zip(
+        recording.numbers,
+        recording.records.lateness(of: last, at: .statistics(EventName(layer), .forward))))
+    let pairs = counted.map {
+      ((lateness[$0.with] ?? 0) - (lateness[$0.without] ?? 0)) / 1e6
+    }
+    work = configuration.name
+    norm = configuration.model.normName
+    ranks = context.size
+    (self.layer, rank) = (layer, last)
+    // One delay a collective of a micro-batch.
+    delay_ms = milliseconds * Double(configuration.accumulate * settings.merge.collectives)
+    (self.without, self.with) = (without, with)
+    skew_grew_ms = MedianInterval(pairs)
+    came_last = delayed.last[last]
+    transfer_changed_ms = delayed.transfer_ms.median - quiet.transfer_ms.median
+    transfer_may_change_ms = max(
+      quiet.transfer_ms.median / 10, with.clock_bound_us / 1e3 + 0.02)
+    unaccounted = (without.ranks + with.ranks).map(\.unaccounted).max() ?? 1
+    let expected = delay_ms
+    passed =
+      unaccounted <= 0.02 && abs(skew_grew_ms.median - expected) <= expected / 10
+      && delayed.last[..<last].allSatisfy { $0 < delayed.last[last] }
+      && abs(transfer_changed_ms) <= transfer_may_change_ms
+  }
+}
+
+/// What all ranks recorded of some steps of a run.
+private struct StepRecording {
+  let records: [RankRecord]
+  /// The recorded steps' numbers.
+  let numbers: [Int]
+  /// The layer before whose statistics the delay was made.
+  let delayedLayer: String?
+
+  /// Takes `warmup` steps, then records `steps`, with a delay on the last rank in the last of every so
+  /// many.
+  init(
+    _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
+    steps: Int, delay: (milliseconds: Double, onEvery: Int)? = nil
+  ) throws {
+    var settings = configuration
+    settings.length = .steps(warmup + TrainingRun.stepsToOverlap + steps)
+    settings.data.dropLast = true
+    if context.log == nil { context.record(in: EventLog()) }
+    let clocks = try ClockComparison(over: context.control)
+    let run = try TrainingRun(settings, data: data, context: context)
+    let sites = run.model.normSites
+    delayedLayer = sites.isEmpty ? nil : sites[sites.count / 2].name
+    try run.warmUp(warmup)
+    numbers = Array(run.stepsTaken + 1..<run.stepsTaken + steps + 1)
+    let first = try clocks.read()
+    let begin = context.log?.count ?? 0
+    let meter = context.statistics.meter
+    defer { meter.injectedDelay = nil }
+    for step in 0..<steps {
+      if let delay, let delayedLayer, context.rank == context.size - 1 {
+        meter.injectedDelay =
+          step % delay.onEvery == delay.onEvery - 1
+          ? (
+            .statistics(EventName(delayedLayer), .forward),
+            UInt64(delay.milliseconds * 1e6)
+          ) : nil
+      }
+      _ = try run.step()
+    }
+    try agreeing(over: context.control) {
+      guard let log = context.log, log.count - begin <= log.capacity else {
+        throw ConfigurationError(
+          "--steps", "\(steps) steps have more events than the log holds; record fewer")
+      }
+    }
+    let events = context.log?.events(from: begin) ?? []
+    let clock = ClockOffset(first, try clocks.read())
+    records = try RankRecord.gather(
+      events, clock: clock, groups: context.recordedGroups, over: context.control)
+  }
+}

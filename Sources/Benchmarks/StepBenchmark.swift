@@ -1,0 +1,91 @@
+import Recording
+public import Analysis
+public import Configuration
+import Machine
+import Runs
+import Training
+import Collectives
+public import DataParallel
+public import Datasets
+import Norms
+
+/// What `bench step` prints.
+public struct StepBenchmark: Codable, Sendable {
+  /// Traffic of each purpose.
+  public struct ByPurpose: Codable, Sendable {
+    /// Of statistics.
+    public let statistics: Double
+    /// Of gradients.
+    public let gradients: Double
+  }
+
+  /// The configuration's name.
+  public let work: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// The duration of a step on rank 0, in milliseconds.
+  public let step_ms: MedianInterval
+  /// Images or tokens a second over all ranks, at the median.
+  public let per_s: Double
+  /// Rank 0's largest resident set, in MiB.
+  public let peak_rss_mb: Double
+  /// Collectives a step.
+  public let collectives_per_step: ByPurpose
+  /// Rank 0's bytes a step.
+  public let bytes_per_step: ByPurpose
+  /// How long rank 0 was blocked in a step, at the median, in milliseconds.
+  public let blocked_ms_per_step: ByPurpose
+  /// Pages that rank 0 touched for the first time in a step, at the median.
+  public let page_faults_per_step: Double
+  /// Whether weight gradients were computed while statistics were in flight.
+  public let overlaps: Bool
+  /// The share of the steps that were disturbed and left out, from 0 to 1.
+  public let disturbed_share: Double
+  /// How many they were, and why.
+  public let disturbed: DisturbedSteps
+
+  /// Takes `warmup` steps, and as many as it takes to know whether the run overlaps, then measures `steps`.
+  ///
+  /// Collective.
+  public init(
+    _ configuration: RunConfiguration, data: DataSplit,
+    context: RankContext, warmup: Int, steps: Int
+  ) throws {
+    var settings = configuration
+    settings.length = .steps(warmup + TrainingRun.stepsToOverlap + steps)
+    settings.data.dropLast = true
+    let run = try TrainingRun(settings, data: data, context: context)
+    try run.warmUp(warmup)
+    try context.control.barrier()
+    var results: [StepResult] = []
+    var faults: [Double] = []
+    for _ in 0..<steps {
+      let before = ResourceUsage.current().pageFaults
+      results.append(try run.step())
+      faults.append(Double(ResourceUsage.current().pageFaults - before))
+    }
+    overlaps = run.overlaps ?? false
+    disturbed = DisturbedSteps(results.map(\.disturbance))
+    disturbed_share = disturbed.share
+    let clean = results.filter(\.disturbance.isNone)
+    if !clean.isEmpty { results = clean }
+    let times = MedianInterval(results.map { Double($0.nanoseconds) / 1e6 })
+    let statistics = TrafficPerStep(results.map { TrafficSummary($0.statistics) })
+    let gradients = TrafficPerStep(results.map { TrafficSummary($0.gradients) })
+    work = configuration.name
+    norm = configuration.model.normName
+    ranks = context.size
+    step_ms = times
+    per_s = Double(results[0].labels) / times.median * 1e3
+    peak_rss_mb = ResourceUsage.current().peakMebibytes
+    collectives_per_step = ByPurpose(
+      statistics: statistics.collectives_per_step, gradients: gradients.collectives_per_step)
+    bytes_per_step = ByPurpose(
+      statistics: statistics.bytes_per_step, gradients: gradients.bytes_per_step)
+    blocked_ms_per_step = ByPurpose(
+      statistics: statistics.blocked_ms.median, gradients: gradients.blocked_ms.median)
+    page_faults_per_step = MedianInterval(faults).median
+  }
+}

@@ -1,0 +1,15 @@
+/// Ranges of whole numbers, wider than any run needs, and narrow enough that what is multiplied of them
+/// never overflows.
+package enum ConfigurationLimits {
+  /// Extents of tensors.
+  static let extent = 1...(1 << 24)
+  /// Counts of samples and steps.
+  package static let count = 1...(1 << 32)
+  /// Layers and blocks.
+  static let depth = 1...1_000
+
+  /// The longest document, in bytes.
+  static let document = 1 << 20
+  /// The most values of a document.
+  static let values = 100_000
+}

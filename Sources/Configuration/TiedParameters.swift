@@ -1,0 +1,23 @@
+public import Checkpoints
+import Models
+
+extension ModelConfiguration {
+  /// What a model of this kind may share; nothing where the tensors on disk are not the weights themselves.
+  package var ties: [TiedParameter] {
+    let head = TiedParameter(name: "transformer.wte.weight", alias: "lm_head.weight")
+    switch kind {
+    case .transformer(let settings): return settings.fixesEmbeddingNorm || weightNorm ? [] : [head]
+    case .nGPT: return [head]
+    case .mlp, .resNet: return []
+    }
+  }
+
+  /// What this model does share.
+  public var tiedParameters: [TiedParameter] {
+    switch kind {
+    case .transformer(let settings): settings.tiedEmbedding ? ties : []
+    case .nGPT(let settings): settings.tiedEmbedding ? ties : []
+    case .mlp, .resNet: []
+    }
+  }
+}

@@ -1,0 +1,11 @@
+/// State that does not fit the model it is meant for, or a file that holds none.
+public struct StateError: ProgramError, Hashable, Sendable {
+  /// Every rank throws it.
+  public var isSharedByAllRanks: Bool { true }
+
+  /// What was found and what was expected.
+  public let description: String
+
+  /// Describes what was found and what was expected.
+  public init(description: String) { self.description = description }
+}

@@ -1,0 +1,81 @@
+import Analysis
+public import Recording
+import Collectives
+public import Files
+import Foundation
+
+/// What takes the processor away from a rank now and then: other processes, the system, the hypervisor.
+///
+/// Detours come at random while a rank computes, independently on each rank, as in Hoefler, Schneider &
+/// Lumsdaine, "Characterizing the influence of system noise on large-scale applications by simulation", 2010.
+public struct MachineNoise: Codable, Hashable, Sendable {
+  /// What it is called.
+  public let name: String
+  /// Where its figures come from.
+  public let source: String
+  /// How many detours there are in a second of computing, on average.
+  public let detours_per_s: Double
+  /// How long detours took, in microseconds: each as likely as the next.
+  public let detour_us: [Double]
+
+  /// A noise of detours that were seen.
+  public init(name: String, source: String, detours_per_s: Double, detour_us: [Double]) {
+    (self.name, self.source) = (name, source)
+    (self.detours_per_s, self.detour_us) = (detours_per_s, detour_us)
+  }
+
+  /// A machine on which nothing comes between.
+  public static let none = MachineNoise(
+    name: "none", source: "left out", detours_per_s: 0, detour_us: [])
+
+  /// The noise of the machine on which steps were recorded: of each that was disturbed on a rank, what that
+  /// rank computed longer than in its median undisturbed step.
+  public init(recordedIn records: [RankRecord]) {
+    var (detours, seconds): ([Double], Double) = ([], 0)
+    for record in records {
+      let steps = record.entries.filter { $0.kind == .step }
+      let programs = StepSamples.programs(steps, record.entries)
+      let sums = programs.map { $0.computing.reduce(0, +) }
+      let clean = zip(steps, sums).filter { $0.0.disturbance.isEmpty }.map(\.1)
+      guard !clean.isEmpty else { continue }
+      let usual = MedianInterval(clean).median
+      seconds += usual * Double(steps.count) / 1e9
+      detours += zip(steps, sums).filter { !$0.0.disturbance.isEmpty && $0.1 > usual }
+        .map { ($0.1 - usual) / 1e3 }
+    }
+    self.init(
+      name: "recorded", source: "\(detours.count) disturbed steps of the recorded runs",
+      detours_per_s: seconds > 0 ? Double(detours.count) / seconds : 0, detour_us: detours)
+  }
+
+  /// Reads a file that `lockstep doctor --noise FILE` wrote.
+  ///
+  /// - Throws: ``InputFileError`` with the field, if one is missing, unknown or of another type.
+  public static func read(_ path: String) throws(InputFileError) -> MachineNoise {
+    let remedy = "`lockstep doctor --noise FILE` on the machine writes one"
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw InputFileError(
+        file: path, problem: "is neither none nor recorded, and no such file", remedy: remedy)
+    }
+    guard let value = try? JSONDecoder().decode(JSONValue.self, from: data) else {
+      throw InputFileError(file: path, problem: "is not a JSON document", remedy: remedy)
+    }
+    let top = try JSONSection(
+      value, file: path, path: "", fields: ["name", "source", "detours_per_s", "detour_us"])
+    let rate = try top.number("detours_per_s", from: 0)
+    let detours = try top.numbers("detour_us")
+    guard rate == 0 || !detours.isEmpty else {
+      throw InputFileError(
+        file: path, problem: "detour_us is empty",
+        remedy: "give how long detours take, or detours_per_s as 0")
+    }
+    let mean = detours.reduce(0, +) / Double(max(1, detours.count))
+    guard rate * mean < 1e6 else {
+      throw InputFileError(
+        file: path, problem: "its detours take all of the time", remedy: remedy)
+    }
+    return MachineNoise(
+      name: try top.text("name"), source: try top.text("source"), detours_per_s: rate,
+      detour_us: detours)
+  }
+}

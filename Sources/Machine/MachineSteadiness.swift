@@ -1,0 +1,107 @@
+import Analysis
+import Collectives
+import Files
+import Foundation
+
+/// How steadily one rank's processor works, and so what a comparison on it can tell apart.
+public struct MachineSteadiness: Codable, Sendable {
+  /// How often a second another process took the processor.
+  public let switches_per_s: Double
+  /// The share of the time that the hypervisor took.
+  public let stolen_share: Double
+  /// By how much the slowest tenth of the undisturbed loops took longer than the fastest, over the median.
+  public let spread: Double
+  /// The processor's clock as the system says, in MHz; nil where it does not.
+  public let clock_mhz: Double?
+  /// What two variants of the same may seem to differ by after so many rounds as a comparison of some hundred
+  /// steps has: half of the interval of their ratio, at its widest; nil where too few loops were undisturbed.
+  public let resolution: Double?
+  /// What takes the processor away, for predictions.
+  public let noise: MachineNoise
+
+  /// Repeats a loop of about a millisecond for so many seconds.
+  public init(seconds: Double, name: String) {
+    let watch = DisturbanceWatch(countsSwitches: true)
+    var loop = FixedLoop()
+    let stolenBefore = ProcessorAccount.now()?.stolen
+    let start = monotonicNanoseconds()
+    let before = ThreadUsage.current()
+    var (clean, disturbed): ([Double], [Double]) = ([], [])
+    while Double(monotonicNanoseconds() - start) < seconds * 1e9 {
+      watch.begin()
+      let begin = monotonicNanoseconds()
+      loop.run()
+      let milliseconds = Double(monotonicNanoseconds() - begin) / 1e6
+      if watch.end(milliseconds: milliseconds).isEmpty {
+        clean.append(milliseconds)
+      } else {
+        disturbed.append(milliseconds)
+      }
+    }
+    let elapsed = Double(monotonicNanoseconds() - start) / 1e9
+    switches_per_s = Double(ThreadUsage.current().switches - before.switches) / elapsed
+    stolen_share = Self.share(
+      from: stolenBefore, to: ProcessorAccount.now()?.stolen, seconds: elapsed)
+    let sorted = (clean.isEmpty ? disturbed : clean).sorted()
+    let median = sorted[sorted.count / 2]
+    spread = (sorted[sorted.count * 9 / 10] - sorted[sorted.count / 10]) / median
+    clock_mhz = Self.clock
+    resolution = Self.resolution(clean)
+    let detours = disturbed.filter { $0 > median }.map { 1e3 * ($0 - median) }
+    noise = MachineNoise(
+      name: name, source: "a loop of a millisecond, repeated for \(fixed(elapsed, 1)) s",
+      // Of a second of computing, which detours are none of.
+      detours_per_s: Double(detours.count) / max(1e-3, elapsed - detours.reduce(0, +) / 1e6),
+      detour_us: detours)
+  }
+
+  private static func share(from before: Int?, to after: Int?, seconds: Double) -> Double {
+    guard let before, let after else { return 0 }
+    return Double(after - before) / 100 / seconds / Double(max(1, Processors.allowed.count))
+  }
+
+  /// Half of the widest interval of the ratio of the same to itself, over blocks of 24 rounds of two turns of
+  /// as many loops as a turn of a comparison counts steps.
+  private static func resolution(_ times: [Double]) -> Double? {
+    let turn = Interleaving.turn - 1
+    let turns = stride(from: 0, to: times.count - turn + 1, by: turn).map {
+      MedianInterval(Array(times[$0..<$0 + turn])).median
+    }
+    let ratios = stride(from: 0, to: turns.count - 1, by: 2).map { turns[$0 + 1] / turns[$0] }
+    let widths = stride(from: 0, to: ratios.count - 23, by: 24).map { first in
+      let interval = PairedRatio(Array(ratios[first..<first + 24]), comparisons: 1).ratio
+      return max(interval.high - 1, 1 - interval.low)
+    }
+    return widths.max()
+  }
+
+  private static var clock: Double? {
+    let info = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
+    let line = info.split(separator: "\n").first { $0.hasPrefix("cpu MHz") }
+    return line?.split(separator: ":").last.flatMap {
+      Double($0.trimmingCharacters(in: .whitespaces))
+    }
+  }
+}
+
+/// About a millisecond of computing in registers alone, which no compiler can shorten: each turn takes what
+/// the one before gave.
+private struct FixedLoop {
+  private var value: UInt64 = 1
+  private var turns = 100_000
+
+  /// A loop of as many turns as take a millisecond here.
+  init() {
+    run()
+    let start = monotonicNanoseconds()
+    run()
+    let elapsed = max(1, Double(monotonicNanoseconds() - start))
+    turns = max(1, Int(Double(turns) * 1e6 / elapsed))
+  }
+
+  /// Runs it once.
+  @inline(never)
+  mutating func run() {
+    for _ in 0..<turns { value = (value ^ value >> 29) &* 6_364_136_223_846_793_005 }
+  }
+}

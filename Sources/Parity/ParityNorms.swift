@@ -1,0 +1,68 @@
+import Files
+import Checkpoints
+import Safetensors
+import Autograd
+import Norms
+import Tensors
+
+/// The norms that the registry knows, and those of weights and styles.
+extension ParityCase {
+  /// Replays the layer of a norm, by its parameters' names.
+  func norm(_ kind: NormKind, _ file: SafetensorsFile, _ x: Tensor) throws -> [String: [Float]] {
+    let settings = try settings(kind, file)
+    let isImage = settings.norm.statistics == .sample
+    func read(_ tensor: Tensor) -> Tensor { isImage ? tensor.channelsLast() : tensor }
+    func write(_ tensor: Tensor) -> [Float] {
+      isImage ? tensor.channelsFirst().elements : tensor.elements
+    }
+    let input = read(x)
+    let site = NormSite(
+      "norm", channels: input.shape.channels, positions: input.shape.positions)
+    if let problem = settings.norm.problem(at: site, settings) {
+      throw StateError(description: "\(file.path): case \(name): \(problem.text)")
+    }
+    let layer = makeNorm(site, settings)
+    for parameter in layer.parameters {
+      let short = String(parameter.name.dropFirst(site.name.count + 1))
+      guard case .float32(let given)? = file.tensors["\(name).\(short)"] else { continue }
+      guard given.count == parameter.value.count else {
+        throw StateError(
+          description: "\(file.path): case \(name): \(short) has \(given.count) elements, expected "
+            + "\(parameter.value.count)")
+      }
+      parameter.value.write(given)
+      parameter.valueChanged()
+    }
+    let tape = Tape(.training)
+    var dx = Tensor.zeros(input.shape)
+    let y = try layer(tape.record(input, inputPullback: { dy, _ in dx = dy.copy() }), on: tape)
+    var outputs = ["y": write(y.value)]
+    try tape.backward(from: y.gradient, seed: read(try tensor("dy", file)).copy())
+    outputs["dx"] = write(dx)
+    for parameter in layer.parameters {
+      let short = String(parameter.name.dropFirst(site.name.count + 1))
+      outputs["d\(short)"] = parameter.gradient.elements
+    }
+    return outputs
+  }
+
+  func weightNorm(_ file: SafetensorsFile, _ v: Tensor) throws(StateError) -> [String: [Float]] {
+    let gain = try tensor("weight", file)
+    let (w, saved) = WeightNorm.forward(v, gain: gain)
+    let (dv, dgain) = WeightNorm.backward(try tensor("dy", file), gain: gain, saved: saved)
+    return ["y": w.elements, "dx": dv.elements, "dweight": dgain.map(Float.init)]
+  }
+
+  func adaptiveInstanceNorm(_ file: SafetensorsFile, _ x: Tensor) throws(StateError)
+    -> [String: [Float]]
+  {
+    let (y, saved) = AdaptiveInstanceNorm.forward(
+      x.channelsLast(), style: try tensor("style", file).channelsLast(), epsilon: epsilon ?? 1e-5)
+    let (dx, dstyle) = AdaptiveInstanceNorm.backward(
+      try tensor("dy", file).channelsLast(), saved: saved)
+    return [
+      "y": y.channelsFirst().elements, "dx": dx.channelsFirst().elements,
+      "dstyle": dstyle.channelsFirst().elements,
+    ]
+  }
+}

@@ -1,0 +1,102 @@
+import Analysis
+import Recording
+import Collectives
+import Files
+import Foundation
+import Tensors
+
+/// A run's steps as time-independent traces, which SimGrid's `smpirun -replay` takes: what each rank computes,
+/// in operations of a billion a second, and the all-reduces between.
+///
+/// Such traces know no collective that does not block: those that did not are written where their rank waited
+/// for them.
+public struct ReplayTrace: Codable, Sendable {
+  /// The folder.
+  public let trace: String
+  /// The file that names those of the ranks, in rank order.
+  public let index: String
+  /// The ranks.
+  public let ranks: Int
+  /// The steps of each.
+  public let steps: Int
+  /// The all-reduces of each rank.
+  public let collectives: Int
+
+  /// How many operations a second stand for.
+  public static let operationsPerSecond = 1e9
+
+  /// Writes the traces of so many `ranks`, each of which computes in every step what a recorded rank did in one
+  /// that nothing disturbed, drawn as predictions draw them; nil for the recorded ranks.
+  ///
+  /// The folder is made; it may be there and hold no such traces.
+  ///
+  /// - Throws: ``RecordingError`` if no step was recorded; ``OutputError`` if the folder cannot be written.
+  public init(
+    _ source: Prediction.Source, ranks: Int?, steps count: Int, to folder: String, seed: UInt64 = 1
+  ) throws {
+    guard let samples = StepSamples(source.records, steps: source.clean.steps) else {
+      throw RecordingError(folder, "no step was recorded; train for some steps first")
+    }
+    guard !source.records.hasStatisticsGroups else {
+      throw RecordingError(
+        folder,
+        "statistics were taken over groups of ranks, which these traces cannot say; record "
+          + "a run with norm.statisticsGroup all")
+    }
+    let ranks = ranks ?? samples.ranks.count
+    let shape = samples.shape
+    var lines = (0..<ranks).map { ["\($0) init"] }
+    var random = RandomStream(seed: seed, site: .simulation)
+    let kinds = (0..<ranks).map { samples.ranks[$0 % samples.ranks.count] }
+    for _ in 0..<count {
+      for rank in 0..<ranks {
+        let computing = kinds[rank][random.below(kinds[rank].count)]
+        var operations = 0.0
+        func compute() {
+          let whole = (operations * Self.operationsPerSecond / 1e9).rounded()
+          // A file may say anything; no computer computes as much.
+          if whole > 0 { lines[rank].append("\(rank) compute \(Int(min(whole, 1e18)))") }
+          operations = 0
+        }
+        for (place, action) in shape.actions.enumerated() {
+          operations += computing[place]
+          guard action.isWait else { continue }
+          let collective = shape.collectives[action.collective]
+          if case .statistics = collective.purpose, !source.synchronizes { continue }
+          compute()
+          // Bytes, with nothing to compute for the sum; 6 is SimGrid's number of MPI_BYTE.
+          lines[rank].append("\(rank) allreduce \(collective.bytes) 0 6")
+        }
+        operations += computing[shape.actions.count]
+        compute()
+      }
+    }
+    try Self.make(folder)
+    for rank in 0..<ranks {
+      lines[rank].append("\(rank) finalize")
+      try Self.write(lines[rank], to: "\(folder)/rank-\(rank).txt")
+    }
+    let index = "\(folder)/index.txt"
+    try Self.write(
+      (0..<ranks).map { "\(URL(fileURLWithPath: folder).path)/rank-\($0).txt" }, to: index)
+    trace = folder
+    self.index = index
+    (self.ranks, self.steps) = (ranks, count)
+    collectives = lines[0].count { $0.contains("allreduce") }
+  }
+
+  private static func make(_ folder: String) throws(OutputError) {
+    do {
+      try FileManager.default.createDirectory(
+        atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw OutputError(path: folder, reason: "no folder can be made there")
+    }
+  }
+
+  private static func write(_ lines: [String], to path: String) throws {
+    let file = try OutputFile(path: path)
+    try file.write(Data((lines.joined(separator: "\n") + "\n").utf8))
+    try file.finish()
+  }
+}

@@ -1,0 +1,69 @@
+import Files
+import Foundation
+
+/// `metrics.jsonl` of a run directory, as it is written.
+final class MetricsFile {
+  private let file: FileHandle
+  private let path: String
+
+  /// Opens the file at `path` to append to it.
+  init(path: String) throws {
+    self.path = path
+    file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+    try file.seekToEnd()
+  }
+
+  /// The open file.
+  var descriptor: CInt { file.fileDescriptor }
+
+  /// Adds a row.
+  func append(_ row: some Encodable) throws {
+    let line = Data((try jsonLine(row) + "\n").utf8)
+    do {
+      try file.write(contentsOf: line)
+    } catch {
+      throw OutputError(path: path, reason: reason(error), hasBegun: true)
+    }
+  }
+
+  /// Cuts the file at `path` back to what a run had written that had taken `step` steps and had not
+  /// evaluated after the last of them.
+  ///
+  /// The file is replaced when the new one is whole.
+  ///
+  /// - Returns: the steps and evaluations that are left, and how many lines were damaged and are left out.
+  static func cutBack(path: String, to step: Int) throws(OutputError) -> (
+    RunTally, [EvaluationMetrics], damaged: Int
+  ) {
+    var tally = RunTally()
+    var evaluations: [EvaluationMetrics] = []
+    var damaged = 0
+    let output = try OutputFile(path: path)
+    var data = Data()
+    if FileManager.default.fileExists(atPath: path) {
+      guard let contents = FileManager.default.contents(atPath: path) else {
+        throw OutputError(path: path, reason: "what is in it cannot be read")
+      }
+      data = contents
+    }
+    var kept = Data()
+    let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for line in lines.dropLast() {
+      switch try? RunMetrics.Row(line) {
+      case .step(let row):
+        guard row.step <= step else { continue }
+        tally.append(row)
+      case .evaluation(let row):
+        guard row.step < step else { continue }
+        evaluations.append(row)
+      case nil:
+        damaged += 1
+        continue
+      }
+      kept += line + [UInt8(ascii: "\n")]
+    }
+    try output.write(kept)
+    try output.finish()
+    return (tally, evaluations, damaged)
+  }
+}

@@ -1,0 +1,108 @@
+import Configuration
+public import Prediction
+import Recording
+import Datasets
+import Files
+import Norms
+
+/// Run directories to predict from.
+public enum PredictionSources {
+  /// Reads runs of one network under several norms; with `courses`, also how their losses fell, towards the
+  /// target loss if there is one.
+  ///
+  /// - Throws: ``RecordingError`` if one has no events, or they are not runs of one network on as many
+  ///   samples; ``ConfigurationError`` if its configuration cannot be read, or no run reached the target.
+  public static func read(
+    _ paths: [String], courses: Bool = false, targetLoss: Double? = nil
+  ) throws -> [Prediction.Source] {
+    let sources = try read(paths, courses: courses || targetLoss != nil, target: targetLoss)
+    if let targetLoss, sources.allSatisfy({ $0.source.course?.stepsToTarget == nil }) {
+      let lowest = sources.map(\.lowestLoss).min() ?? .infinity
+      throw ConfigurationError(
+        "--target-loss",
+        "no run reached a loss of \(significant(targetLoss)); the lowest is "
+          + "\(significant(lowest)), the mean of \(window) steps")
+    }
+    return sources.map(\.source)
+  }
+
+  /// Losses are means over so many steps.
+  private static let window = 10
+
+  private static func read(_ paths: [String], courses: Bool, target: Double?) throws -> [(
+    source: Prediction.Source, lowestLoss: Double
+  )] {
+    var first: (path: String, run: RunDescription, configuration: RunConfiguration?)?
+    return try paths.map { path in
+      let run = try RecordedRun(path: path)
+      let ranks = run.headers.count
+      let (described, configuration) = try RunDescription.read(run: path, ranks: ranks)
+      let samples = described.samplesPerRank
+      if let first {
+        let isSame =
+          if let model = configuration?.model, let other = first.configuration?.model {
+            model.kind == other.kind && model.activation == other.activation
+              && model.weightNorm == other.weightNorm
+          } else {
+            (configuration == nil) == (first.configuration == nil)
+              && described.name == first.run.name
+          }
+        guard isSame, samples == first.run.samplesPerRank else {
+          throw RecordingError(
+            path,
+            "another network than \(first.path)'s, or another number of samples a rank (\(samples), "
+              + "not \(first.run.samplesPerRank)): compare runs that differ in their norm alone")
+        }
+      } else {
+        first = (path, described, configuration)
+      }
+      if let norm = configuration?.model.norm, norm.synchronizes, norm.merge == .allGather {
+        throw RecordingError(
+          path,
+          "was trained with norm.merge all-gather, whose cost on more ranks is not modelled; record it "
+            + "with another merge")
+      }
+      let metrics = try RunMetrics(run: path).steps
+      let whole = metrics.map(\.samples).max()
+      let losses = means(metrics.map(\.loss))
+      let epoch = metrics.filter { $0.epoch == 1 }.reduce(0.0) { $0 + Double($1.samples) }
+      let isWhole = (metrics.last?.epoch ?? 1) > 1
+      let course =
+        courses
+        ? TrainingCourse(
+          epochSamples: isWhole ? epoch : try samplesOfEpoch(configuration, path),
+          samplesPerRank: configuration.map {
+            Double($0.globalBatch(ranks: ranks)) / Double(ranks)
+          } ?? Double(samples),
+          stepsToTarget: target.flatMap { target in
+            losses.firstIndex { $0 <= target }.map { metrics[$0].step }
+          }) : nil
+      return (
+        Prediction.Source(
+          norm: described.norm, synchronizes: described.synchronizes,
+          records: run.records,
+          steps: Set(metrics.filter { $0.samples == whole }.map(\.step)),
+          course: course), losses.min() ?? .infinity
+      )
+    }
+  }
+
+  /// How many samples an epoch has, where the run has not seen all of them.
+  private static func samplesOfEpoch(_ configuration: RunConfiguration?, _ path: String) throws
+    -> Double
+  {
+    guard let configuration else {
+      throw RecordingError(
+        path, "was recorded without a configuration, so that it is not known how long an epoch is")
+    }
+    return Double(try configuration.loadData().train.count)
+  }
+
+  /// The mean of each step's loss and those before it.
+  private static func means(_ losses: [Double]) -> [Double] {
+    losses.indices.map { step in
+      let last = losses[max(0, step - window + 1)...step]
+      return last.reduce(0, +) / Double(last.count)
+    }
+  }
+}

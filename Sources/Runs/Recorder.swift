@@ -1,0 +1,179 @@
+import Machine
+import Recording
+public import Training
+public import Collectives
+public import DataParallel
+import Files
+import Foundation
+
+/// Records a loop of one's own: every collective, what lies between, and each step's times, into a run
+/// directory that `bench split --run`, `report`, `trace` and `predict` read.
+///
+/// All ranks make it, take the same steps with it, and finish it.
+public final class Recorder {
+  /// The run directory.
+  public let path: String
+  private let control: any Communicator
+  private let log: EventLog
+  private let clocks: ClockComparison
+  private let events: EventRecorder
+  private let groups: () -> [Int]
+  private let traffic: () -> (statistics: Traffic, gradients: Traffic, control: Traffic)
+  /// Rank 0's.
+  private let metrics: MetricsFile?
+  private let watch: DisturbanceWatch
+  private var isFinished = false
+
+  private static let work = EventName("the step")
+
+  /// Begins to record what goes through a program's communicators into a new run directory at `path`.
+  ///
+  /// Collective.
+  ///
+  /// - Parameters:
+  ///   - ranks: The communicators of this rank.
+  ///   - path: The run directory, which is made; rank 0's counts.
+  ///   - description: What the run is called, its norm, and how many samples a rank computes in a step.
+  /// - Throws: the same `AgreedError` on all ranks if there is a run directory, a file cannot be written, or
+  ///   the ranks are recorded already.
+  public convenience init(
+    over ranks: RankContext, at path: String, _ description: RunDescription
+  ) throws {
+    try agreeing(over: ranks.control) {
+      if ranks.log != nil {
+        throw ConfigurationError(path, "these ranks are recorded already: one recorder is enough")
+      }
+    }
+    try Self.check(path, ranks.control)
+    let log = EventLog()
+    ranks.record(in: log)
+    try self.init(
+      at: path, description, log, control: ranks.control, groups: { ranks.recordedGroups },
+      traffic: { (ranks.statisticsTraffic, ranks.gradients.traffic, ranks.controlTraffic) },
+      watch: DisturbanceWatch(countsSwitches: !ranks.sharesCores))
+  }
+
+  /// Begins to record what goes through one communicator.
+  ///
+  /// Collective.
+  public convenience init(
+    over world: any Communicator, at path: String, _ description: RunDescription
+  ) throws {
+    let control = try world.duplicate()
+    try Self.check(path, control)
+    let log = EventLog()
+    world.meter.record(in: log)
+    try self.init(
+      at: path, description, log, control: control, groups: { [0] },
+      traffic: { (Traffic(), Traffic(), world.traffic) },
+      watch: DisturbanceWatch(countsSwitches: true))
+  }
+
+  private init(
+    at path: String, _ description: RunDescription, _ log: EventLog, control: any Communicator,
+    groups: @escaping () -> [Int],
+    traffic: @escaping () -> (statistics: Traffic, gradients: Traffic, control: Traffic),
+    watch: DisturbanceWatch
+  ) throws {
+    let path = try control.broadcast(path, from: 0)
+    (self.path, self.log, self.control) = (path, log, control)
+    (self.groups, self.traffic, self.watch) = (groups, traffic, watch)
+    metrics = try agreeing(over: control) {
+      guard control.rank == 0 else { return nil }
+      do {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        try OutputFile.write(
+          Data((try jsonDocument(LaunchRecord(ranks: control.size)) + "\n").utf8),
+          path: "\(path)/launch.json")
+        try Data().write(to: URL(fileURLWithPath: "\(path)/metrics.jsonl"))
+        let metrics = try MetricsFile(path: "\(path)/metrics.jsonl")
+        try OutputFile.write(
+          Data((try jsonDocument(description) + "\n").utf8),
+          path: "\(path)/\(RunDescription.file)")
+        return metrics
+      } catch {
+        throw ConfigurationError(path, "cannot be made a run directory: \(reason(error))")
+      }
+    }
+    clocks = try ClockComparison(over: control)
+    let reading = try clocks.read()
+    let identity = control.rank == 0 ? UUID().uuidString : ""
+    let header = EventFileHeader(
+      run: try control.broadcast(identity, from: 0), rank: control.rank, ranks: control.size,
+      host: ProcessInfo.processInfo.hostName)
+    events = try agreeing(over: control) {
+      try EventRecorder(run: path, header, log: log, clock: reading)
+    }
+  }
+
+  /// Throws on all ranks if there is a run at rank 0's `path`.
+  private static func check(_ path: String, _ control: any Communicator) throws {
+    try agreeing(over: control) {
+      guard control.rank == 0 else { return }
+      if FileManager.default.fileExists(atPath: "\(path)/\(RunDescription.file)") {
+        throw ConfigurationError(path, "the run directory exists; name another, or remove it")
+      }
+      try RunDirectory.check(path)
+    }
+  }
+
+  /// Runs `body` as a step and records it.
+  ///
+  /// - Parameters:
+  ///   - number: The step's number, from 1.
+  ///   - samples: How many samples all ranks compute in it.
+  ///   - loss: Its loss, which `report` draws; not a number where there is none.
+  ///   - body: The step.
+  /// - Throws: what `body` throws; ``ConfigurationError`` if the recorder is finished.
+  public func step<Result>(
+    _ number: Int, samples: Int = 1, loss: (Result) -> Double = { _ in .nan },
+    _ body: () throws -> Result
+  ) throws -> Result {
+    try checkIsOpen()
+    watch.begin()
+    let (start, before) = (monotonicNanoseconds(), traffic())
+    log.beginSegment()
+    let result = try body()
+    log.mark(Self.work, .forward)
+    let end = monotonicNanoseconds()
+    let own = watch.end(milliseconds: Double(end - start) / 1e6)
+    log.step(number, from: start, to: end, marks: own.rawValue)
+    let after = traffic()
+    try write(
+      StepResult(
+        step: number, epoch: 1, loss: loss(result), accuracy: .nan, learningRate: .nan,
+        samples: samples, labels: samples, nanoseconds: Int(end - start),
+        statistics: after.statistics - before.statistics,
+        gradients: after.gradients - before.gradients, control: after.control - before.control,
+        requests: StepRequests(), disturbance: StepDisturbance(own, rank: control.rank),
+        isOverlapTrial: false))
+    return result
+  }
+
+  /// Records a trainer's step, whose events it has recorded itself.
+  ///
+  /// - Throws: ``ConfigurationError`` if the recorder is finished.
+  public func append(_ step: StepResult) throws {
+    try checkIsOpen()
+    try write(step)
+  }
+
+  private func write(_ step: StepResult) throws {
+    try metrics?.append(StepMetrics(step))
+    try events.stepTaken(groups: groups())
+  }
+
+  private func checkIsOpen() throws {
+    if isFinished { throw ConfigurationError(path, "the recording is finished: begin another") }
+  }
+
+  /// Ends the recording.
+  ///
+  /// Collective.
+  public func finish() throws {
+    try checkIsOpen()
+    isFinished = true
+    let reading = try clocks.read()
+    try agreeing(over: control) { try events.finish(groups: groups(), clock: reading) }
+  }
+}

@@ -1,0 +1,228 @@
+public import Checkpoints
+public import Configuration
+import Collectives
+public import DataParallel
+public import Datasets
+import Files
+import Foundation
+
+/// What `--resume` finds in a run directory.
+public struct Resumption: Sendable {
+  /// Where a run begins.
+  public enum Place: Sendable {
+    /// At its first step, in a new directory.
+    case newDirectory
+    /// At its first step, in the directory of a run that wrote no checkpoint.
+    case firstStep
+    /// After the step of a checkpoint, which rank 0 alone holds.
+    case checkpoint(Checkpoint?)
+    /// Nowhere: it has ended, with this summary on rank 0.
+    case end(RunSummary?)
+  }
+
+  /// Where.
+  public let place: Place
+  /// What is wrong with newer checkpoints, on rank 0.
+  public let problems: [String]
+  /// What the run goes on with that was not so before and changes how it trains; on rank 0.
+  public let changes: [String]
+  /// Whether it goes back to an earlier step than it could go on from.
+  let goesBack: Bool
+
+  /// The lock of the directory that is gone on in, on rank 0.
+  let lock: RunLock?
+
+  /// A run in a new directory.
+  public static let none = Resumption(.newDirectory)
+
+  private init(
+    _ place: Place, problems: [String] = [], changes: [String] = [], goesBack: Bool = false,
+    lock: RunLock? = nil
+  ) {
+    (self.place, self.problems, self.changes) = (place, problems, changes)
+    (self.goesBack, self.lock) = (goesBack, lock)
+  }
+
+  private var kind: Int64 {
+    switch place {
+    case .newDirectory: 0
+    case .firstStep: 1
+    case .checkpoint: 2
+    case .end: 3
+    }
+  }
+
+  /// Looks for the run directory at `path` with rank 0's eyes, and for its newest checkpoint that is
+  /// not damaged, or for that of the step `from`.
+  ///
+  /// Collective. All ranks throw the same `AgreedError`, or none does: if `path` is something else, the
+  /// run in it is another than `configuration`'s by more than what may change, if all its checkpoints are
+  /// damaged, or if there is none of the step `from`.
+  public static func find(
+    _ path: String, _ configuration: RunConfiguration, data: DataSplit, from: Int? = nil,
+    context: RankContext
+  ) throws -> Resumption {
+    let found = try context.agreeingAtLength {
+      context.rank == 0
+        ? try look(path, configuration, data: data, from: from, ranks: context.size) : .none
+    }
+    var kind = [found.kind]
+    try context.control.broadcast(&kind, from: 0)
+    if context.rank == 0 { return found }
+    switch kind[0] {
+    case 0: return .none
+    case 1: return Resumption(.firstStep)
+    case 2: return Resumption(.checkpoint(nil))
+    default: return Resumption(.end(nil))
+    }
+  }
+
+  private static func look(
+    _ path: String, _ configuration: RunConfiguration, data: DataSplit, from: Int?, ranks: Int
+  ) throws -> Resumption {
+    let files = FileManager.default
+    guard files.fileExists(atPath: path), !RunDirectory.isFree(path) else {
+      guard let from else { return .none }
+      throw ConfigurationError("--from \(from)", "there is no run in \(path) to go back in")
+    }
+    guard files.fileExists(atPath: "\(path)/config.yaml") else {
+      throw ConfigurationError(
+        path, "there is no run to resume: it has no config.yaml; name another with --run-dir")
+    }
+    // What is found has to stay as it is until the run goes on from it.
+    let lock = try RunLock(path)
+    let before = try RunConfiguration(path: "\(path)/config.yaml")
+    let changes = try changes(configuration, from: before, in: path)
+    let folder = CheckpointFolder(run: path)
+    try checkFolder(folder)
+    let (checkpoint, problems) =
+      try from.map { (try read(folder, step: $0, of: configuration), []) }
+      ?? newest(folder, of: configuration)
+    guard let checkpoint else { return Resumption(.firstStep, changes: changes, lock: lock) }
+    try checkBatch(configuration, checkpoint, ranks: ranks, in: path)
+    guard checkpoint.data == data.digest else {
+      throw ConfigurationError(
+        path,
+        "the data are not those that the run has seen, so that it would not go on with the same samples; "
+          + "give it its data, or begin a run with --init-from")
+    }
+    let batch = configuration.globalBatch(ranks: ranks)
+    let sampler = ShardedSampler(
+      count: data.train.count, batch: batch, seed: configuration.seed,
+      dropLast: configuration.data.dropLast)
+    let total = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
+    guard total >= max(checkpoint.step, before.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch))
+    else {
+      throw ConfigurationError(
+        path,
+        "the run had \(before.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)) steps and has taken "
+          + "\(checkpoint.step), and is to have \(total) now; its length may only grow")
+    }
+    if from == nil, checkpoint.step == total,
+      let summary = (try? RunSummary.read(run: path)) ?? nil,
+      summary.steps == total
+    {
+      return Resumption(.end(summary), problems: problems)
+    }
+    return Resumption(
+      .checkpoint(checkpoint), problems: problems, changes: changes, goesBack: from != nil,
+      lock: lock)
+  }
+
+  /// What may change from one start of a run to the next without a word.
+  ///
+  /// How long it is, what is kept of it, and where the data lie, which are told by their digest.
+  private static let free = [
+    "steps", "epochs", "evaluate", "checkpoint", "parallel.watchdogSeconds", "data.path",
+  ]
+  /// What may change too, and is said: what helps where a run diverges.
+  private static let remedies = ["optimizer.learningRate", "schedule", "clipNorm"]
+
+  /// Says what changes, if the run is the same but for what may change.
+  @discardableResult
+  private static func changes(
+    _ configuration: RunConfiguration, from before: RunConfiguration, in path: String
+  ) throws -> [String] {
+    func isOne(of keys: [String], _ difference: ConfigurationDifference) -> Bool {
+      keys.contains { difference.key == $0 || difference.key.hasPrefix("\($0).") }
+    }
+    func words(_ differences: [ConfigurationDifference]) -> [String] {
+      differences.map { difference in
+        let values = difference.values.map { $0 ?? "nothing" }
+        return "\(difference.key) was \(values[0]) and is \(values[1])"
+      }
+    }
+    let all = try RunConfiguration.differences([before, configuration])
+    let others = all.filter { !isOne(of: free + remedies, $0) }
+    guard others.isEmpty else {
+      throw ConfigurationError(
+        path, "the run in it is another one: \(words(others).joined(separator: "; "))")
+    }
+    return words(all.filter { isOne(of: remedies, $0) })
+  }
+
+  /// The checkpoint that a run is told to go back to.
+  private static func read(
+    _ folder: CheckpointFolder, step: Int, of configuration: RunConfiguration
+  ) throws -> Checkpoint {
+    guard folder.steps.contains(step) else {
+      let steps = folder.steps.map(String.init).joined(separator: ", ")
+      throw ConfigurationError(
+        "--from \(step)",
+        "the run has checkpoints of \(steps.isEmpty ? "no step" : steps); name one of them")
+    }
+    let checkpoint = try folder.read(step: step)
+    try check(checkpoint, of: configuration, in: folder)
+    return checkpoint
+  }
+
+  /// Throws if a checkpoint is of another run.
+  private static func check(
+    _ checkpoint: Checkpoint, of configuration: RunConfiguration, in folder: CheckpointFolder
+  ) throws(StateError) {
+    do {
+      let before = try RunConfiguration(
+        yaml: checkpoint.configuration, name: "lockstep.configuration")
+      try changes(configuration, from: before, in: folder.file(step: checkpoint.step))
+    } catch {
+      throw StateError(description: "\(error)")
+    }
+  }
+
+  private static func checkFolder(_ folder: CheckpointFolder) throws(ConfigurationError) {
+    let attributes = try? FileManager.default.attributesOfItem(atPath: folder.path)
+    guard let kind = attributes?[.type] as? FileAttributeType else { return }
+    guard kind == .typeDirectory else {
+      throw ConfigurationError(
+        folder.path, "is no folder but a link or a file; checkpoints are not written through it")
+    }
+  }
+
+  /// The newest checkpoint that can be used: one of another run is as good as a damaged one.
+  private static func newest(_ folder: CheckpointFolder, of configuration: RunConfiguration)
+    throws -> (Checkpoint?, problems: [String])
+  {
+    do {
+      return try folder.newest { checkpoint throws(StateError) in
+        try check(checkpoint, of: configuration, in: folder)
+      }
+    } catch {
+      throw ConfigurationError(folder.path, error.description)
+    }
+  }
+
+  private static func checkBatch(
+    _ configuration: RunConfiguration, _ checkpoint: Checkpoint, ranks: Int, in path: String
+  ) throws(ConfigurationError) {
+    let (before, now) = (
+      configuration.globalBatch(ranks: checkpoint.ranks), configuration.globalBatch(ranks: ranks)
+    )
+    guard before == now else {
+      throw ConfigurationError(
+        path,
+        "batchPerRank on \(checkpoint.ranks) rank(s) was a batch of \(before), and on \(ranks) "
+          + "would be one of \(now); resume on \(checkpoint.ranks), or train with batch, which is "
+          + "over all ranks")
+    }
+  }
+}

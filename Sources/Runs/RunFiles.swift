@@ -1,0 +1,426 @@
+import Checkpoints
+public import Configuration
+import Recording
+public import Training
+import Collectives
+public import DataParallel
+public import Datasets
+public import Files
+import Foundation
+import TensorBoard
+
+/// What a run writes: rank 0 its directory, and every rank its events in it.
+public final class RunFiles {
+  private let context: RankContext
+  /// The run directory.
+  public let path: String
+  /// Rank 0's.
+  private let directory: RunDirectory?
+  /// Rank 0's.
+  private let writer: CheckpointWriter?
+  /// Rank 0's.
+  private let marker: InterruptionMarker?
+  /// Rank 0's, where event files are asked for.
+  private var scalars: ScalarWriter?
+  private let clocks: ClockComparison?
+  private var recorder: EventRecorder?
+  private let settings: CheckpointSettings
+  private let warn: (String) -> Void
+  /// What may be done where the disk is full.
+  private let remedy: String
+  /// The steps of the best evaluations of which there is a checkpoint or one is being written, with their
+  /// losses, the best first; the same on all ranks.
+  private var best: [(step: Int, loss: Double)] = []
+  /// Those of which the checkpoint is known to be there.
+  private var written: [(step: Int, loss: Double)] = []
+  /// Why the metrics cannot be written any more, on rank 0.
+  private var problem: String?
+  /// Why this rank's events cannot be written any more.
+  private var eventsProblem: String?
+  /// The steps that had been taken at this start; the same on all ranks.
+  private let start: Int
+  private var lastCheckpoint = monotonicNanoseconds()
+  private var blocked: UInt64 = 0
+  private var steps = 0
+
+  /// Creates the run directory at `path`, or opens it where `resumption` says so, and begins to write the
+  /// rank's events into it where the context records them.
+  ///
+  /// Collective.
+  ///
+  /// - Parameters:
+  ///   - path: The run directory; rank 0's counts.
+  ///   - mayCount: Whether the directory is to be `path-2`, `path-3` and so on where there is one.
+  ///   - configuration: What is trained.
+  ///   - resumption: What was found there.
+  ///   - vocabulary: How tokens are written, where samples are text.
+  ///   - context: The communicators.
+  ///   - tensorBoard: Whether rank 0 writes event files for TensorBoard into `tensorboard/`.
+  ///   - interruptions: Where signals come from, if the run may be interrupted.
+  ///   - warn: Is told on rank 0 what went wrong without an end of the run.
+  ///
+  /// - Throws: the same `AgreedError` on all ranks if a file cannot be written.
+  public init(
+    at path: String, mayCount: Bool = false, _ configuration: RunConfiguration,
+    resumption: Resumption = .none,
+    vocabulary: Vocabulary?, context: RankContext, tensorBoard: Bool = false,
+    interruptions: InterruptionSource? = nil, warn: @escaping (String) -> Void = { _ in }
+  ) throws {
+    self.context = context
+    self.warn = warn
+    remedy = "make room there\(interruptions == nil ? "" : " and go on with --resume")"
+    settings = configuration.checkpoint
+    if tensorBoard { try agreeing(over: context.control) { try Self.checkTensorBoard() } }
+    var step: Int?
+    if case .checkpoint(let checkpoint) = resumption.place { step = checkpoint?.step }
+    directory = try context.agreeingAtLength {
+      guard context.rank == 0 else { return nil }
+      switch resumption.place {
+      case .newDirectory:
+        return try Self.create(
+          path, mayCount: mayCount, configuration, ranks: context.size, vocabulary: vocabulary)
+      case .firstStep, .checkpoint:
+        guard let lock = resumption.lock else { preconditionFailure("rank 0 has found no run") }
+        // The events of another start are on another clock, and perhaps of more ranks.
+        if context.log != nil { try? FileManager.default.removeItem(atPath: "\(path)/events") }
+        return try RunDirectory(
+          resuming: path, configuration, ranks: context.size, after: step ?? 0,
+          goesBack: resumption.goesBack, lock: lock)
+      case .end: preconditionFailure("a run that has ended is not opened")
+      }
+    }
+    let path = try context.control.broadcast(directory?.path ?? path, from: 0)
+    self.path = path
+    let keep = settings.keep
+    writer = directory.map { [step] in CheckpointWriter($0.checkpoints, keep: keep, newest: step) }
+    marker = writer.map { [step] in
+      InterruptionMarker(run: path, writer: $0, step: step ?? 0, source: interruptions)
+    }
+    directory?.warnings.forEach(warn)
+    var isNew = false
+    if case .newDirectory = resumption.place { isNew = true }
+    scalars = try agreeing(over: context.control) { [directory] in
+      guard tensorBoard, context.rank == 0 else { return nil }
+      // What the run has written of this step's evaluation it writes again.
+      let writer = try ScalarWriter(
+        folder: "\(path)/tensorboard", host: ProcessInfo.processInfo.hostName,
+        replacingFrom: isNew ? nil : step ?? 0)
+      if let row = directory?.earlier.last, row.step == step { try Self.append(row, to: writer) }
+      return writer
+    }
+    let known = try context.control.allGather(
+      [Double(step ?? 0)]
+        + (directory?.best(settings.keepBest).flatMap { [Double($0.step), $0.loss] } ?? []))[0]
+    start = Int(known[0])
+    best = stride(from: 1, to: known.count, by: 2).map { (Int(known[$0]), known[$0 + 1]) }
+    written = best
+    guard let log = context.log else {
+      (clocks, recorder) = (nil, nil)
+      return
+    }
+    let clocks = try ClockComparison(over: context.control)
+    let reading = try clocks.read()
+    let identity = context.rank == 0 ? UUID().uuidString : ""
+    let header = EventFileHeader(
+      run: try context.control.broadcast(identity, from: 0), rank: context.rank,
+      ranks: context.size, host: ProcessInfo.processInfo.hostName)
+    self.clocks = clocks
+    recorder = try agreeing(over: context.control) {
+      do {
+        return try EventRecorder(run: path, header, log: log, clock: reading)
+      } catch {
+        throw ConfigurationError(
+          path, "rank \(context.rank) cannot write its events: \(reason(error))")
+      }
+    }
+  }
+
+  /// The steps that were taken before this start, on rank 0; none elsewhere.
+  public var earlier: RunTally { directory?.earlier ?? RunTally() }
+
+  /// Throws unless this build can write TensorBoard's event files.
+  public static func checkTensorBoard() throws(ConfigurationError) {
+    guard ScalarWriter.isAvailable else {
+      throw ConfigurationError(
+        "--tensorboard",
+        "this build has no check sums for event files; install libisal-dev and build again")
+    }
+  }
+
+  /// Leaves out what was recorded since the last step, which belonged to another run.
+  public func resume() { recorder?.resume() }
+
+  /// Whether the run has to stop since its metrics cannot be written; rank 0 alone says so.
+  public var mustStop: Bool { problem != nil }
+
+  /// Writes a step's row, and the events so far where it is time.
+  ///
+  /// Where the metrics cannot be written, ``mustStop`` says so from then on, and the end of the run throws.
+  /// Without events or event files for TensorBoard it goes on, and that is said.
+  public func append(_ result: StepResult) throws {
+    try writeMetrics { try directory?.append(result) }
+    marker?.stepTaken(result.step)
+    steps += 1
+    writeScalars { try Self.append(StepMetrics(result), to: $0) }
+    writeEvents { try $0.stepTaken(groups: context.recordedGroups) }
+  }
+
+  /// Writes a row of the metrics; the first that cannot be written is the last.
+  private func writeMetrics(_ write: () throws -> Void) throws {
+    guard problem == nil else { return }
+    do { try write() } catch let error as OutputError { problem = "\(error)" }
+  }
+
+  /// Writes values for TensorBoard; the first that cannot be written are the last.
+  private func writeScalars(_ write: (ScalarWriter) throws -> Void) {
+    guard let scalars else { return }
+    do { try write(scalars) } catch {
+      self.scalars = nil
+      warn("\(path)/tensorboard: cannot be written: \(reason(error)); the run goes on without")
+    }
+  }
+
+  /// Writes events; the first that cannot be written are the last.
+  private func writeEvents(_ write: (EventRecorder) throws -> Void) {
+    guard let recorder else { return }
+    do { try write(recorder) } catch {
+      self.recorder = nil
+      eventsProblem = "rank \(context.rank)'s cannot be written: \(reason(error))"
+    }
+  }
+
+  private static func append(_ row: StepMetrics, to scalars: ScalarWriter) throws {
+    try scalars.append(
+      [
+        ("train/loss", row.loss), ("train/accuracy", row.accuracy),
+        ("train/learningRate", row.learningRate), ("time/step_ms", row.step_ms),
+        ("time/statistics_blocked_ms", row.statistics.blocked_ms),
+        ("time/gradients_blocked_ms", row.gradients.blocked_ms),
+      ], step: row.step)
+  }
+
+  /// Writes all events so far, before another run records in the same log.
+  public func pause() { writeEvents { try $0.write(groups: context.recordedGroups) } }
+
+  /// Writes an evaluation's row.
+  public func append(_ evaluation: Evaluation, step: Int) throws {
+    // The checkpoint that the run has gone on from.
+    if step == start, step > 0 {
+      best = taking(evaluation, step: step)
+      written = best
+    }
+    try writeMetrics { try directory?.append(evaluation, step: step) }
+    let exact = evaluation.exactMatch.map { [("test/exactMatch", $0)] } ?? []
+    writeScalars {
+      try $0.append(
+        [("test/loss", evaluation.loss), ("test/accuracy", evaluation.accuracy)] + exact, step: step
+      )
+    }
+  }
+
+  /// Whether it is time for a checkpoint by rank 0's clock, which alone says so.
+  public var isCheckpointDue: Bool {
+    guard let writer, case .seconds(let seconds) = settings.cadence else { return false }
+    let elapsed = Double(monotonicNanoseconds() - lastCheckpoint) / 1e9
+    return elapsed >= seconds && !writer.isBusy()
+  }
+
+  /// How long rank 0 waits for a write before it meets the others again, in seconds: less than half of the
+  /// shortest limit of the watchdog.
+  private static let beat = 0.25
+
+  /// Waits on all ranks until nothing is being written.
+  ///
+  /// They meet again and again, so that a long write is not taken for a rank that does not come.
+  ///
+  /// Collective.
+  ///
+  /// - Returns: why the last checkpoint could not be written, if so; the same on all ranks.
+  private func awaitWriter() throws -> String? {
+    var isBusy: [Int64]
+    repeat {
+      isBusy = [writer?.isBusy(after: Self.beat) == true ? 1 : 0]
+      try context.control.broadcast(&isBusy, from: 0)
+    } while isBusy[0] == 1
+    return try noticeWrite()
+  }
+
+  /// Takes notice of how the last checkpoint's writing ended, where it has.
+  ///
+  /// Collective.
+  ///
+  /// - Returns: why it could not be written, if so and if it was not said before; the same on all ranks.
+  private func noticeWrite() throws -> String? {
+    let isOver = writer?.isBusy() == false
+    let problem = isOver ? writer?.wait() : nil
+    let notice = try context.control.broadcast(
+      isOver ? "ended\(problem ?? "")" : "", from: 0)
+    guard !notice.isEmpty else { return nil }
+    let text = String(notice.dropFirst("ended".count))
+    guard text.isEmpty else {
+      best = written
+      return text
+    }
+    written = best
+    return nil
+  }
+
+  /// Waits for the checkpoint that is being written, where all ranks end with an error.
+  ///
+  /// Collective.
+  public func abandon() throws {
+    if let problem = try awaitWriter() { warn(problem) }
+    marker?.finish(removing: false)
+    directory?.release()
+  }
+
+  /// The best evaluations with one after `step` steps taken among them if it is.
+  private func taking(_ evaluation: Evaluation?, step: Int) -> [(step: Int, loss: Double)] {
+    guard let evaluation else { return best }
+    let all = (best + [(step, evaluation.loss)]).sorted { ($0.loss, $0.step) < ($1.loss, $1.step) }
+    return Array(all.prefix(settings.keepBest))
+  }
+
+  /// What may be done about a failure in a step, on rank 0, if there is an earlier checkpoint.
+  ///
+  /// Nothing is being written any more.
+  public func wayBack(from failure: TrainingFailure) -> String? {
+    guard let directory else { return nil }
+    let steps = directory.checkpoints.steps.filter { $0 < failure.step ?? .max }
+    guard let newest = steps.first else { return nil }
+    let bestStep = best.map(\.step).first(where: steps.contains)
+    let list = steps.map { "\($0)\($0 == bestStep ? " (the best evaluation)" : "")" }
+    return
+      "go on with it from an earlier step with --run-dir \(LaunchRecord.quoted(path)) --resume --from "
+      + "\(bestStep ?? newest); there \(steps.count == 1 ? "is a checkpoint" : "are checkpoints") of "
+      + "\(list.joined(separator: ", "))"
+  }
+
+  /// Begins to write a checkpoint of `run` as it is, after the one before has been written, if it `isDue` or the
+  /// `evaluation` of this step is among the best that are kept.
+  ///
+  /// Where the one before could not be written, this is said and the run goes on: older ones are still there.
+  ///
+  /// Collective.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if the network has values that are not finite.
+  public func checkpoint(_ run: TrainingRun, isDue: Bool = true, evaluation: Evaluation? = nil)
+    throws
+  {
+    func warnOfFailure(_ problem: String?) {
+      if let problem { warn("the run goes on without a checkpoint: \(problem)") }
+    }
+    // One that failed is not among the best any more.
+    if evaluation != nil { warnOfFailure(try noticeWrite()) }
+    let isBest = taking(evaluation, step: run.stepsTaken).contains { $0.step == run.stepsTaken }
+    guard isDue || isBest else { return }
+    let start = monotonicNanoseconds()
+    warnOfFailure(try awaitWriter())
+    let checkpoint = try run.checkpoint()
+    best = taking(evaluation, step: run.stepsTaken)
+    if let checkpoint, let directory {
+      writer?.begin(
+        checkpoint, best: Set(best.map(\.step)), metrics: directory.metricsDescriptor)
+    }
+    lastCheckpoint = monotonicNanoseconds()
+    blocked += lastCheckpoint - start
+  }
+
+  /// Waits until the last checkpoint is written.
+  ///
+  /// Collective.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if it, or the metrics before it, could not be.
+  package func settle() throws {
+    let start = monotonicNanoseconds()
+    let unwritten = try awaitWriter()
+    blocked += monotonicNanoseconds() - start
+    if let unwritten {
+      throw TrainingFailure(
+        description: "the last checkpoint: \(unwritten); \(remedy)")
+    }
+    let problem = try context.control.broadcast(problem ?? "", from: 0)
+    guard problem.isEmpty else { throw TrainingFailure(description: "\(problem); \(remedy)") }
+  }
+
+  /// Says which ranks' events are not complete.
+  ///
+  /// Collective.
+  private func warnOfEvents() throws {
+    let problems = try context.control.allGather(eventsProblem ?? "").filter { !$0.isEmpty }
+    if !problems.isEmpty { warn("\(path)/events: \(problems.joined(separator: "; "))") }
+  }
+
+  /// Ends the files of a run that was interrupted after a step, and of which a checkpoint was begun;
+  /// `signal` is what this rank was sent.
+  ///
+  /// Collective; when it returns everything is written.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if the metrics or the last checkpoint could not be written.
+  public func interrupt(signal: CInt?) throws {
+    try settle()
+    let signals = try context.control.allGather([Int64(signal ?? 0)]).map { CInt($0[0]) }
+    writeEvents { try $0.write(groups: context.recordedGroups) }
+    try warnOfEvents()
+    marker?.write(signals.first { $0 != 0 } ?? 0)
+    marker?.finish(removing: false)
+    try context.control.barrier()
+    directory?.release()
+  }
+
+  /// Writes the summary, with the cost of checkpoints in it, when the last one is written.
+  ///
+  /// Collective.
+  ///
+  /// - Returns: the summary.
+  /// - Throws: ``TrainingFailure`` on all ranks if the metrics, the last checkpoint or the summary could not
+  ///   be written.
+  public func finish(_ summary: RunSummary) throws -> RunSummary {
+    try settle()
+    let reading = try clocks?.read()
+    var summary = summary
+    summary.checkpoints = writer.map {
+      CheckpointCost(
+        written: $0.written, blocked_ms_per_step: Double(blocked) / 1e6 / Double(max(steps, 1)))
+    }
+    do {
+      try agreeing(over: context.control) {
+        if let reading {
+          writeEvents { try $0.finish(groups: context.recordedGroups, clock: reading) }
+        }
+        try directory?.write(summary)
+        marker?.finish(removing: true)
+      }
+    } catch let error as AgreedError {
+      throw TrainingFailure(
+        description: "the end of the run: \(error); \(remedy)")
+    }
+    try warnOfEvents()
+    directory?.release()
+    return summary
+  }
+}
+
+extension RunFiles {
+  /// Creates the run directory, on rank 0.
+  private static func create(
+    _ path: String, mayCount: Bool, _ configuration: RunConfiguration, ranks: Int,
+    vocabulary: Vocabulary?
+  ) throws -> RunDirectory {
+    var number = 1
+    while true {
+      let next = number == 1 ? path : "\(path)-\(number)"
+      number += 1
+      if mayCount, FileManager.default.fileExists(atPath: next) { continue }
+      do {
+        return try RunDirectory(
+          creating: next, configuration, ranks: ranks, vocabulary: vocabulary)
+      } catch {
+        // Another process may have been first.
+        guard mayCount, error as? ConfigurationError == RunDirectory.exists(next) else {
+          throw error
+        }
+      }
+    }
+  }
+}

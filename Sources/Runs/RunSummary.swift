@@ -1,0 +1,174 @@
+import Recording
+import Configuration
+public import Analysis
+public import Training
+package import Collectives
+public import Files
+import Foundation
+
+/// The traffic of one step.
+public struct TrafficSummary: Codable, Hashable, Sendable {
+  /// Collectives.
+  public let collectives: Int
+  /// This rank's bytes.
+  public let bytes: Int
+  /// How long this rank was blocked, in milliseconds.
+  public let blocked_ms: Double
+
+  package init(_ traffic: Traffic) {
+    collectives = traffic.collectives
+    bytes = traffic.bytes
+    blocked_ms = Double(traffic.blockedNanoseconds) / 1e6
+  }
+}
+
+/// The traffic of many steps, by step.
+public struct TrafficPerStep: Codable, Hashable, Sendable {
+  /// Collectives a step.
+  public let collectives_per_step: Double
+  /// This rank's bytes a step.
+  public let bytes_per_step: Double
+  /// How long this rank was blocked in a step, in milliseconds.
+  public let blocked_ms: MedianInterval
+
+  package init(_ steps: [TrafficSummary]) {
+    let n = Double(max(steps.count, 1))
+    collectives_per_step = steps.reduce(0) { $0 + Double($1.collectives) } / n
+    bytes_per_step = steps.reduce(0) { $0 + Double($1.bytes) } / n
+    blocked_ms = MedianInterval(steps.isEmpty ? [0] : steps.map(\.blocked_ms))
+  }
+}
+
+/// Where a run ended.
+public struct FinalFigures: Codable, Hashable, Sendable {
+  /// The mean training loss of the last epoch's steps.
+  public let loss: Double
+  /// The test set's accuracy.
+  public let accuracy: Double
+  /// The test set's mean loss.
+  public let test_loss: Double
+  /// The share of the test set's problems whose whole answer is right; nil where labels are none.
+  public let exact_match: Double?
+
+  package init(loss: Double, _ evaluation: Evaluation) {
+    self.init(
+      loss: loss, accuracy: evaluation.accuracy, test_loss: evaluation.loss,
+      exact_match: evaluation.exactMatch)
+  }
+
+  /// No numbers: of a run that came to no end.
+  package static let none = FinalFigures(loss: .nan, accuracy: .nan, test_loss: .nan, exact_match: nil)
+
+  /// The means over some runs; no numbers over none.
+  package static func mean(of runs: [FinalFigures]) -> FinalFigures {
+    guard !runs.isEmpty else { return .none }
+    func mean(_ figure: (FinalFigures) -> Double) -> Double {
+      runs.map(figure).reduce(0, +) / Double(runs.count)
+    }
+    return FinalFigures(
+      loss: mean(\.loss), accuracy: mean(\.accuracy), test_loss: mean(\.test_loss),
+      exact_match: runs.allSatisfy { $0.exact_match != nil } ? mean { $0.exact_match ?? 0 } : nil)
+  }
+
+  package init(loss: Double, accuracy: Double, test_loss: Double, exact_match: Double?) {
+    self.loss = loss
+    self.accuracy = accuracy
+    self.test_loss = test_loss
+    self.exact_match = exact_match
+  }
+}
+
+/// Times and traffic of a run's steady steps: those of a whole batch that nothing disturbed, but for the
+/// first three.
+public struct StepTimes: Codable, Hashable, Sendable {
+  /// The duration of a step on this rank, in milliseconds.
+  public let step_ms: MedianInterval
+  /// Collectives of statistics.
+  public let statistics: TrafficPerStep
+  /// Collectives of gradients.
+  public let gradients: TrafficPerStep
+  /// How many steady steps were left out, and why; nil in a summary of a Lockstep that did not look.
+  public let disturbed: DisturbedSteps?
+
+  /// Summarizes the steps of one run or several.
+  public init(_ runs: [[StepResult]]) { self.init(runs.map { $0.map(StepMetrics.init) }) }
+
+  /// Summarizes the rows of one run or several.
+  public init(_ runs: [[StepMetrics]]) {
+    let steady = runs.flatMap { steps in
+      let largest = steps.map(\.samples).max() ?? 0
+      let whole = steps.filter { $0.samples == largest }
+      return whole.count > 3 ? Array(whole.dropFirst(3)) : whole
+    }
+    self.init(steady: steady)
+  }
+
+  /// Summarizes the rows of steady steps.
+  package init(steady: [StepMetrics]) {
+    let clean = steady.filter { $0.disturbed == nil }
+    let counted = clean.isEmpty ? steady : clean
+    step_ms = MedianInterval(
+      counted.isEmpty ? [0] : counted.map(\.step_ms))
+    statistics = TrafficPerStep(counted.map(\.statistics))
+    gradients = TrafficPerStep(counted.map(\.gradients))
+    disturbed = DisturbedSteps(steady.map { $0.disturbed ?? .none })
+  }
+}
+
+extension RunSummary {
+  /// Reads `summary.json` of the run directory at `path`, which a run that did not end has not.
+  ///
+  /// - Throws: ``ConfigurationError`` if it is damaged.
+  public static func read(run path: String) throws(ConfigurationError) -> RunSummary? {
+    let file = "\(path)/summary.json"
+    guard let data = FileManager.default.contents(atPath: file) else { return nil }
+    let decoder = JSONDecoder()
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    do {
+      return try decoder.decode(RunSummary.self, from: data)
+    } catch {
+      throw ConfigurationError(file, "is damaged: no summary of a run")
+    }
+  }
+}
+
+/// What a run's checkpoints cost, since it was started or resumed.
+public struct CheckpointCost: Codable, Hashable, Sendable {
+  /// How many were written.
+  public let written: Int
+  /// How long training waited for them, in milliseconds a step: for statistics to be gathered, for the
+  /// state to be copied, and for a checkpoint before that was still being written.
+  public let blocked_ms_per_step: Double
+}
+/// What `summary.json` holds.
+public struct RunSummary: Codable, Sendable {
+  /// The run's name.
+  public let name: String
+  /// The kind of norm.
+  public let norm: String
+  /// The number of ranks.
+  public let ranks: Int
+  /// Steps taken.
+  public let steps: Int
+  /// Seconds from the first step to the end; where the run was resumed, its earlier steps' and those
+  /// from there on.
+  public let seconds: Double
+  /// Times and traffic, over its newest steps: ``RunTally/window`` at least where there are as many.
+  public let times: StepTimes
+  /// Where the run ended.
+  public let final: FinalFigures
+  /// What checkpoints cost; nil until all are written.
+  public internal(set) var checkpoints: CheckpointCost?
+}
+
+extension RunSummary {
+  package init(
+    _ run: TrainingRun, ranks: Int, _ tally: RunTally, seconds: Double, _ evaluation: Evaluation
+  ) {
+    self.init(
+      name: run.configuration.name, norm: run.configuration.model.normName, ranks: ranks,
+      steps: run.stepsTaken, seconds: seconds, times: tally.times,
+      final: FinalFigures(loss: tally.finalLoss, evaluation))
+  }
+}

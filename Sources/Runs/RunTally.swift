@@ -1,0 +1,45 @@
+public import Training
+
+/// What of a run's steps its summary needs, in bounded memory.
+public struct RunTally: Sendable {
+  /// The newest steps; medians are taken over them.
+  private var recent: [StepMetrics] = []
+  private var epoch = 0
+  private var loss = 0.0
+  private var samples = 0
+  /// How many steps there were.
+  public private(set) var steps = 0
+  /// How long they took together, in seconds.
+  public private(set) var seconds = 0.0
+
+  /// The least number of newest steps that medians are taken over, where there are as many.
+  public static let window = 10_000
+
+  /// A tally of no step.
+  public init() {}
+
+  /// A tally of some steps.
+  public init(_ results: [StepResult]) {
+    for result in results { append(StepMetrics(result)) }
+  }
+
+  /// Takes in a step.
+  public mutating func append(_ step: StepMetrics) {
+    if recent.count == 2 * Self.window { recent.removeFirst(Self.window) }
+    recent.append(step)
+    if step.epoch != epoch { (epoch, loss, samples) = (step.epoch, 0, 0) }
+    loss += step.loss * Double(step.samples)
+    samples += step.samples
+    steps += 1
+    seconds += step.step_ms / 1e3
+  }
+
+  /// The newest step; nil if there was none.
+  var last: StepMetrics? { recent.last }
+
+  /// Times and traffic of the newest steps.
+  public var times: StepTimes { StepTimes([recent]) }
+
+  /// The mean loss over the steps of the last epoch.
+  public var finalLoss: Double { loss / Double(max(samples, 1)) }
+}

@@ -1,0 +1,105 @@
+import Checkpoints
+import Configuration
+import Autograd
+import Datasets
+import Files
+import Foundation
+import Models
+import Norms
+import Tensors
+
+/// A trained transformer of a run directory, to write text with.
+public struct TextSampler {
+  private let model: Model
+  private let vocabulary: Vocabulary
+  private let context: Int
+  /// What is wrong with newer checkpoints.
+  public let problems: [String]
+
+  /// Opens the newest good checkpoint of a run.
+  ///
+  /// - Throws: ``ConfigurationError`` if `path` is no run directory, or the run's model writes no
+  ///   text; ``StateError`` if the checkpoint does not fit.
+  public init(run path: String) throws {
+    let configuration = try RunConfiguration(path: "\(path)/config.yaml")
+    guard let length = configuration.model.context else {
+      throw ConfigurationError(path, "the run's model takes images; only a transformer writes text")
+    }
+    guard let data = FileManager.default.contents(atPath: "\(path)/vocabulary.json") else {
+      throw ConfigurationError(
+        path, "the run has no vocabulary.json: its data are token shards, which name no characters")
+    }
+    guard let vocabulary = try? JSONDecoder().decode(Vocabulary.self, from: data),
+      (1...65_536).contains(vocabulary.characters.count)
+    else {
+      throw ConfigurationError("\(path)/vocabulary.json", "is damaged: no vocabulary of a run")
+    }
+    self.vocabulary = vocabulary
+    let found = try CheckpointFolder(run: path).newest()
+    problems = found.problems
+    guard let checkpoint = found.checkpoint else {
+      throw ConfigurationError(path, "the run has no checkpoint yet")
+    }
+    context = length
+    model = configuration.model.make(
+      input: [length], classes: vocabulary.characters.count, seed: 0, synchronized: .thisRank)
+    try StateDictionary(checkpoint).load(into: model)
+  }
+
+  /// `prompt` with `count` tokens after it.
+  ///
+  /// Each token is drawn from the model's probabilities to the power of 1 / temperature, or is the
+  /// likeliest one at a temperature of 0. The model sees as much of the text as fits its context.
+  ///
+  /// - Throws: ``ConfigurationError`` if the prompt is empty, has an unknown character, or is longer
+  ///   than the context; ``StateError`` if the model's output is not finite.
+  public func text(prompt: String, count: Int, temperature: Double, seed: UInt64) throws -> String {
+    var tokens: [Int]
+    switch vocabulary.encode(prompt) {
+    case .success(let codes): tokens = codes.map { Int($0) }
+    case .failure(let unknown):
+      throw ConfigurationError(
+        "--prompt",
+        "\"\(unknown.character)\" is not among the run's "
+          + "\(vocabulary.characters.count) characters")
+    }
+    guard !tokens.isEmpty else {
+      throw ConfigurationError("--prompt", "is empty, expected at least one character")
+    }
+    guard tokens.count <= context else {
+      throw ConfigurationError(
+        "--prompt", "has \(tokens.count) tokens, and the model's context is \(context)")
+    }
+    for position in 0..<count {
+      let window = tokens.suffix(context)
+      let tape = Tape(.evaluation)
+      let logits = try model(
+        tape.input(Tensor(window.map { Float($0) }, shape: [1, window.count])), on: tape
+      ).value
+      let row = logits.elements.suffix(vocabulary.characters.count)
+      guard row.allSatisfy(\.isFinite) else {
+        throw StateError(
+          description:
+            "the model's output is not finite, so that no character is likelier than another; "
+            + "its run has diverged")
+      }
+      var random = RandomStream(seed: seed, site: .sampling, step: position)
+      tokens.append(Self.draw(Array(row), temperature: temperature, using: &random))
+    }
+    return vocabulary.decode(tokens)
+  }
+
+  private static func draw(
+    _ logits: [Float], temperature: Double, using random: inout RandomStream
+  ) -> Int {
+    let top = logits.indices.max { logits[$0] < logits[$1] } ?? 0
+    guard temperature > 0 else { return top }
+    let weights = logits.map { exp((Double($0) - Double(logits[top])) / temperature) }
+    var left = Double(random.uniform()) * weights.reduce(0, +)
+    for (token, weight) in weights.enumerated() {
+      left -= weight
+      if left < 0 { return token }
+    }
+    return top
+  }
+}

@@ -1,0 +1,160 @@
+import Analysis
+public import Checkpoints
+public import Configuration
+public import Training
+import Autograd
+import Collectives
+public import DataParallel
+public import Datasets
+import Files
+import Layers
+public import Models
+import Norms
+import Optimizers
+import Tensors
+
+/// One replica's part in a run that a configuration describes: a trainer, and when it is to be evaluated
+/// and saved.
+public final class TrainingRun {
+  /// What is trained.
+  public let configuration: RunConfiguration
+  private let trainer: Trainer
+  private let ranks: RankContext
+  private let data: DataSplit
+
+  /// Builds the model, checks it against the data and the ranks, and gives every rank the
+  /// parameters of rank 0.
+  ///
+  /// Collective. All ranks throw the same error, ``ConfigurationError`` or `AgreedError`, or none does.
+  ///
+  /// `initialState` has values for the parameters and running statistics by name.
+  public init(
+    _ configuration: RunConfiguration, data: DataSplit,
+    context: RankContext, initialState: StateDictionary? = nil
+  ) throws {
+    self.configuration = configuration
+    (ranks, self.data) = (context, data)
+    context.activity?.limitSeconds = Double(configuration.watchdogSeconds)
+    let (norm, places) = (configuration.model.norm, configuration.places)
+    try RunCheck.statisticsGroup(
+      norm, at: places["model.norm.statisticsGroup"], ranks: context.size)
+    let scope = norm.synchronizes ? try context.scope(of: norm.statisticsGroup) : .thisRank
+    try ConfigurationCheck.heldOut(configuration, data)
+    try ConfigurationCheck.model(configuration)
+    let model = configuration.model.make(
+      input: data.train.shape, classes: data.train.classes, seed: configuration.seed,
+      synchronized: scope)
+    trainer = try Trainer(
+      model, data, configuration.trainer, over: context, placeOf: configuration.place
+    ) {
+      try initialState?.load(into: model, ties: configuration.model.ties)
+    }
+  }
+
+  /// The network of this rank.
+  public var model: Model { trainer.model }
+  /// How many steps the run has.
+  public var totalSteps: Int { trainer.totalSteps }
+  /// Steps taken.
+  public var stepsTaken: Int { trainer.stepsTaken }
+  /// Steps in an epoch.
+  public var stepsPerEpoch: Int { trainer.stepsPerEpoch }
+  /// The samples of a whole global batch.
+  package var wholeBatch: Int { trainer.wholeBatch }
+
+  /// Takes the next step; `requests` is what this rank asks of all.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks in the same step if the loss is not finite;
+  ///   `CommunicationError` on all ranks if they have not issued the same collectives.
+  public func step(asking requests: () -> StepRequests = { StepRequests() }) throws -> StepResult {
+    try trainer.step(asking: requests)
+  }
+
+  /// Evaluates the network, as ``Trainer/evaluate(on:)`` does.
+  public func evaluate(on other: (any Dataset)? = nil) throws -> Evaluation {
+    try trainer.evaluate(on: other)
+  }
+
+  /// Throws unless all ranks have issued the same collectives, and hold the same parameters, bit by bit.
+  ///
+  /// Collective.
+  public func verifyReplicas() throws { try trainer.verifyReplicas() }
+
+  /// Goes on from rank 0's `checkpoint`, which is nil on the other ranks.
+  ///
+  /// At the same number of ranks every rank gets the running statistics that it had; at another all
+  /// get those of rank 0.
+  ///
+  /// Collective. All ranks throw, or none.
+  public func restore(_ checkpoint: Checkpoint?) throws {
+    try ranks.waitingForOthers { try trainer.replica.restore(checkpoint) }
+    var step = [Int64(checkpoint?.step ?? 0)]
+    try ranks.control.broadcast(&step, from: 0)
+    trainer.goOn(after: Int(step[0]))
+  }
+
+  /// All that the run is now, on rank 0; nil elsewhere.
+  ///
+  /// Collective. It changes nothing, so that a run takes the same course whenever it is asked.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if a value on any of them is not finite.
+  public func checkpoint() throws -> Checkpoint? {
+    // Nothing of this step's backward pass has been compared yet, and a run goes on from what is saved.
+    let isFinite = try trainer.verifyCollectives(and: trainer.replica.isFinite)
+    guard isFinite else {
+      throw TrainingFailure(
+        divergedIn: stepsTaken, "after it the network has values that are not finite")
+    }
+    guard let tensors = try trainer.replica.gathered() else { return nil }
+    return Checkpoint(
+      step: stepsTaken, optimizerSteps: trainer.optimizer.steps, ranks: ranks.size,
+      seed: configuration.seed, configuration: try configuration.resolvedYAML,
+      data: data.digest, tensors: tensors)
+  }
+
+  /// The state to save, with rank 0's running statistics on every rank.
+  ///
+  /// Collective.
+  public func state() throws -> StateDictionary {
+    if configuration.model.norm.usesBatchStatistics {
+      try broadcastBuffers(model, over: ranks.control)
+    }
+    return StateDictionary(model)
+  }
+
+  /// Whether weight gradients are computed while statistics are in flight; nil while the run's first steps
+  /// find out.
+  public var overlaps: Bool? { trainer.overlap.overlaps }
+
+  /// What the first steps found, in words; nil where there was nothing to find out.
+  public var overlapFinding: String? {
+    trainer.overlap.finding.map {
+      "norm.overlap is auto and stays \($0.overlaps ? "on" : "off"): steps with it take "
+        + "\($0.ratio.ratio.text(3)) of those without"
+    }
+  }
+
+  /// How many steps it takes at most until ``overlaps`` is known.
+  public static var stepsToOverlap: Int { OverlapTrial.steps }
+
+  /// Whether the configuration asks for a checkpoint now; one by the clock is requested.
+  public var isCheckpointDue: Bool {
+    if stepsTaken == totalSteps { return true }
+    switch configuration.checkpoint.cadence {
+    case .steps(let steps): return stepsTaken % steps == 0
+    case .epochs(let epochs): return stepsTaken % (epochs * stepsPerEpoch) == 0
+    case .seconds: return false
+    }
+  }
+
+  /// Whether the configuration asks for an evaluation now.
+  public var isEvaluationDue: Bool {
+    if stepsTaken == totalSteps { return true }
+    if stepsTaken == 0 { return false }
+    switch configuration.evaluation {
+    case .atEnd: return false
+    case .steps(let steps): return stepsTaken % steps == 0
+    case .epochs(let epochs): return stepsTaken % (epochs * stepsPerEpoch) == 0
+    }
+  }
+}
