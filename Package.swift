@@ -39,7 +39,9 @@ let hasOneDNN =
 // The wrappers around the loops: optimized too, but with their checks of shapes.
 var kernels: [SwiftSetting] = features + [.unsafeFlags(["-O"])]
 var kernelsLinker: [LinkerSetting] = []
-var kernelsDependencies: [Target.Dependency] = ["Tensors", "KernelLoops", "KernelsBaseline"]
+var kernelsDependencies: [Target.Dependency] = [
+  "LockstepTensors", "LockstepKernelLoops", "LockstepKernelsBaseline",
+]
 var targets: [Target] = []
 
 if hasOneDNN {
@@ -69,20 +71,28 @@ if FileManager.default.fileExists(atPath: "/usr/include/isa-l/crc.h") {
 #if arch(x86_64)
   targets += [
     .target(
-      name: "KernelsV3", dependencies: ["KernelLoops"], swiftSettings: instructionSet("x86-64-v3")),
+      name: "LockstepKernelsV3", dependencies: ["LockstepKernelLoops"],
+      path: "Sources/KernelsV3", swiftSettings: instructionSet("x86-64-v3")),
     .target(
-      name: "KernelsV4", dependencies: ["KernelLoops"], swiftSettings: instructionSet("x86-64-v4")),
+      name: "LockstepKernelsV4", dependencies: ["LockstepKernelLoops"],
+      path: "Sources/KernelsV4", swiftSettings: instructionSet("x86-64-v4")),
   ]
-  kernelsDependencies += ["KernelsV3", "KernelsV4"]
+  kernelsDependencies += ["LockstepKernelsV3", "LockstepKernelsV4"]
 #endif
 
+/// A module of the house; target names are unique among all packages of a program, so they carry a prefix,
+/// and folders do not.
 func house(
   _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [],
   resources: [Resource] = []
 ) -> Target {
   .target(
-    name: name, dependencies: dependencies, exclude: exclude, resources: resources,
-    swiftSettings: strict)
+    name: name, dependencies: dependencies, path: folder(of: name), exclude: exclude,
+    resources: resources, swiftSettings: strict)
+}
+
+func folder(of name: String) -> String {
+  "Sources/" + (name == "Lockstep" ? name : String(name.dropFirst("Lockstep".count)))
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -94,188 +104,271 @@ targets += [
     name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
   .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
   .systemLibrary(name: "CPrefetch"),
-  house("Tensors", []),
-  .target(name: "KernelLoops", dependencies: ["CPrefetch"], swiftSettings: loops),
-  .target(name: "KernelsBaseline", dependencies: ["KernelLoops"], swiftSettings: loops),
+  house("LockstepTensors", []),
   .target(
-    name: "Kernels", dependencies: kernelsDependencies, swiftSettings: kernels,
+    name: "LockstepKernelLoops", dependencies: ["CPrefetch"], path: "Sources/KernelLoops",
+    swiftSettings: loops),
+  .target(
+    name: "LockstepKernelsBaseline", dependencies: ["LockstepKernelLoops"],
+    path: "Sources/KernelsBaseline", swiftSettings: loops),
+  .target(
+    name: "LockstepKernels", dependencies: kernelsDependencies, path: "Sources/Kernels",
+    swiftSettings: kernels,
     linkerSettings: kernelsLinker),
-  house("Files", []),
-  house("Collectives", ["Files", "Tensors"]),
-  house("Recording", ["Files", "Collectives", "Tensors"]),
-  house("Analysis", ["Files", "Collectives", "Recording"]),
-  house("Machine", ["Files", "Collectives", "Recording", "Analysis"]),
-  house("Prediction", ["Files", "Collectives", "Recording", "Analysis", "Machine"]),
-  house("MPIBackend", ["Files", "Collectives", "Tensors", "CMPI"]),
-  house("Autograd", ["Tensors", "Kernels", "Collectives"]),
-  house("Layers", ["Autograd", "Kernels", "Tensors"]),
-  house("Optimizers", ["Autograd", "Kernels", "KernelLoops", "Tensors"]),
+  house("LockstepFiles", []),
+  house("LockstepCollectives", ["LockstepFiles", "LockstepTensors"]),
+  house("LockstepRecording", ["LockstepFiles", "LockstepCollectives", "LockstepTensors"]),
+  house("LockstepAnalysis", ["LockstepFiles", "LockstepCollectives", "LockstepRecording"]),
+  house(
+    "LockstepMachine",
+    ["LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis"]),
+  house(
+    "LockstepPrediction",
+    [
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
+      "LockstepMachine",
+    ]),
+  house("LockstepMPIBackend", ["LockstepFiles", "LockstepCollectives", "LockstepTensors", "CMPI"]),
+  house("LockstepAutograd", ["LockstepTensors", "LockstepKernels", "LockstepCollectives"]),
+  house("LockstepLayers", ["LockstepAutograd", "LockstepKernels", "LockstepTensors"]),
+  house(
+    "LockstepOptimizers",
+    ["LockstepAutograd", "LockstepKernels", "LockstepKernelLoops", "LockstepTensors"]),
   // In the program itself, so that it may be copied without a folder of resources beside it.
   house(
-    "Datasets", ["Files", "Tensors", "CZlib"], exclude: ["Resources/digits.md"],
+    "LockstepDatasets", ["LockstepFiles", "LockstepTensors", "CZlib"],
+    exclude: ["Resources/digits.md"],
     resources: [.embedInCode("Resources/digits.csv.gz")]),
-  house("Norms", ["Files", "Collectives", "Autograd", "Kernels", "KernelLoops", "Tensors"]),
-  house("Models", ["Collectives", "Autograd", "Layers", "Norms", "Kernels", "Tensors"]),
   house(
-    "DataParallel",
-    ["Files", "Collectives", "Recording", "Autograd", "Norms", "Kernels", "Tensors"]),
-  house("Safetensors", ["Files", "Tensors"]),
-  house(
-    "Checkpoints",
+    "LockstepNorms",
     [
-      "Files", "Collectives", "Recording", "Safetensors", "Autograd", "Optimizers", "Models",
-      "DataParallel", "Tensors", .product(name: "Crypto", package: "swift-crypto"),
+      "LockstepFiles", "LockstepCollectives", "LockstepAutograd", "LockstepKernels",
+      "LockstepKernelLoops", "LockstepTensors",
+    ]),
+  house(
+    "LockstepModels",
+    [
+      "LockstepCollectives", "LockstepAutograd", "LockstepLayers", "LockstepNorms",
+      "LockstepKernels", "LockstepTensors",
+    ]),
+  house(
+    "LockstepDataParallel",
+    [
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAutograd",
+      "LockstepNorms", "LockstepKernels", "LockstepTensors",
+    ]),
+  house("LockstepSafetensors", ["LockstepFiles", "LockstepTensors"]),
+  house(
+    "LockstepCheckpoints",
+    [
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepSafetensors",
+      "LockstepAutograd", "LockstepOptimizers", "LockstepModels",
+      "LockstepDataParallel", "LockstepTensors", .product(name: "Crypto", package: "swift-crypto"),
     ]),
   .target(
-    name: "TensorBoard", dependencies: tensorBoardDependencies, exclude: ["event.proto"],
+    name: "LockstepTensorBoard", dependencies: tensorBoardDependencies,
+    path: "Sources/TensorBoard", exclude: ["event.proto"],
     swiftSettings: tensorBoardSettings),
   house(
-    "Training",
+    "LockstepTraining",
     [
-      "Files", "Collectives", "Recording", "Analysis", "Machine", "Autograd", "Layers",
-      "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Checkpoints", "Tensors",
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
+      "LockstepMachine", "LockstepAutograd", "LockstepLayers",
+      "LockstepOptimizers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepDataParallel", "LockstepCheckpoints", "LockstepTensors",
     ]),
   house(
-    "Configuration",
+    "LockstepConfiguration",
     [
-      "Files", "Layers", "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Training",
-      "Checkpoints", "Tensors", .product(name: "Yams", package: "Yams"),
+      "LockstepFiles", "LockstepLayers", "LockstepOptimizers", "LockstepDatasets", "LockstepNorms",
+      "LockstepModels", "LockstepDataParallel", "LockstepTraining",
+      "LockstepCheckpoints", "LockstepTensors", .product(name: "Yams", package: "Yams"),
     ]),
   house(
-    "Runs",
+    "LockstepRuns",
     [
-      "Files", "Collectives", "Recording", "Analysis", "Machine", "Prediction", "Autograd",
-      "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Safetensors", "Checkpoints",
-      "TensorBoard", "Training", "Configuration", "Kernels", "KernelLoops", "Tensors",
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
+      "LockstepMachine", "LockstepPrediction", "LockstepAutograd",
+      "LockstepOptimizers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints",
+      "LockstepTensorBoard", "LockstepTraining", "LockstepConfiguration", "LockstepKernels",
+      "LockstepKernelLoops", "LockstepTensors",
       .product(name: "Crypto", package: "swift-crypto"),
     ]),
   house(
-    "Benchmarks",
+    "LockstepBenchmarks",
     [
-      "Files", "Collectives", "Recording", "Analysis", "Machine", "Prediction", "Autograd",
-      "Datasets", "Norms", "Models", "DataParallel", "Training", "Configuration", "Runs", "Kernels",
-      "Tensors",
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
+      "LockstepMachine", "LockstepPrediction", "LockstepAutograd",
+      "LockstepDatasets", "LockstepNorms", "LockstepModels", "LockstepDataParallel",
+      "LockstepTraining", "LockstepConfiguration", "LockstepRuns", "LockstepKernels",
+      "LockstepTensors",
     ]),
   house(
-    "Parity",
+    "LockstepParity",
     [
-      "Files", "Collectives", "Autograd", "Optimizers", "Datasets", "Norms", "Models",
-      "DataParallel", "Safetensors", "Checkpoints", "Training", "Configuration", "Tensors",
+      "LockstepFiles", "LockstepCollectives", "LockstepAutograd", "LockstepOptimizers",
+      "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
+      "LockstepConfiguration", "LockstepTensors",
     ]),
   house(
-    "Reports",
+    "LockstepReports",
     [
-      "Files", "Collectives", "Recording", "Analysis", "Prediction", "Training", "Configuration",
-      "Runs", .product(name: "Mustache", package: "swift-mustache"),
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
+      "LockstepPrediction", "LockstepTraining", "LockstepConfiguration",
+      "LockstepRuns", .product(name: "Mustache", package: "swift-mustache"),
     ],
     resources: [.embedInCode("Resources")]),
   house(
-    "Claims",
+    "LockstepClaims",
     [
-      "Files", "Collectives", "Recording", "Analysis", "Machine", "Autograd", "Layers",
-      "Optimizers",
-      "Datasets", "Norms", "Models", "DataParallel", "Checkpoints", "Training", "Configuration",
-      "Runs", "Benchmarks", "Kernels", "KernelLoops", "Tensors",
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
+      "LockstepMachine", "LockstepAutograd", "LockstepLayers",
+      "LockstepOptimizers",
+      "LockstepDatasets", "LockstepNorms", "LockstepModels", "LockstepDataParallel",
+      "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
+      "LockstepRuns", "LockstepBenchmarks", "LockstepKernels", "LockstepKernelLoops",
+      "LockstepTensors",
     ]),
   house(
-    "Command",
+    "LockstepCommand",
     [
-      "Files", "Collectives", "Recording", "Analysis", "Machine", "Prediction", "MPIBackend",
-      "Datasets", "Norms", "Models", "DataParallel", "Safetensors", "Checkpoints", "Training",
-      "Configuration", "Runs", "Benchmarks", "Parity", "Reports", "Claims", "Kernels",
-      "KernelLoops", "Tensors",
+      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
+      "LockstepMachine", "LockstepPrediction", "LockstepMPIBackend",
+      "LockstepDatasets", "LockstepNorms", "LockstepModels", "LockstepDataParallel",
+      "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
+      "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
+      "LockstepReports", "LockstepClaims", "LockstepKernels",
+      "LockstepKernelLoops", "LockstepTensors",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),
     ]),
   .executableTarget(
-    name: "lockstep", dependencies: ["Command"], path: "Sources/Program", swiftSettings: strict),
+    name: "lockstep", dependencies: ["LockstepCommand"], path: "Sources/Program",
+    swiftSettings: strict),
   house(
     "Lockstep",
     [
-      "Tensors", "Kernels", "Files", "Collectives", "Recording", "Analysis", "Autograd", "Layers",
-      "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Checkpoints", "Training",
-      "Configuration", "Runs", "Command",
+      "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
+      "LockstepRecording", "LockstepAnalysis", "LockstepAutograd", "LockstepLayers",
+      "LockstepOptimizers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepDataParallel", "LockstepCheckpoints", "LockstepTraining",
+      "LockstepConfiguration", "LockstepRuns", "LockstepCommand",
     ]),
   // What Launch/local-cluster delays messages with.
   .executableTarget(name: "delay-relay", swiftSettings: strict),
   .executableTarget(
-    name: "mpi-checks", dependencies: ["MPIBackend", "Collectives", "Tensors"],
+    name: "mpi-checks",
+    dependencies: ["LockstepMPIBackend", "LockstepCollectives", "LockstepTensors"],
     path: "Tests/mpi-checks", swiftSettings: strict),
   .executableTarget(
     name: "faulty-ranks",
     dependencies: [
-      "MPIBackend", "Files", "Safetensors", "Checkpoints", "Training", "Configuration", "Runs",
-      "Benchmarks", "Parity", "Collectives", "Tensors",
+      "LockstepMPIBackend", "LockstepFiles", "LockstepSafetensors", "LockstepCheckpoints",
+      "LockstepTraining", "LockstepConfiguration", "LockstepRuns",
+      "LockstepBenchmarks", "LockstepParity", "LockstepCollectives", "LockstepTensors",
     ],
     path: "Tests/faulty-ranks", swiftSettings: strict),
   // What Tests/Faults/storage damages checkpoints with.
   .executableTarget(
     name: "checkpoint-faults",
     dependencies: [
-      "Files", "Safetensors", "Checkpoints", "Training", "Configuration", "Runs", "Benchmarks",
-      "Parity", "Recording", "Analysis", "Machine", "Prediction",
+      "LockstepFiles", "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
+      "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks",
+      "LockstepParity", "LockstepRecording", "LockstepAnalysis", "LockstepMachine",
+      "LockstepPrediction",
     ],
     path: "Tests/checkpoint-faults", swiftSettings: strict),
-  tests("Tensors", ["Tensors"]),
+  tests("Tensors", ["LockstepTensors"]),
   // The loops take raw pointers, and so does their test.
   .testTarget(
-    name: "KernelsTests", dependencies: ["Kernels", "KernelLoops", "Tensors"],
+    name: "KernelsTests",
+    dependencies: ["LockstepKernels", "LockstepKernelLoops", "LockstepTensors"],
     swiftSettings: loops),
-  tests("Collectives", ["Collectives", "Tensors"]),
+  tests("Collectives", ["LockstepCollectives", "LockstepTensors"]),
   tests(
-    "Layers", ["Layers", "Autograd", "Collectives", "Kernels", "Models", "Norms", "Tensors"]),
-  tests("Norms", ["Norms", "Autograd", "Collectives", "KernelLoops", "Tensors"]),
-  tests("Optimizers", ["Optimizers", "Autograd", "Tensors"]),
-  tests("Datasets", ["Datasets", "Tensors"]),
-  tests("DataParallel", ["DataParallel", "Autograd", "Collectives", "Tensors"]),
+    "Layers",
+    [
+      "LockstepLayers", "LockstepAutograd", "LockstepCollectives", "LockstepKernels",
+      "LockstepModels", "LockstepNorms", "LockstepTensors",
+    ]),
+  tests(
+    "Norms",
+    [
+      "LockstepNorms", "LockstepAutograd", "LockstepCollectives", "LockstepKernelLoops",
+      "LockstepTensors",
+    ]),
+  tests("Optimizers", ["LockstepOptimizers", "LockstepAutograd", "LockstepTensors"]),
+  tests("Datasets", ["LockstepDatasets", "LockstepTensors"]),
+  tests(
+    "DataParallel",
+    ["LockstepDataParallel", "LockstepAutograd", "LockstepCollectives", "LockstepTensors"]),
   tests(
     "Measurement",
-    ["Recording", "Analysis", "Machine", "Prediction", "Collectives", "Spawning", "Tensors"]),
+    [
+      "LockstepRecording", "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
+      "LockstepCollectives", "Spawning", "LockstepTensors",
+    ]),
   tests(
     "Training",
     [
-      "Files", "Safetensors", "Checkpoints", "Training", "Configuration", "Runs", "Benchmarks",
-      "Parity", "Collectives", "Datasets", "DataParallel", "Models", "Norms", "Tensors",
-      "Autograd", "Kernels", "Layers", "Recording", "Analysis", "Machine", "Prediction", "Spawning",
+      "LockstepFiles", "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
+      "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks",
+      "LockstepParity", "LockstepCollectives", "LockstepDatasets", "LockstepDataParallel",
+      "LockstepModels", "LockstepNorms", "LockstepTensors",
+      "LockstepAutograd", "LockstepKernels", "LockstepLayers", "LockstepRecording",
+      "LockstepAnalysis", "LockstepMachine", "LockstepPrediction", "Spawning",
       "safetensors-verdicts",
     ]),
-  tests("TensorBoard", ["TensorBoard"]),
+  tests("TensorBoard", ["LockstepTensorBoard"]),
   tests(
     "Claims",
     [
-      "Claims", "Collectives", "Recording", "Analysis", "Machine", "Prediction", "Tensors", "Files",
-      "Safetensors", "Checkpoints", "Training", "Configuration", "Runs", "Benchmarks", "Parity",
+      "LockstepClaims", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
+      "LockstepMachine", "LockstepPrediction", "LockstepTensors", "LockstepFiles",
+      "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
+      "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
     ]),
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
-  tests("MPI", ["MPIBackend", "Collectives", "Spawning", "mpi-checks", "faulty-ranks"]),
+  tests(
+    "MPI", ["LockstepMPIBackend", "LockstepCollectives", "Spawning", "mpi-checks", "faulty-ranks"]),
   tests(
     "Command",
-    ["Spawning", "lockstep", "Recording", "Analysis", "Machine", "Prediction", "Collectives"]),
+    [
+      "Spawning", "lockstep", "LockstepRecording", "LockstepAnalysis", "LockstepMachine",
+      "LockstepPrediction", "LockstepCollectives",
+    ]),
   tests(
     "Launch",
     ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")]),
   tests(
     "Fault",
     [
-      "Spawning", "lockstep", "checkpoint-faults", "Files", "Safetensors", "Checkpoints",
-      "Training", "Configuration", "Runs", "Benchmarks", "Parity",
+      "Spawning", "lockstep", "checkpoint-faults", "LockstepFiles", "LockstepSafetensors",
+      "LockstepCheckpoints",
+      "LockstepTraining", "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks",
+      "LockstepParity",
     ]),
   tests("House", ["Spawning"]),
   // The readers as fuzzers see them; the corpus is read in every test run.
   .target(
     name: "FuzzTargets",
     dependencies: [
-      "Collectives", "Datasets", "MPIBackend", "Recording", "Analysis", "Machine", "Prediction",
-      "Reports", "Tensors", "Files", "Safetensors", "Checkpoints", "Training", "Configuration",
-      "Runs", "Benchmarks", "Parity",
+      "LockstepCollectives", "LockstepDatasets", "LockstepMPIBackend", "LockstepRecording",
+      "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
+      "LockstepReports", "LockstepTensors", "LockstepFiles", "LockstepSafetensors",
+      "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
+      "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
     ], path: "Tests/Fuzz/Targets", swiftSettings: strict),
   tests("Fuzz", ["FuzzTargets", "Spawning"]),
   .executableTarget(
     name: "safetensors-verdicts",
     dependencies: [
-      "Files", "Safetensors", "Checkpoints", "Training", "Configuration", "Runs", "Benchmarks",
-      "Parity",
+      "LockstepFiles", "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
+      "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks",
+      "LockstepParity",
     ], path: "Tests/safetensors-verdicts",
     swiftSettings: strict),
 ]

@@ -1,5 +1,5 @@
-import Recording
-import Collectives
+import LockstepCollectives
+import LockstepRecording
 
 /// When a rank was blocked in collectives; segments ask in the order of time.
 struct BlockedTime {

@@ -1,4 +1,4 @@
-public import Recording
+public import LockstepRecording
 
 /// One rank's time in one collective, by cause and by effect, in nanoseconds.
 ///

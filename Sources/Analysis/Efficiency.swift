@@ -1,5 +1,5 @@
-public import Recording
-import Collectives
+import LockstepCollectives
+public import LockstepRecording
 
 /// How much of the ranks' time goes into computing, and what the rest is lost to.
 ///

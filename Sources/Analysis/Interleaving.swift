@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 
 /// The order in which variants take their turns: drawn anew for each round, so that none always follows
 /// the same other one, and the same on all ranks.

@@ -1,5 +1,5 @@
-import Files
 import Foundation
+import LockstepFiles
 
 /// A median with a 95% confidence interval.
 public struct MedianInterval: Codable, Hashable, Sendable {

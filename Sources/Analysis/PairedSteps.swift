@@ -1,4 +1,4 @@
-public import Recording
+public import LockstepRecording
 
 /// The counted steps of several variants, in rounds in each of which every variant took one turn.
 public struct PairedSteps: Sendable {

@@ -1,5 +1,5 @@
-public import Recording
-import Collectives
+import LockstepCollectives
+public import LockstepRecording
 
 /// Where the time of a usual step went, in parts that add up to it, in milliseconds.
 ///

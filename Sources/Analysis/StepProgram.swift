@@ -1,5 +1,5 @@
-package import Recording
-package import Collectives
+package import LockstepCollectives
+package import LockstepRecording
 
 /// What one rank does in one step, as far as other ranks can tell: computing, cut where it begins and
 /// where it waits for collectives.

@@ -1,5 +1,5 @@
-public import Recording
-import Collectives
+import LockstepCollectives
+public import LockstepRecording
 
 /// Where the steps of a run went, on every rank and in every layer.
 ///

@@ -1,5 +1,5 @@
-public import Recording
-import Collectives
+import LockstepCollectives
+public import LockstepRecording
 
 /// One step on all ranks, from the first rank's beginning on, in microseconds.
 public struct StepTimeline: Codable, Sendable {

@@ -1,7 +1,7 @@
-public import Recording
-import Collectives
-import Files
 import Foundation
+import LockstepCollectives
+import LockstepFiles
+public import LockstepRecording
 
 /// What was written of a trace.
 public struct TraceSummary: Codable, Hashable, Sendable {

@@ -1,5 +1,5 @@
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 
 /// What a layer's pullback is handed beside dy.
 public struct Backward {

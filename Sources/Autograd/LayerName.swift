@@ -1,4 +1,4 @@
-public import Collectives
+public import LockstepCollectives
 
 /// A layer's name in its model, under which its steps are recorded and its collectives are counted.
 public struct LayerName: Hashable, Sendable, ExpressibleByStringLiteral {

@@ -1,5 +1,5 @@
-import Kernels
-public import Tensors
+import LockstepKernels
+public import LockstepTensors
 
 /// A trained tensor and its gradient.
 public final class Parameter {

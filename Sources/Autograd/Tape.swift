@@ -1,6 +1,6 @@
-public import Collectives
-import Kernels
-public import Tensors
+public import LockstepCollectives
+import LockstepKernels
+public import LockstepTensors
 
 /// The gradient of one value, while it is being summed.
 public final class Gradient {

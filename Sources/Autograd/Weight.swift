@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// A layer's weight: a parameter itself, or a function of parameters, such as weight norm's
 /// g · v / ‖v‖.

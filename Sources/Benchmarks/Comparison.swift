@@ -1,11 +1,11 @@
-public import Analysis
-public import Configuration
-import Files
-public import Runs
-public import Training
-public import DataParallel
-public import Datasets
-public import Norms
+public import LockstepAnalysis
+public import LockstepConfiguration
+public import LockstepDataParallel
+public import LockstepDatasets
+import LockstepFiles
+public import LockstepNorms
+public import LockstepRuns
+public import LockstepTraining
 
 /// The same run under several norms.
 public struct Comparison: Codable, Sendable {

@@ -1,11 +1,11 @@
-import Training
-public import Analysis
-public import Configuration
-import Recording
-import Collectives
-public import DataParallel
-public import Datasets
-public import Norms
+public import LockstepAnalysis
+import LockstepCollectives
+public import LockstepConfiguration
+public import LockstepDataParallel
+public import LockstepDatasets
+public import LockstepNorms
+import LockstepRecording
+import LockstepTraining
 
 /// What `bench cost` prints: what each norm costs a step, measured in turn.
 public struct CostBenchmark: Codable, Sendable {

@@ -1,12 +1,12 @@
-import Analysis
-import Configuration
-import Files
-import Recording
-import Runs
-import Training
-import Collectives
-import DataParallel
-import Datasets
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepFiles
+import LockstepRecording
+import LockstepRuns
+import LockstepTraining
 
 /// Runs that take turns, with what all ranks recorded of the counted steps.
 final class InterleavedRuns {

@@ -1,12 +1,12 @@
-public import Analysis
-import Machine
-import Recording
-import Autograd
-import Collectives
-public import DataParallel
-import Kernels
-public import Norms
-import Tensors
+public import LockstepAnalysis
+import LockstepAutograd
+import LockstepCollectives
+public import LockstepDataParallel
+import LockstepKernels
+import LockstepMachine
+public import LockstepNorms
+import LockstepRecording
+import LockstepTensors
 
 /// What `bench norms` prints: every norm's forward and backward pass by itself.
 public struct NormsBenchmark: Codable, Sendable {

@@ -1,15 +1,15 @@
-public import Analysis
-public import Configuration
-public import Prediction
-import Recording
-import Runs
-import Training
-import Collectives
-public import DataParallel
-public import Datasets
-import Files
 import Foundation
-public import Norms
+public import LockstepAnalysis
+import LockstepCollectives
+public import LockstepConfiguration
+public import LockstepDataParallel
+public import LockstepDatasets
+import LockstepFiles
+public import LockstepNorms
+public import LockstepPrediction
+import LockstepRecording
+import LockstepRuns
+import LockstepTraining
 
 /// What `bench prediction` prints: predicted and measured steps of the ranks there are, in turn.
 public struct PredictionCheck: Codable, Sendable {

@@ -1,14 +1,14 @@
-import Training
-public import Analysis
-public import Configuration
-import Recording
-import Runs
-import Collectives
-public import DataParallel
-public import Datasets
-public import Files
-import Models
-import Norms
+public import LockstepAnalysis
+import LockstepCollectives
+public import LockstepConfiguration
+public import LockstepDataParallel
+public import LockstepDatasets
+public import LockstepFiles
+import LockstepModels
+import LockstepNorms
+import LockstepRecording
+import LockstepRuns
+import LockstepTraining
 
 /// What `bench split` prints.
 public struct SplitBenchmark: Codable, Sendable {

@@ -1,13 +1,13 @@
-import Recording
-public import Analysis
-public import Configuration
-import Machine
-import Runs
-import Training
-import Collectives
-public import DataParallel
-public import Datasets
-import Norms
+public import LockstepAnalysis
+import LockstepCollectives
+public import LockstepConfiguration
+public import LockstepDataParallel
+public import LockstepDatasets
+import LockstepMachine
+import LockstepNorms
+import LockstepRecording
+import LockstepRuns
+import LockstepTraining
 
 /// What `bench step` prints.
 public struct StepBenchmark: Codable, Sendable {

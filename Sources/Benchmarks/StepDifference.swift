@@ -1,5 +1,5 @@
-public import Analysis
-import Files
+public import LockstepAnalysis
+import LockstepFiles
 
 /// What a step takes longer under one variant than under another, and what that consists of.
 public struct StepDifference: Codable, Sendable {

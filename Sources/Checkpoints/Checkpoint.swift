@@ -1,8 +1,8 @@
-public import Files
-public import Safetensors
 import Crypto
 public import Foundation
-import Tensors
+public import LockstepFiles
+public import LockstepSafetensors
+import LockstepTensors
 
 /// All that a run is after a step, from which it goes on bit by bit.
 ///

@@ -1,6 +1,6 @@
-import Safetensors
-public import Files
 import Foundation
+public import LockstepFiles
+import LockstepSafetensors
 
 /// The folder `checkpoints` of a run directory.
 public struct CheckpointFolder: Sendable {

@@ -1,11 +1,11 @@
-import Files
-package import Safetensors
-import Autograd
-package import Collectives
-import DataParallel
-package import Models
-package import Optimizers
-import Tensors
+import LockstepAutograd
+package import LockstepCollectives
+import LockstepDataParallel
+import LockstepFiles
+package import LockstepModels
+package import LockstepOptimizers
+package import LockstepSafetensors
+import LockstepTensors
 
 /// The tensors that a run goes on from, and how ranks come by theirs.
 package struct ReplicaState {

@@ -1,8 +1,8 @@
-public import Safetensors
-public import Autograd
-public import Files
 import Foundation
-import Tensors
+public import LockstepAutograd
+public import LockstepFiles
+public import LockstepSafetensors
+import LockstepTensors
 
 /// A model's parameters, running statistics and counters by PyTorch's names, in PyTorch's layouts.
 ///

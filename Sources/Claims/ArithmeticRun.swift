@@ -1,6 +1,6 @@
-import Configuration
-import Autograd
-import Models
+import LockstepAutograd
+import LockstepConfiguration
+import LockstepModels
 
 extension Laboratory {
   /// A small transformer that learns sums and differences of digits within seconds: what experiments

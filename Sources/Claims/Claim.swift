@@ -1,5 +1,5 @@
-public import Analysis
-import Collectives
+public import LockstepAnalysis
+import LockstepCollectives
 
 /// A sentence about normalization, with the experiment that decides it on this machine.
 public struct Claim: Sendable {

@@ -1,4 +1,4 @@
-import Collectives
+import LockstepCollectives
 
 /// A claim that is looked at until it is decided.
 public struct ClaimTest {

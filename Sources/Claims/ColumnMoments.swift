@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 
 /// The mean and the deviation of each channel over all rows, in float64.
 func columnMoments(_ x: Tensor) -> [(mean: Double, deviation: Double)] {

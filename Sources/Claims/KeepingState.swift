@@ -1,5 +1,5 @@
-import Checkpoints
-import Models
+import LockstepCheckpoints
+import LockstepModels
 
 /// What `body` returns; parameters and running statistics are afterwards what they were.
 ///

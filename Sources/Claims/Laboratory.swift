@@ -1,10 +1,10 @@
-import Configuration
-import Runs
-import Collectives
-public import DataParallel
-import Datasets
 import Foundation
-import Training
+import LockstepCollectives
+import LockstepConfiguration
+public import LockstepDataParallel
+import LockstepDatasets
+import LockstepRuns
+import LockstepTraining
 
 /// Where experiments run: the ranks, the budget, and who is told how far they are.
 public struct Laboratory {

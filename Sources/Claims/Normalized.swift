@@ -1,6 +1,6 @@
-import Autograd
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepNorms
+import LockstepTensors
 
 /// `x` under a norm without gain and bias, in training mode.
 func normalized(_ x: Tensor, _ kind: NormKind, epsilon: Double) throws -> Tensor {

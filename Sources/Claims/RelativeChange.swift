@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 
 /// The largest difference between two tensors over the largest magnitude of the first; infinite where
 /// the second holds anything but numbers.

@@ -1,6 +1,6 @@
-import Analysis
-import Configuration
 import Foundation
+import LockstepAnalysis
+import LockstepConfiguration
 
 extension Laboratory {
   /// Applies `body` to every run under each of the seeds, all of them shared out over the ranks.

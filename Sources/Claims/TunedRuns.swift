@@ -1,5 +1,4 @@
-import Configuration
-
+import LockstepConfiguration
 
 extension Laboratory {
   /// Tries every run at every rate, under the seed after `seeds`, so that no run is measured under

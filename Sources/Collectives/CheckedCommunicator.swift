@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// A communicator whose ranks agree on every collective before it goes out.
 ///

@@ -1,5 +1,5 @@
-public import Files
-public import Tensors
+public import LockstepFiles
+public import LockstepTensors
 
 /// A group of ranks that issue the same collectives in the same order.
 ///

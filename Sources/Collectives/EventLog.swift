@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 
 /// What one rank did, and when: a ring whose memory is taken once, so that recording costs two reads
 /// of the clock and one write.

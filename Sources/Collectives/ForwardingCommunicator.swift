@@ -1,4 +1,4 @@
-package import Tensors
+package import LockstepTensors
 
 /// A communicator that hands its calls on to another; faults are made by what it implements itself.
 package protocol ForwardingCommunicator: Communicator {

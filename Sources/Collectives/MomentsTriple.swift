@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// The count, the mean and the sum of squared deviations of some samples of one channel.
 ///

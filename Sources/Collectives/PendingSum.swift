@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// A collective in flight, as a backend sees it.
 public protocol PendingOperation: AnyObject {

@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// The group of one rank: every collective is the identity, and sends and counts nothing.
 public final class Solo: Communicator {

@@ -1,9 +1,9 @@
-import Configuration
-import Analysis
-import Benchmarks
 import ArgumentParser
-import Files
-import Norms
+import LockstepAnalysis
+import LockstepBenchmarks
+import LockstepConfiguration
+import LockstepFiles
+import LockstepNorms
 
 /// `lockstep bench`.
 struct Bench: ParsableCommand {

@@ -1,11 +1,11 @@
-public import Benchmarks
-import Prediction
 public import ArgumentParser
-import DataParallel
-import Files
 import Foundation
+public import LockstepBenchmarks
+import LockstepDataParallel
+import LockstepFiles
+import LockstepMPIBackend
+import LockstepPrediction
 import Logging
-import MPIBackend
 
 /// `lockstep bench collectives`.
 struct BenchCollectives: ParsableCommand, RankedCommand {

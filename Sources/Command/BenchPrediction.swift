@@ -1,11 +1,11 @@
-import Analysis
-import Benchmarks
-import DataParallel
-import Prediction
 import ArgumentParser
-import Files
-import MPIBackend
-import Norms
+import LockstepAnalysis
+import LockstepBenchmarks
+import LockstepDataParallel
+import LockstepFiles
+import LockstepMPIBackend
+import LockstepNorms
+import LockstepPrediction
 
 /// `lockstep bench prediction`.
 struct BenchPrediction: ParsableCommand, RankedCommand {

@@ -1,11 +1,11 @@
-import Configuration
-import Analysis
-import Benchmarks
-import DataParallel
 import ArgumentParser
-import Files
 import Foundation
-import Norms
+import LockstepAnalysis
+import LockstepBenchmarks
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepFiles
+import LockstepNorms
 
 /// `lockstep bench split`.
 struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {

@@ -1,9 +1,9 @@
-import Analysis
 import ArgumentParser
-import Claims
-import Collectives
-import DataParallel
-import Files
+import LockstepAnalysis
+import LockstepClaims
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepFiles
 import Logging
 
 /// `lockstep claims`.

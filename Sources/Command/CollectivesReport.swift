@@ -1,6 +1,6 @@
-import Benchmarks
-import Files
 import Foundation
+import LockstepBenchmarks
+import LockstepFiles
 
 /// What `lockstep bench collectives` prints.
 struct CollectivesReport: Encodable {

@@ -1,14 +1,14 @@
-import Training
-import Analysis
-import Benchmarks
-import Configuration
-import Runs
 public import ArgumentParser
-import Collectives
-import DataParallel
-import Files
+import LockstepAnalysis
+import LockstepBenchmarks
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepFiles
+public import LockstepNorms
+import LockstepRuns
+import LockstepTraining
 import Logging
-public import Norms
 
 /// `lockstep compare`.
 struct Compare: ParsableCommand, RankedCommand {

@@ -1,12 +1,12 @@
-import DataParallel
-import Machine
 import ArgumentParser
-import Collectives
-import Files
 import Foundation
-import KernelLoops
-import Kernels
-import MPIBackend
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepFiles
+import LockstepKernelLoops
+import LockstepKernels
+import LockstepMPIBackend
+import LockstepMachine
 
 /// `lockstep doctor`.
 struct Doctor: ParsableCommand, RankedCommand {

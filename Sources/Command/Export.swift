@@ -1,9 +1,9 @@
-import Checkpoints
-import Configuration
-import Runs
 import ArgumentParser
-import Files
 import Foundation
+import LockstepCheckpoints
+import LockstepConfiguration
+import LockstepFiles
+import LockstepRuns
 import Logging
 
 /// `lockstep export`.

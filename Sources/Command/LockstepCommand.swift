@@ -1,12 +1,12 @@
-import DataParallel
 public import ArgumentParser
-import Collectives
-import Files
 import Foundation
-import KernelLoops
-import Kernels
-import MPIBackend
-public import Norms
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepFiles
+import LockstepKernelLoops
+import LockstepKernels
+import LockstepMPIBackend
+public import LockstepNorms
 
 /// The command line of `lockstep`.
 public struct LockstepCommand: ParsableCommand {

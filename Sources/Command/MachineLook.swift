@@ -1,8 +1,8 @@
-import Files
-import Machine
-import Collectives
-import DataParallel
 import Foundation
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepFiles
+import LockstepMachine
 import Logging
 
 extension Session {

@@ -1,9 +1,9 @@
-import DataParallel
-import Parity
-import Safetensors
 import ArgumentParser
-import Files
 import Foundation
+import LockstepDataParallel
+import LockstepFiles
+import LockstepParity
+import LockstepSafetensors
 
 /// `lockstep parity`.
 struct Parity: ParsableCommand, RankedCommand {

@@ -1,11 +1,11 @@
-import Machine
-import Analysis
-public import Prediction
-import Runs
 public import ArgumentParser
-import Files
 import Foundation
-import MPIBackend
+import LockstepAnalysis
+import LockstepFiles
+import LockstepMPIBackend
+import LockstepMachine
+public import LockstepPrediction
+import LockstepRuns
 
 /// `lockstep predict`.
 struct Predict: ParsableCommand, LocalCommand {

@@ -1,8 +1,8 @@
-import Collectives
-import Files
 import Foundation
 import Glibc
-import Training
+import LockstepCollectives
+import LockstepFiles
+import LockstepTraining
 
 /// Says how far training is: on a terminal in one line that is rewritten, elsewhere in a line now and then
 /// with the time.

@@ -1,8 +1,8 @@
-import Files
-import Machine
-import Collectives
-import DataParallel
 import Foundation
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepFiles
+import LockstepMachine
 
 /// Where one rank runs: no time means anything without it.
 struct RankPlace: Codable {

@@ -1,8 +1,8 @@
-import Collectives
-public import DataParallel
-import Files
 import Foundation
-package import MPIBackend
+import LockstepCollectives
+public import LockstepDataParallel
+import LockstepFiles
+package import LockstepMPIBackend
 
 /// A program on every rank of an MPI job: from start to exit status.
 package enum RankedProgram {

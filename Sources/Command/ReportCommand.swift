@@ -1,9 +1,9 @@
-import Prediction
 import ArgumentParser
-import Files
 import Foundation
-import MPIBackend
-import Reports
+import LockstepFiles
+import LockstepMPIBackend
+import LockstepPrediction
+import LockstepReports
 
 /// `lockstep report`.
 struct ReportCommand: ParsableCommand, LocalCommand {

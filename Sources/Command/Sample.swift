@@ -1,8 +1,8 @@
-import Runs
 import ArgumentParser
-import Files
+import LockstepFiles
+import LockstepModels
+import LockstepRuns
 import Logging
-import Models
 
 /// `lockstep sample`.
 struct Sample: ParsableCommand, LocalCommand {

@@ -1,12 +1,12 @@
-import Runs
-import Configuration
-import Collectives
-import DataParallel
-import Datasets
-import Files
 import Foundation
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepFiles
+import LockstepMPIBackend
+import LockstepRuns
 import Logging
-import MPIBackend
 
 /// A command that runs on every rank.
 protocol RankedCommand {

@@ -1,9 +1,9 @@
-import Analysis
-import Prediction
-import Recording
-import Runs
 import ArgumentParser
-import Files
+import LockstepAnalysis
+import LockstepFiles
+import LockstepPrediction
+import LockstepRecording
+import LockstepRuns
 import Logging
 
 /// `lockstep trace`.

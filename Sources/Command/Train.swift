@@ -1,15 +1,15 @@
-import Configuration
-import Analysis
-import Checkpoints
-import Runs
 import ArgumentParser
-import Collectives
-import DataParallel
-import Datasets
-import Files
+import LockstepAnalysis
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepFiles
+import LockstepNorms
+import LockstepRuns
+import LockstepTraining
 import Logging
-import Norms
-import Training
 
 /// `lockstep train`.
 struct Train: ParsableCommand, RankedCommand {

@@ -1,4 +1,4 @@
-import Files
+import LockstepFiles
 
 /// When a run writes checkpoints, and how many it keeps.
 public struct CheckpointSettings: Hashable, Sendable {

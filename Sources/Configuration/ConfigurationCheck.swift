@@ -1,7 +1,7 @@
-package import Datasets
-package import Files
-import Models
-import Norms
+package import LockstepDatasets
+package import LockstepFiles
+import LockstepModels
+import LockstepNorms
 
 /// What a configuration says against itself or its data.
 package enum ConfigurationCheck {

@@ -1,5 +1,5 @@
-package import Files
 import Foundation
+package import LockstepFiles
 import Yams
 
 /// A value of a YAML document with the place where it stands.
@@ -33,7 +33,9 @@ package struct ConfigurationNode: Sendable {
   }
 
   /// Reads a YAML document; JSON is one too.
-  package static func parse(_ yaml: String, name: String) throws(ConfigurationError) -> ConfigurationNode {
+  package static func parse(_ yaml: String, name: String) throws(ConfigurationError)
+    -> ConfigurationNode
+  {
     guard yaml.utf8.count <= ConfigurationLimits.document else {
       throw ConfigurationError(
         name, "has \(yaml.utf8.count) bytes, expected no more than \(ConfigurationLimits.document)")

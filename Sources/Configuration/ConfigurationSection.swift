@@ -1,5 +1,5 @@
-package import Files
-import Norms
+package import LockstepFiles
+import LockstepNorms
 
 /// A mapping of a configuration, read strictly: a key that is not known is an error, and so is a
 /// value of another type or out of its range.

@@ -1,6 +1,6 @@
-public import Datasets
-import Files
-public import Tensors
+public import LockstepDatasets
+import LockstepFiles
+public import LockstepTensors
 
 /// The `data` section.
 public struct DataConfiguration: Hashable, Sendable {

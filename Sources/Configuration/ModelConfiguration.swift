@@ -1,9 +1,9 @@
-import Autograd
-package import Files
-public import Layers
-public import Models
-public import Norms
-public import Tensors
+import LockstepAutograd
+package import LockstepFiles
+public import LockstepLayers
+public import LockstepModels
+public import LockstepNorms
+public import LockstepTensors
 
 /// The `model` section: a network and the norm at its norm sites.
 public struct ModelConfiguration: Hashable, Sendable {

@@ -1,11 +1,11 @@
-import Training
-import DataParallel
-import Datasets
-import Layers
-import Models
-import Norms
-import Optimizers
-import Tensors
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepLayers
+import LockstepModels
+import LockstepNorms
+import LockstepOptimizers
+import LockstepTensors
+import LockstepTraining
 import Yams
 
 extension RunConfiguration {

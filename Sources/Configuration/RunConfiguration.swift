@@ -1,11 +1,11 @@
-public import Training
-public import DataParallel
-public import Datasets
-public import Files
 import Foundation
-import Models
-public import Norms
-public import Optimizers
+public import LockstepDataParallel
+public import LockstepDatasets
+public import LockstepFiles
+import LockstepModels
+public import LockstepNorms
+public import LockstepOptimizers
+public import LockstepTraining
 import Yams
 
 /// What a run trains, on what, and how: a decoded configuration file.

@@ -1,5 +1,5 @@
-public import Checkpoints
-import Models
+public import LockstepCheckpoints
+import LockstepModels
 
 extension ModelConfiguration {
   /// What a model of this kind may share; nothing where the tensors on disk are not the weights themselves.

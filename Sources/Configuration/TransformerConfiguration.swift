@@ -1,6 +1,6 @@
-package import Files
-import Layers
-import Models
+package import LockstepFiles
+import LockstepLayers
+import LockstepModels
 
 extension TransformerSettings {
   /// The keys of a transformer's section, besides those of every model.

@@ -1,5 +1,5 @@
-public import Collectives
-public import Files
+public import LockstepCollectives
+public import LockstepFiles
 
 /// An error that any rank found, known to all.
 public struct AgreedError: ProgramError, Sendable {

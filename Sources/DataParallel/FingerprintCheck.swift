@@ -1,4 +1,4 @@
-package import Collectives
+package import LockstepCollectives
 
 extension RankContext {
   /// The communicators whose collectives all ranks issue alike, in one order on all of them.

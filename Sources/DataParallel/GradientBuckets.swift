@@ -1,5 +1,5 @@
-public import Autograd
-import Tensors
+public import LockstepAutograd
+import LockstepTensors
 
 /// Which parameters' gradients travel together.
 public struct BucketSettings: Hashable, Sendable {

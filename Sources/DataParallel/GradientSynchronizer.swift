@@ -1,6 +1,6 @@
-public import Autograd
-public import Collectives
-public import Tensors
+public import LockstepAutograd
+public import LockstepCollectives
+public import LockstepTensors
 
 /// Sums gradients over all ranks, a bucket at a time, while backward goes on.
 ///

@@ -1,5 +1,5 @@
-public import Collectives
-public import Norms
+public import LockstepCollectives
+public import LockstepNorms
 
 /// The communicators of one rank, one for each kind of traffic, so that orders cannot mix and
 /// every byte can be attributed.
@@ -63,7 +63,7 @@ public final class RankContext {
   ///
   /// Collective. All ranks throw the same `AgreedError`, or none does.
   public func agreeingAtLength<Result>(_ body: () throws -> Result) throws -> Result {
-    try waitingForOthers { try DataParallel.agreeing(over: control, body) }
+    try waitingForOthers { try LockstepDataParallel.agreeing(over: control, body) }
   }
 
   /// Runs `body` on every rank, and throws on all of them if it throws on any, so that none goes on alone.

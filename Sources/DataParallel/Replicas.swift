@@ -1,7 +1,7 @@
-public import Autograd
-public import Collectives
-public import Files
-public import Tensors
+public import LockstepAutograd
+public import LockstepCollectives
+public import LockstepFiles
+public import LockstepTensors
 
 /// Ranks whose parameters are not the same bits.
 public struct ReplicaError: ProgramError, Sendable {

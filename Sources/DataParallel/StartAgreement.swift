@@ -1,4 +1,4 @@
-public import Collectives
+public import LockstepCollectives
 
 /// Something that all ranks have to begin a run with alike.
 public struct StartItem: Sendable {

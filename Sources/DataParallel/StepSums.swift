@@ -1,6 +1,6 @@
-package import Recording
-package import Collectives
-package import Tensors
+package import LockstepCollectives
+package import LockstepRecording
+package import LockstepTensors
 
 /// What ranks ask of each other at a step's end.
 public struct StepRequests: Hashable, Sendable {

@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// Generated sums and differences, such as `27+385=412.`, of which only the answer counts.
 ///

@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 
 /// Files in the binary format of CIFAR-10: records of a label and 3·32·32 bytes, plane by plane.
 ///

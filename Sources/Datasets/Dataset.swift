@@ -1,5 +1,5 @@
+public import LockstepTensors
 import Synchronization
-public import Tensors
 
 /// Samples as a model takes them, with what is to be predicted.
 public struct Batch: Sendable {

@@ -1,4 +1,4 @@
-public import Files
+public import LockstepFiles
 
 /// Data that cannot be used: where, and what was expected.
 public struct DatasetError: ProgramError, Hashable, Sendable {

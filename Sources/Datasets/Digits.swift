@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 
 extension ImageDataset {
   /// The embedded data set: 1,797 handwritten digits of 8×8 pixels.

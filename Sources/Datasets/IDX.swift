@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 
 /// Files in the IDX format of the MNIST database: a magic number with the type and the number of
 /// axes, the extents, and the bytes, all big-endian.

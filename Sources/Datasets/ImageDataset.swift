@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// Labelled images, one byte a value, with what turns bytes into normalized floats.
 public struct ImageDataset: Dataset {

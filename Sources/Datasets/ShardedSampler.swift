@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 
 /// Deals the samples of a data set out to steps and ranks.
 ///

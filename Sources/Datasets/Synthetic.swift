@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 extension ImageDataset {
   /// Random images with random labels: for measurements, where nothing has to be learned.

@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// Windows of a stream of tokens: each sample is `context` tokens, its labels those that follow.
 public struct TokenDataset: Dataset {

@@ -1,6 +1,6 @@
 import Glibc
-import KernelLoops
-public import Tensors
+import LockstepKernelLoops
+public import LockstepTensors
 
 #if ONEDNN
   import CDNNL

@@ -1,5 +1,5 @@
-import KernelLoops
-public import Tensors
+import LockstepKernelLoops
+public import LockstepTensors
 
 /// What normalizes one channel of a column norm, a `[channels]` tensor each: the mean as
 /// K + d, K a float and d what it leaves of the mean.

@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// The numbers that shape a convolution: channels-last input, weights as PyTorch lays them out.
 public struct ConvolutionGeometry: Hashable, Sendable {

@@ -1,5 +1,5 @@
-import KernelLoops
-public import Tensors
+import LockstepKernelLoops
+public import LockstepTensors
 
 extension Kernel {
   /// The rows of `table` `[vocabulary, channels]` that `tokens` name, in the tokens' shape with

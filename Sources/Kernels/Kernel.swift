@@ -1,10 +1,10 @@
 import Glibc
-public import KernelLoops
-import KernelsBaseline
+public import LockstepKernelLoops
+import LockstepKernelsBaseline
 
 #if arch(x86_64)
-  import KernelsV3
-  import KernelsV4
+  import LockstepKernelsV3
+  import LockstepKernelsV4
 #endif
 
 /// The numeric loops on tensors: shapes are checked here, once a call, and the loops of the
@@ -21,14 +21,14 @@ public enum Kernel {
   /// The tables that this processor can run, slowest first; the first holds the references.
   public static let available: [KernelTable] = {
     var tables = [KernelTable(), KernelTable("baseline")]
-    KernelsBaseline.useVectorKernels(in: &tables[1])
+    LockstepKernelsBaseline.useVectorKernels(in: &tables[1])
     #if arch(x86_64)
       if processorHas(["avx2", "fma", "bmi2"]) {
         tables.append(KernelTable("x86-64-v3"))
-        KernelsV3.useVectorKernels(in: &tables[2])
+        LockstepKernelsV3.useVectorKernels(in: &tables[2])
         if processorHas(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]) {
           tables.append(KernelTable("x86-64-v4"))
-          KernelsV4.useVectorKernels(in: &tables[3])
+          LockstepKernelsV4.useVectorKernels(in: &tables[3])
         }
       }
     #endif

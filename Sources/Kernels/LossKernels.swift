@@ -1,5 +1,5 @@
-import KernelLoops
-public import Tensors
+import LockstepKernelLoops
+public import LockstepTensors
 
 extension Kernel {
   /// Softmax cross-entropy of `logits` `[rows, classes]`; a label below 0 leaves its row out.

@@ -1,5 +1,5 @@
-import KernelLoops
-public import Tensors
+import LockstepKernelLoops
+public import LockstepTensors
 
 #if ONEDNN
   import CDNNL

@@ -1,6 +1,6 @@
 #if ONEDNN
   import CDNNL
-  import Tensors
+  import LockstepTensors
 
   /// A convolution by oneDNN's primitives, one a pass, made when first used.
   final class OneDNNConvolution: ConvolutionImplementation {

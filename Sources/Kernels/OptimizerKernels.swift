@@ -1,5 +1,5 @@
-public import KernelLoops
-public import Tensors
+public import LockstepKernelLoops
+public import LockstepTensors
 
 extension Kernel {
   /// One step of SGD on `parameter`, in place, with its velocity.

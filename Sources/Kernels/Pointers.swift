@@ -1,5 +1,5 @@
-import KernelLoops
-import Tensors
+import LockstepKernelLoops
+import LockstepTensors
 
 // An address does not keep its memory alive: a tensor made for one call alone has to be kept past
 // it, or its block goes back to the pool while the loop runs.

@@ -1,5 +1,5 @@
-import KernelLoops
-public import Tensors
+import LockstepKernelLoops
+public import LockstepTensors
 
 extension Kernel {
   /// The mean over positions: `[N, positions…, C]` to `[N, C]`.

@@ -1,5 +1,5 @@
-import KernelLoops
-import Tensors
+import LockstepKernelLoops
+import LockstepTensors
 
 /// A convolution as a matrix product over unfolded patches: for builds without oneDNN, and the
 /// reference that oneDNN's is tested against.

@@ -1,5 +1,5 @@
-public import KernelLoops
-public import Tensors
+public import LockstepKernelLoops
+public import LockstepTensors
 
 /// Which row norm: layer norm subtracts the mean, RMS norm does not.
 public enum RowNormKind: Sendable { case layer, rms }

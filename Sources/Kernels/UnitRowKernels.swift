@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 extension Kernel {
   /// y = gain · x · r of each row of `width` elements, with r = 1 / max(‖x‖, ε), or 0 where that

@@ -1,5 +1,5 @@
-public import Autograd
-import Kernels
+public import LockstepAutograd
+import LockstepKernels
 
 /// A function of each element.
 public enum Activation: String, Layer, CaseIterable, Sendable {

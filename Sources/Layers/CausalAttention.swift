@@ -1,7 +1,7 @@
-public import Autograd
 import Glibc
-public import Kernels
-public import Tensors
+public import LockstepAutograd
+public import LockstepKernels
+public import LockstepTensors
 
 extension Tape {
   /// Causal attention of every head on queries, keys and values that lie side by side.

@@ -1,6 +1,6 @@
-public import Autograd
-import Kernels
-import Tensors
+public import LockstepAutograd
+import LockstepKernels
+import LockstepTensors
 
 /// A learned factor for each channel.
 ///

@@ -1,6 +1,6 @@
-public import Autograd
-import Kernels
-public import Tensors
+public import LockstepAutograd
+import LockstepKernels
+public import LockstepTensors
 
 /// Softmax cross-entropy against labels, summed over rows.
 public struct CrossEntropyLoss {

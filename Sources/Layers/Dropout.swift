@@ -1,6 +1,6 @@
-public import Autograd
-import Kernels
-import Tensors
+public import LockstepAutograd
+import LockstepKernels
+import LockstepTensors
 
 /// Drops elements at random in training and scales the others, so that the mean stays.
 ///

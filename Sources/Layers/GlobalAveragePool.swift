@@ -1,6 +1,6 @@
-public import Autograd
-import Kernels
-import Tensors
+public import LockstepAutograd
+import LockstepKernels
+import LockstepTensors
 
 /// The mean over all positions of each sample: `[N, positions…, C]` to `[N, C]`.
 public struct GlobalAveragePool: Layer {

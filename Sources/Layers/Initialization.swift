@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// Initial values, drawn element by element from one stream a parameter.
 extension Tensor {

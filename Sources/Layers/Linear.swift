@@ -1,6 +1,6 @@
-public import Autograd
-import Kernels
-public import Tensors
+public import LockstepAutograd
+import LockstepKernels
+public import LockstepTensors
 
 /// An affine map of each row.
 ///

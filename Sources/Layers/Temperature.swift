@@ -1,6 +1,6 @@
-public import Autograd
-import Kernels
-import Tensors
+public import LockstepAutograd
+import LockstepKernels
+import LockstepTensors
 
 /// Division by one learned number, from 1: the temperature of scores that are cosines.
 ///

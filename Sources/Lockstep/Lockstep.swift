@@ -1,7 +1,7 @@
-public import Collectives
-import Command
-public import DataParallel
-import Files
+public import LockstepCollectives
+import LockstepCommand
+public import LockstepDataParallel
+import LockstepFiles
 
 /// A program that trains over MPI.
 public enum Lockstep {

@@ -1,5 +1,5 @@
-public import Files
 import Foundation
+public import LockstepFiles
 
 /// What the launcher left in the environment.
 public struct LaunchEnvironment: Sendable {

@@ -1,6 +1,6 @@
 internal import CMPI
-public import Collectives
-public import Tensors
+public import LockstepCollectives
+public import LockstepTensors
 
 /// A group of MPI processes.
 ///

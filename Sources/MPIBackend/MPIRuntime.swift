@@ -1,5 +1,5 @@
 internal import CMPI
-public import Collectives
+public import LockstepCollectives
 import Synchronization
 
 /// MPI's life in this process.

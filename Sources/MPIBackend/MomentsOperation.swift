@@ -1,6 +1,6 @@
 internal import CMPI
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 
 /// Chan's merge as an `MPI_Op` on an element of three float64, one a channel.
 ///

@@ -1,6 +1,6 @@
 internal import CMPI
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 
 /// An MPI operation in flight.
 ///

@@ -1,4 +1,4 @@
-package import Collectives
+package import LockstepCollectives
 
 /// Where one rank is, as it says to the others.
 package struct RankState: Hashable, Sendable {

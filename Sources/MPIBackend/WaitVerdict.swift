@@ -1,4 +1,4 @@
-import Collectives
+import LockstepCollectives
 
 /// Who a collective waits for, from where the ranks say that they are.
 package struct WaitVerdict {

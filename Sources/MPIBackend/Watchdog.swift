@@ -1,7 +1,7 @@
 internal import CMPI
-import Collectives
 import Foundation
 import Glibc
+import LockstepCollectives
 import Synchronization
 
 /// The thread that sees to it that no rank waits for ever.

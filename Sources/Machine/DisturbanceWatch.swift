@@ -1,6 +1,6 @@
-public import Recording
-import Collectives
 import Foundation
+import LockstepCollectives
+public import LockstepRecording
 
 /// Notices what comes between this thread's steps and its processor.
 ///

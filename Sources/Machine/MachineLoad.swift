@@ -1,6 +1,6 @@
-import Collectives
-import Files
 import Foundation
+import LockstepCollectives
+import LockstepFiles
 
 /// What else ran on this machine for a moment.
 public struct MachineLoad: Codable, Sendable {

@@ -1,8 +1,8 @@
-import Analysis
-public import Recording
-import Collectives
-public import Files
 import Foundation
+import LockstepAnalysis
+import LockstepCollectives
+public import LockstepFiles
+public import LockstepRecording
 
 /// What takes the processor away from a rank now and then: other processes, the system, the hypervisor.
 ///

@@ -1,7 +1,7 @@
-import Analysis
-import Collectives
-import Files
 import Foundation
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepFiles
 
 /// How steadily one rank's processor works, and so what a comparison on it can tell apart.
 public struct MachineSteadiness: Codable, Sendable {

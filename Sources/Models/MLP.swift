@@ -1,6 +1,6 @@
-import Autograd
-public import Layers
-import Tensors
+import LockstepAutograd
+public import LockstepLayers
+import LockstepTensors
 
 /// A multilayer perceptron: linear, norm, activation for each hidden width, then linear.
 ///

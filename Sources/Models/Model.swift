@@ -1,8 +1,8 @@
-public import Autograd
-import Kernels
-import Layers
-public import Norms
-public import Tensors
+public import LockstepAutograd
+import LockstepKernels
+import LockstepLayers
+public import LockstepNorms
+public import LockstepTensors
 
 /// A network for classification: samples in, logits out, one row of them for each label.
 public struct Model: Layer {

@@ -1,8 +1,8 @@
-public import Autograd
-import Collectives
-public import Layers
-public import Norms
-public import Tensors
+public import LockstepAutograd
+import LockstepCollectives
+public import LockstepLayers
+public import LockstepNorms
+public import LockstepTensors
 
 /// Makes the parts of a model: each with its own stream of initial values, each norm's site noted.
 ///

@@ -1,8 +1,8 @@
-import Autograd
-import Kernels
-import Layers
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepKernels
+import LockstepLayers
+import LockstepNorms
+import LockstepTensors
 
 /// nGPT, the normalized transformer: hidden states, embeddings, the rows or columns of all weights,
 /// queries and keys are unit vectors, and what a block finds turns the state a learned step of the

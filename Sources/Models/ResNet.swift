@@ -1,6 +1,6 @@
-import Autograd
-public import Layers
-import Tensors
+import LockstepAutograd
+public import LockstepLayers
+import LockstepTensors
 
 /// A residual network for small images: a 3×3 convolution, stages of basic blocks, the mean over
 /// positions, and a linear layer.

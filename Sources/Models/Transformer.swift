@@ -1,7 +1,7 @@
-import Autograd
-public import Layers
-import Norms
-import Tensors
+import LockstepAutograd
+public import LockstepLayers
+import LockstepNorms
+import LockstepTensors
 
 /// How a transformer knows positions.
 public enum Positions: String, CaseIterable, Hashable, Sendable {

@@ -1,8 +1,8 @@
-import Autograd
-import Kernels
-import Layers
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepKernels
+import LockstepLayers
+import LockstepNorms
+import LockstepTensors
 
 /// Where the norms of a block stand: each case is one line of ``TransformerBlock``.
 public enum Placement: String, CaseIterable, Hashable, Sendable {

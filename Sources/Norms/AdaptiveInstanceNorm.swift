@@ -1,5 +1,5 @@
-import Kernels
-public import Tensors
+import LockstepKernels
+public import LockstepTensors
 
 /// Adaptive instance normalization: each channel of a content takes the style's mean and deviation.
 ///

@@ -1,5 +1,5 @@
-public import Autograd
-public import Tensors
+public import LockstepAutograd
+public import LockstepTensors
 
 /// The learned gain γ, from 1, and bias β, from 0, of a norm, under PyTorch's names; or
 /// constants where the norm is not affine.

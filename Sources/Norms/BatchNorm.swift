@@ -1,7 +1,7 @@
-import Autograd
-public import Collectives
-import Kernels
-public import Tensors
+import LockstepAutograd
+public import LockstepCollectives
+import LockstepKernels
+public import LockstepTensors
 
 /// Batch normalization of each channel, over the samples of all ranks of a communicator.
 ///

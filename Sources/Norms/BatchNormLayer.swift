@@ -1,6 +1,6 @@
-import Autograd
-public import Collectives
-import Tensors
+import LockstepAutograd
+public import LockstepCollectives
+import LockstepTensors
 
 /// Over which ranks a batch norm takes its statistics.
 public struct StatisticsScope {

@@ -1,6 +1,6 @@
-import Autograd
-public import Collectives
-public import Tensors
+import LockstepAutograd
+public import LockstepCollectives
+public import LockstepTensors
 
 /// Batch normalization that is corrected towards the running statistics.
 ///

@@ -1,5 +1,5 @@
-public import Autograd
-public import Tensors
+public import LockstepAutograd
+public import LockstepTensors
 
 /// Vectors of one learned length: those of the words, or those that a transformer puts out.
 ///

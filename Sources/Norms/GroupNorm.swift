@@ -1,7 +1,7 @@
-import Autograd
-import KernelLoops
-public import Kernels
-public import Tensors
+import LockstepAutograd
+import LockstepKernelLoops
+public import LockstepKernels
+public import LockstepTensors
 
 /// Group normalization of each sample.
 ///

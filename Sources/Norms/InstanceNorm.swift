@@ -1,6 +1,6 @@
-import Autograd
-import Kernels
-public import Tensors
+import LockstepAutograd
+import LockstepKernels
+public import LockstepTensors
 
 /// Instance normalization: each channel of each sample by itself.
 ///

@@ -1,6 +1,6 @@
-import Autograd
-import Kernels
-public import Tensors
+import LockstepAutograd
+import LockstepKernels
+public import LockstepTensors
 
 /// Each row as a unit vector.
 ///

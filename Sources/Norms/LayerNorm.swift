@@ -1,7 +1,7 @@
-import Autograd
-public import KernelLoops
-import Kernels
-public import Tensors
+import LockstepAutograd
+public import LockstepKernelLoops
+import LockstepKernels
+public import LockstepTensors
 
 /// Layer normalization of each row.
 ///

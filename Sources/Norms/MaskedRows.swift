@@ -1,6 +1,6 @@
-import Autograd
-import Kernels
-import Tensors
+import LockstepAutograd
+import LockstepKernels
+import LockstepTensors
 
 /// A norm of padded sequences that sees the positions which count and no other: what statistics it
 /// takes over a batch, the padding has no part in.

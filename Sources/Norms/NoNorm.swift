@@ -1,4 +1,4 @@
-import Autograd
+import LockstepAutograd
 
 /// The identity: a network without norms.
 ///

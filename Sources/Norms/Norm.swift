@@ -1,4 +1,4 @@
-public import Autograd
+public import LockstepAutograd
 
 /// A norm that a model can be built with, as a configuration names it.
 ///

@@ -1,5 +1,5 @@
-public import Autograd
-public import Files
+public import LockstepAutograd
+public import LockstepFiles
 import Synchronization
 
 /// The norms that configurations, commands and reports know.

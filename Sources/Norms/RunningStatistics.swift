@@ -1,5 +1,5 @@
-public import Autograd
-import Tensors
+public import LockstepAutograd
+import LockstepTensors
 
 /// A batch norm's running mean and variance, under PyTorch's names.
 ///

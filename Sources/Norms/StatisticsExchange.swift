@@ -1,6 +1,6 @@
-public import Autograd
-public import Collectives
-import Tensors
+public import LockstepAutograd
+public import LockstepCollectives
+import LockstepTensors
 
 /// How the sums of a batch norm's backward pass travel, and what is computed while they do.
 public struct StatisticsExchange {

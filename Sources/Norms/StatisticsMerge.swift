@@ -1,7 +1,7 @@
-import Autograd
-import Collectives
-import Kernels
-import Tensors
+import LockstepAutograd
+import LockstepCollectives
+import LockstepKernels
+import LockstepTensors
 
 /// How ranks agree on a batch's moments.
 ///

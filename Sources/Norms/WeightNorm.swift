@@ -1,6 +1,6 @@
-public import Autograd
-import Kernels
-public import Tensors
+public import LockstepAutograd
+import LockstepKernels
+public import LockstepTensors
 
 /// Weight normalization: a layer's weight by the direction and the length of each output's row.
 ///

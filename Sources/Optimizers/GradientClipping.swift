@@ -1,5 +1,5 @@
-import Kernels
-public import Tensors
+import LockstepKernels
+public import LockstepTensors
 
 /// Scales all gradients together, in place, so that their global norm is at most `maximum`.
 ///

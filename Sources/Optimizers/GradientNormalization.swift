@@ -1,6 +1,6 @@
-public import Autograd
-import Kernels
-public import Tensors
+public import LockstepAutograd
+import LockstepKernels
+public import LockstepTensors
 
 /// Gradients of length 1, so that the learning rate alone is the length of a step.
 ///

@@ -1,7 +1,7 @@
-public import Autograd
-import KernelLoops
-import Kernels
-public import Tensors
+public import LockstepAutograd
+import LockstepKernelLoops
+import LockstepKernels
+public import LockstepTensors
 
 /// Which optimizer, and its settings.
 public enum OptimizerSettings: Hashable, Sendable {

@@ -1,13 +1,13 @@
-import Files
-import Checkpoints
-import Safetensors
-import Autograd
-import Collectives
-import DataParallel
-import Datasets
-import Kernels
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepFiles
+import LockstepKernels
+import LockstepNorms
+import LockstepSafetensors
+import LockstepTensors
 
 /// The norms with statistics over the batch.
 extension ParityCase {

@@ -1,10 +1,10 @@
-import Checkpoints
-import Safetensors
-import DataParallel
-import Files
 import Foundation
-import Norms
-import Tensors
+import LockstepCheckpoints
+import LockstepDataParallel
+import LockstepFiles
+import LockstepNorms
+import LockstepSafetensors
+import LockstepTensors
 
 /// One layer's inputs with the outputs and gradients that another framework gives for them.
 package struct ParityCase: Decodable, Sendable {

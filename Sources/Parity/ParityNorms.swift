@@ -1,9 +1,9 @@
-import Files
-import Checkpoints
-import Safetensors
-import Autograd
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepCheckpoints
+import LockstepFiles
+import LockstepNorms
+import LockstepSafetensors
+import LockstepTensors
 
 /// The norms that the registry knows, and those of weights and styles.
 extension ParityCase {

@@ -1,9 +1,9 @@
-import Files
-import Checkpoints
-public import Safetensors
-import Collectives
-public import DataParallel
 import Foundation
+import LockstepCheckpoints
+import LockstepCollectives
+public import LockstepDataParallel
+import LockstepFiles
+public import LockstepSafetensors
 
 extension ParityReport {
   /// Replays the cases or the trajectory of every file on all ranks.

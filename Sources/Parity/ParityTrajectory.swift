@@ -1,16 +1,16 @@
-import Files
-import Checkpoints
-import Configuration
-import Safetensors
-import Training
-import Autograd
-import DataParallel
-import Datasets
 import Foundation
-import Models
-import Norms
-import Optimizers
-import Tensors
+import LockstepAutograd
+import LockstepCheckpoints
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepFiles
+import LockstepModels
+import LockstepNorms
+import LockstepOptimizers
+import LockstepSafetensors
+import LockstepTensors
+import LockstepTraining
 
 /// Another framework's training run: its first parameters, its batches, and the losses and last
 /// parameters that it got from them.

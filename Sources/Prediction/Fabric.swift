@@ -1,5 +1,5 @@
-public import Files
 import Foundation
+public import LockstepFiles
 
 /// What a network does for all-reduces, as a file that a prediction starts from.
 ///

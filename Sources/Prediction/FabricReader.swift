@@ -1,5 +1,5 @@
-public import Files
 import Foundation
+public import LockstepFiles
 
 extension Fabric {
   /// Reads a fabric file.

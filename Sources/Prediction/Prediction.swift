@@ -1,8 +1,8 @@
-public import Machine
-public import Analysis
-public import Recording
-import Collectives
-import Files
+public import LockstepAnalysis
+import LockstepCollectives
+import LockstepFiles
+public import LockstepMachine
+public import LockstepRecording
 
 /// What steps would take on a cluster, from what was recorded on another.
 ///

@@ -1,9 +1,9 @@
-import Analysis
-import Recording
-import Collectives
-import Files
 import Foundation
-import Tensors
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepFiles
+import LockstepRecording
+import LockstepTensors
 
 /// A run's steps as time-independent traces, which SimGrid's `smpirun -replay` takes: what each rank computes,
 /// in operations of a billion a second, and the all-reduces between.

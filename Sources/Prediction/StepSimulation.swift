@@ -1,8 +1,8 @@
-import Machine
-import Analysis
-import Collectives
 import Foundation
-import Tensors
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepMachine
+import LockstepTensors
 
 /// Steps of many ranks, put together from recorded ones.
 ///

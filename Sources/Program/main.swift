@@ -1,3 +1,3 @@
-import Command
+import LockstepCommand
 
 LockstepCommand.main()

@@ -1,4 +1,4 @@
-public import Collectives
+public import LockstepCollectives
 
 /// What a rank's clock shows less what rank 0's shows, in nanoseconds, as a line through two readings.
 public struct ClockOffset: Hashable, Sendable {

@@ -1,5 +1,5 @@
-public import Collectives
 import Foundation
+public import LockstepCollectives
 
 /// What `events/rank-N.json` of a run directory says beside the rank's events.
 public struct EventFileHeader: Codable, Hashable, Sendable {

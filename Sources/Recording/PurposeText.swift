@@ -1,4 +1,4 @@
-public import Collectives
+public import LockstepCollectives
 
 extension Purpose {
   /// "statistics", "gradients", "control" or "computing".

@@ -1,4 +1,4 @@
-public import Collectives
+public import LockstepCollectives
 
 /// What one rank recorded of a run, its times on rank 0's clock, in nanoseconds.
 public struct RankRecord: Sendable {

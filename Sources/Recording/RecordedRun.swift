@@ -1,6 +1,6 @@
-import Collectives
-public import Files
 import Foundation
+import LockstepCollectives
+public import LockstepFiles
 
 /// A run directory whose events cannot be used.
 public struct RecordingError: ProgramError, Hashable, Sendable {

@@ -1,4 +1,4 @@
-import Collectives
+import LockstepCollectives
 
 /// Recorded steps, one by one, each on all ranks.
 public struct RecordedSteps: Sendable {

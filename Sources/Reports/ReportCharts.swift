@@ -1,6 +1,6 @@
-import Prediction
-import Analysis
-import Files
+import LockstepAnalysis
+import LockstepFiles
+import LockstepPrediction
 
 extension RunReport {
   /// The colour and the dashes of a run's curves: solid for the first three, then dashed, then dotted.

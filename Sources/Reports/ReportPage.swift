@@ -1,7 +1,7 @@
-import Runs
-import Analysis
-import Files
 import Foundation
+import LockstepAnalysis
+import LockstepFiles
+import LockstepRuns
 import Mustache
 
 /// The report as one page of HTML that refers to nothing outside of itself.

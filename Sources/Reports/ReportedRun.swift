@@ -1,10 +1,10 @@
-public import Analysis
-import Configuration
-import Recording
-public import Runs
-import Collectives
-import Files
 import Foundation
+public import LockstepAnalysis
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepFiles
+import LockstepRecording
+public import LockstepRuns
 
 /// What a report says of one run.
 public struct ReportedRun: Encodable, Sendable {

@@ -1,5 +1,4 @@
-import Runs
-
+import LockstepRuns
 
 /// Loss and accuracy of a run over its steps, thinned out so that any run can be drawn.
 public struct RunCurves: Codable, Hashable, Sendable {

@@ -1,10 +1,10 @@
-import Recording
-import Analysis
-public import Configuration
-public import Prediction
-import Runs
-import Files
 import Foundation
+import LockstepAnalysis
+public import LockstepConfiguration
+import LockstepFiles
+public import LockstepPrediction
+import LockstepRecording
+import LockstepRuns
 
 /// What `lockstep report` says of one run or several: figures alone, without their drawing.
 public struct RunReport: Encodable, Sendable {

@@ -1,5 +1,5 @@
-import Analysis
-import Files
+import LockstepAnalysis
+import LockstepFiles
 
 /// What the page shows of one run by itself; there is nothing to show of a run without events.
 ///

@@ -1,8 +1,7 @@
-import Recording
-public import Analysis
-import Files
-package import Training
-
+public import LockstepAnalysis
+import LockstepFiles
+import LockstepRecording
+package import LockstepTraining
 
 extension TrainingRun {
   /// The steps of a turn that count in a comparison: all of a whole batch but the first, whose memory is
@@ -12,7 +11,9 @@ extension TrainingRun {
   }
 
   /// Whether a step that is not a turn's first counts.
-  package func counts(_ step: StepResult) -> Bool { step.samples == wholeBatch && !step.isOverlapTrial }
+  package func counts(_ step: StepResult) -> Bool {
+    step.samples == wholeBatch && !step.isOverlapTrial
+  }
 }
 
 extension PairedSteps {

@@ -1,6 +1,6 @@
-import Checkpoints
-import Files
 import Foundation
+import LockstepCheckpoints
+import LockstepFiles
 import Synchronization
 
 /// What `interrupted.json` of a run directory says: that the run was asked to end before its last step,

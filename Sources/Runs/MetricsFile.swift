@@ -1,5 +1,5 @@
-import Files
 import Foundation
+import LockstepFiles
 
 /// `metrics.jsonl` of a run directory, as it is written.
 final class MetricsFile {

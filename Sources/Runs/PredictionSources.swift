@@ -1,9 +1,9 @@
-import Configuration
-public import Prediction
-import Recording
-import Datasets
-import Files
-import Norms
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepFiles
+import LockstepNorms
+public import LockstepPrediction
+import LockstepRecording
 
 /// Run directories to predict from.
 public enum PredictionSources {

@@ -1,10 +1,10 @@
-import Machine
-import Recording
-public import Training
-public import Collectives
-public import DataParallel
-import Files
 import Foundation
+public import LockstepCollectives
+public import LockstepDataParallel
+import LockstepFiles
+import LockstepMachine
+import LockstepRecording
+public import LockstepTraining
 
 /// Records a loop of one's own: every collective, what lies between, and each step's times, into a run
 /// directory that `bench split --run`, `report`, `trace` and `predict` read.
@@ -124,6 +124,7 @@ public final class Recorder {
   ///   - samples: How many samples all ranks compute in it.
   ///   - loss: Its loss, which `report` draws; not a number where there is none.
   ///   - body: The step.
+  /// - Returns: what `body` returns.
   /// - Throws: what `body` throws; ``ConfigurationError`` if the recorder is finished.
   public func step<Result>(
     _ number: Int, samples: Int = 1, loss: (Result) -> Double = { _ in .nan },

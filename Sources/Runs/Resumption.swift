@@ -1,10 +1,10 @@
-public import Checkpoints
-public import Configuration
-import Collectives
-public import DataParallel
-public import Datasets
-import Files
 import Foundation
+public import LockstepCheckpoints
+import LockstepCollectives
+public import LockstepConfiguration
+public import LockstepDataParallel
+public import LockstepDatasets
+import LockstepFiles
 
 /// What `--resume` finds in a run directory.
 public struct Resumption: Sendable {

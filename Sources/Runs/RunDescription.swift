@@ -1,10 +1,10 @@
-package import Configuration
-public import Training
-import DataParallel
-import Models
-package import Files
 import Foundation
-import Norms
+package import LockstepConfiguration
+import LockstepDataParallel
+package import LockstepFiles
+import LockstepModels
+import LockstepNorms
+public import LockstepTraining
 
 /// What a run directory says of its run, whether a configuration trained it or a program of one's own
 /// recorded it.

@@ -1,9 +1,9 @@
-public import Checkpoints
-public import Configuration
-public import Training
-public import Datasets
-public import Files
 import Foundation
+public import LockstepCheckpoints
+public import LockstepConfiguration
+public import LockstepDatasets
+public import LockstepFiles
+public import LockstepTraining
 
 /// The directory that a run's files are in.
 ///

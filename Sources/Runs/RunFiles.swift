@@ -1,47 +1,47 @@
-import Checkpoints
-public import Configuration
-import Recording
-public import Training
-import Collectives
-public import DataParallel
-public import Datasets
-public import Files
 import Foundation
-import TensorBoard
+import LockstepCheckpoints
+import LockstepCollectives
+public import LockstepConfiguration
+public import LockstepDataParallel
+public import LockstepDatasets
+public import LockstepFiles
+import LockstepRecording
+import LockstepTensorBoard
+public import LockstepTraining
 
 /// What a run writes: rank 0 its directory, and every rank its events in it.
 public final class RunFiles {
-  private let context: RankContext
+  let context: RankContext
   /// The run directory.
   public let path: String
   /// Rank 0's.
-  private let directory: RunDirectory?
+  let directory: RunDirectory?
   /// Rank 0's.
-  private let writer: CheckpointWriter?
+  let writer: CheckpointWriter?
   /// Rank 0's.
-  private let marker: InterruptionMarker?
+  let marker: InterruptionMarker?
   /// Rank 0's, where event files are asked for.
   private var scalars: ScalarWriter?
   private let clocks: ClockComparison?
   private var recorder: EventRecorder?
-  private let settings: CheckpointSettings
-  private let warn: (String) -> Void
+  let settings: CheckpointSettings
+  let warn: (String) -> Void
   /// What may be done where the disk is full.
-  private let remedy: String
+  let remedy: String
   /// The steps of the best evaluations of which there is a checkpoint or one is being written, with their
   /// losses, the best first; the same on all ranks.
-  private var best: [(step: Int, loss: Double)] = []
+  var best: [(step: Int, loss: Double)] = []
   /// Those of which the checkpoint is known to be there.
-  private var written: [(step: Int, loss: Double)] = []
+  var written: [(step: Int, loss: Double)] = []
   /// Why the metrics cannot be written any more, on rank 0.
-  private var problem: String?
+  var problem: String?
   /// Why this rank's events cannot be written any more.
   private var eventsProblem: String?
   /// The steps that had been taken at this start; the same on all ranks.
-  private let start: Int
-  private var lastCheckpoint = monotonicNanoseconds()
-  private var blocked: UInt64 = 0
-  private var steps = 0
+  let start: Int
+  var lastCheckpoint = monotonicNanoseconds()
+  var blocked: UInt64 = 0
+  var steps = 0
 
   /// Creates the run directory at `path`, or opens it where `resumption` says so, and begins to write the
   /// rank's events into it where the context records them.
@@ -223,124 +223,6 @@ public final class RunFiles {
     guard let writer, case .seconds(let seconds) = settings.cadence else { return false }
     let elapsed = Double(monotonicNanoseconds() - lastCheckpoint) / 1e9
     return elapsed >= seconds && !writer.isBusy()
-  }
-
-  /// How long rank 0 waits for a write before it meets the others again, in seconds: less than half of the
-  /// shortest limit of the watchdog.
-  private static let beat = 0.25
-
-  /// Waits on all ranks until nothing is being written.
-  ///
-  /// They meet again and again, so that a long write is not taken for a rank that does not come.
-  ///
-  /// Collective.
-  ///
-  /// - Returns: why the last checkpoint could not be written, if so; the same on all ranks.
-  private func awaitWriter() throws -> String? {
-    var isBusy: [Int64]
-    repeat {
-      isBusy = [writer?.isBusy(after: Self.beat) == true ? 1 : 0]
-      try context.control.broadcast(&isBusy, from: 0)
-    } while isBusy[0] == 1
-    return try noticeWrite()
-  }
-
-  /// Takes notice of how the last checkpoint's writing ended, where it has.
-  ///
-  /// Collective.
-  ///
-  /// - Returns: why it could not be written, if so and if it was not said before; the same on all ranks.
-  private func noticeWrite() throws -> String? {
-    let isOver = writer?.isBusy() == false
-    let problem = isOver ? writer?.wait() : nil
-    let notice = try context.control.broadcast(
-      isOver ? "ended\(problem ?? "")" : "", from: 0)
-    guard !notice.isEmpty else { return nil }
-    let text = String(notice.dropFirst("ended".count))
-    guard text.isEmpty else {
-      best = written
-      return text
-    }
-    written = best
-    return nil
-  }
-
-  /// Waits for the checkpoint that is being written, where all ranks end with an error.
-  ///
-  /// Collective.
-  public func abandon() throws {
-    if let problem = try awaitWriter() { warn(problem) }
-    marker?.finish(removing: false)
-    directory?.release()
-  }
-
-  /// The best evaluations with one after `step` steps taken among them if it is.
-  private func taking(_ evaluation: Evaluation?, step: Int) -> [(step: Int, loss: Double)] {
-    guard let evaluation else { return best }
-    let all = (best + [(step, evaluation.loss)]).sorted { ($0.loss, $0.step) < ($1.loss, $1.step) }
-    return Array(all.prefix(settings.keepBest))
-  }
-
-  /// What may be done about a failure in a step, on rank 0, if there is an earlier checkpoint.
-  ///
-  /// Nothing is being written any more.
-  public func wayBack(from failure: TrainingFailure) -> String? {
-    guard let directory else { return nil }
-    let steps = directory.checkpoints.steps.filter { $0 < failure.step ?? .max }
-    guard let newest = steps.first else { return nil }
-    let bestStep = best.map(\.step).first(where: steps.contains)
-    let list = steps.map { "\($0)\($0 == bestStep ? " (the best evaluation)" : "")" }
-    return
-      "go on with it from an earlier step with --run-dir \(LaunchRecord.quoted(path)) --resume --from "
-      + "\(bestStep ?? newest); there \(steps.count == 1 ? "is a checkpoint" : "are checkpoints") of "
-      + "\(list.joined(separator: ", "))"
-  }
-
-  /// Begins to write a checkpoint of `run` as it is, after the one before has been written, if it `isDue` or the
-  /// `evaluation` of this step is among the best that are kept.
-  ///
-  /// Where the one before could not be written, this is said and the run goes on: older ones are still there.
-  ///
-  /// Collective.
-  ///
-  /// - Throws: ``TrainingFailure`` on all ranks if the network has values that are not finite.
-  public func checkpoint(_ run: TrainingRun, isDue: Bool = true, evaluation: Evaluation? = nil)
-    throws
-  {
-    func warnOfFailure(_ problem: String?) {
-      if let problem { warn("the run goes on without a checkpoint: \(problem)") }
-    }
-    // One that failed is not among the best any more.
-    if evaluation != nil { warnOfFailure(try noticeWrite()) }
-    let isBest = taking(evaluation, step: run.stepsTaken).contains { $0.step == run.stepsTaken }
-    guard isDue || isBest else { return }
-    let start = monotonicNanoseconds()
-    warnOfFailure(try awaitWriter())
-    let checkpoint = try run.checkpoint()
-    best = taking(evaluation, step: run.stepsTaken)
-    if let checkpoint, let directory {
-      writer?.begin(
-        checkpoint, best: Set(best.map(\.step)), metrics: directory.metricsDescriptor)
-    }
-    lastCheckpoint = monotonicNanoseconds()
-    blocked += lastCheckpoint - start
-  }
-
-  /// Waits until the last checkpoint is written.
-  ///
-  /// Collective.
-  ///
-  /// - Throws: ``TrainingFailure`` on all ranks if it, or the metrics before it, could not be.
-  package func settle() throws {
-    let start = monotonicNanoseconds()
-    let unwritten = try awaitWriter()
-    blocked += monotonicNanoseconds() - start
-    if let unwritten {
-      throw TrainingFailure(
-        description: "the last checkpoint: \(unwritten); \(remedy)")
-    }
-    let problem = try context.control.broadcast(problem ?? "", from: 0)
-    guard problem.isEmpty else { throw TrainingFailure(description: "\(problem); \(remedy)") }
   }
 
   /// Says which ranks' events are not complete.

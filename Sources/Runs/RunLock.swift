@@ -1,5 +1,5 @@
-import Files
 import Foundation
+import LockstepFiles
 import Synchronization
 
 /// Keeps other processes from writing into the same run directory.

@@ -1,7 +1,7 @@
-public import Recording
-public import Training
-public import Files
 import Foundation
+public import LockstepFiles
+public import LockstepRecording
+public import LockstepTraining
 
 /// A step's row of `metrics.jsonl`, on rank 0.
 public struct StepMetrics: Codable, Hashable, Sendable {

@@ -1,10 +1,10 @@
-import Recording
-import Configuration
-public import Analysis
-public import Training
-package import Collectives
-public import Files
 import Foundation
+public import LockstepAnalysis
+package import LockstepCollectives
+import LockstepConfiguration
+public import LockstepFiles
+import LockstepRecording
+public import LockstepTraining
 
 /// The traffic of one step.
 public struct TrafficSummary: Codable, Hashable, Sendable {
@@ -57,7 +57,8 @@ public struct FinalFigures: Codable, Hashable, Sendable {
   }
 
   /// No numbers: of a run that came to no end.
-  package static let none = FinalFigures(loss: .nan, accuracy: .nan, test_loss: .nan, exact_match: nil)
+  package static let none = FinalFigures(
+    loss: .nan, accuracy: .nan, test_loss: .nan, exact_match: nil)
 
   /// The means over some runs; no numbers over none.
   package static func mean(of runs: [FinalFigures]) -> FinalFigures {

@@ -1,4 +1,4 @@
-public import Training
+public import LockstepTraining
 
 /// What of a run's steps its summary needs, in bounded memory.
 public struct RunTally: Sendable {

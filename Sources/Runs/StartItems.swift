@@ -1,9 +1,9 @@
-public import Configuration
-public import Collectives
 import Crypto
-import DataParallel
-public import Datasets
 import Foundation
+public import LockstepCollectives
+public import LockstepConfiguration
+import LockstepDataParallel
+public import LockstepDatasets
 
 extension RunConfiguration {
   /// Throws on every rank unless all run the same binary, with the same configuration, seed and data.
@@ -14,7 +14,7 @@ extension RunConfiguration {
   public func agreeOnStart(data: DataSplit, over communicator: any Communicator) throws {
     guard communicator.size > 1 else { return }
     let yaml = try resolvedYAML
-    try DataParallel.agreeOnStart(
+    try LockstepDataParallel.agreeOnStart(
       [
         StartItem(
           "the binary", binaryDigest() ?? "unreadable",
@@ -22,7 +22,7 @@ extension RunConfiguration {
         StartItem("the seed", "\(seed)", remedy: "start all ranks with one seed"),
       ], over: communicator)
     try agree(yaml, over: communicator)
-    try DataParallel.agreeOnStart(
+    try LockstepDataParallel.agreeOnStart(
       [StartItem("the data", data.digest, remedy: "give every host the same files")],
       over: communicator)
   }

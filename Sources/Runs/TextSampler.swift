@@ -1,12 +1,12 @@
-import Checkpoints
-import Configuration
-import Autograd
-import Datasets
-import Files
 import Foundation
-import Models
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepCheckpoints
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepFiles
+import LockstepModels
+import LockstepNorms
+import LockstepTensors
 
 /// A trained transformer of a run directory, to write text with.
 public struct TextSampler {

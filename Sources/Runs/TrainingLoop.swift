@@ -1,8 +1,8 @@
-public import DataParallel
-public import Training
-import Collectives
-import Datasets
-import Norms
+import LockstepCollectives
+public import LockstepDataParallel
+import LockstepDatasets
+import LockstepNorms
+public import LockstepTraining
 
 /// Trains a run from where it is to its last step.
 ///

@@ -1,17 +1,17 @@
-import Analysis
-public import Checkpoints
-public import Configuration
-public import Training
-import Autograd
-import Collectives
-public import DataParallel
-public import Datasets
-import Files
-import Layers
-public import Models
-import Norms
-import Optimizers
-import Tensors
+import LockstepAnalysis
+import LockstepAutograd
+public import LockstepCheckpoints
+import LockstepCollectives
+public import LockstepConfiguration
+public import LockstepDataParallel
+public import LockstepDatasets
+import LockstepFiles
+import LockstepLayers
+public import LockstepModels
+import LockstepNorms
+import LockstepOptimizers
+import LockstepTensors
+public import LockstepTraining
 
 /// One replica's part in a run that a configuration describes: a trainer, and when it is to be evaluated
 /// and saved.

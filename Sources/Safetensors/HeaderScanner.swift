@@ -1,5 +1,5 @@
-import Files
 import Foundation
+import LockstepFiles
 
 /// Reads the JSON of a safetensors header, whose structure is fixed, from its first byte to its last.
 ///

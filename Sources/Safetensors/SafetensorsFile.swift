@@ -1,4 +1,4 @@
-public import Tensors
+public import LockstepTensors
 
 /// A file in the safetensors format: eight bytes with the length of a JSON header, the header,
 /// and the tensors' bytes, all little-endian.

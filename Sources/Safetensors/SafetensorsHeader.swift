@@ -1,6 +1,6 @@
-import Files
 import Foundation
-import Tensors
+import LockstepFiles
+import LockstepTensors
 
 /// What a safetensors file says of its tensors, checked against the number of bytes that it has.
 ///

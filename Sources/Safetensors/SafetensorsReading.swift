@@ -1,6 +1,6 @@
-public import Files
 public import Foundation
-import Tensors
+public import LockstepFiles
+import LockstepTensors
 
 extension SafetensorsFile {
   /// Reads a file.

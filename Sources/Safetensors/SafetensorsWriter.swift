@@ -1,6 +1,6 @@
-package import Files
 public import Foundation
-import Tensors
+package import LockstepFiles
+import LockstepTensors
 
 /// The bytes of a safetensors file, piece by piece: a large state is not copied once more.
 ///
@@ -63,7 +63,9 @@ package struct SafetensorsWriter {
   private static let piece = 1 << 20
 
   /// Gives `body` the file's bytes in order.
-  package func forEachPiece<Failure: Error>(_ body: ([UInt8]) throws(Failure) -> Void) throws(Failure) {
+  package func forEachPiece<Failure: Error>(_ body: ([UInt8]) throws(Failure) -> Void)
+    throws(Failure)
+  {
     try body(header)
     for value in values {
       let elements = Self.piece / value.elementBytes

@@ -1,12 +1,12 @@
-import Checkpoints
-import Files
-import Autograd
-import Collectives
-import DataParallel
-public import Datasets
-import Layers
-import Models
-import Tensors
+import LockstepAutograd
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepDataParallel
+public import LockstepDatasets
+import LockstepFiles
+import LockstepLayers
+import LockstepModels
+import LockstepTensors
 
 /// The mean loss and accuracy over a data set.
 public struct Evaluation: Hashable, Sendable {
@@ -70,7 +70,7 @@ extension Trainer {
   /// Collective.
   public func verifyReplicas() throws {
     try verifyCollectives()
-    try DataParallel.verifyReplicas(model.parameters, over: ranks.control)
+    try LockstepDataParallel.verifyReplicas(model.parameters, over: ranks.control)
   }
 
   /// Throws unless all ranks have issued the same collectives.

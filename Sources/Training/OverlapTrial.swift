@@ -1,5 +1,5 @@
-package import Analysis
-package import Norms
+package import LockstepAnalysis
+package import LockstepNorms
 
 /// Finds out in a run's first steps whether they get shorter where weight gradients are computed while
 /// statistics are in flight: it depends on the network, and on how much there is to wait for.

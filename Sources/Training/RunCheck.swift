@@ -1,7 +1,7 @@
-import Datasets
-package import Files
-import Models
-package import Norms
+import LockstepDatasets
+package import LockstepFiles
+import LockstepModels
+package import LockstepNorms
 
 /// What can be known to fail before the first step, from the configuration, the data and the
 /// number of ranks alone: every rank finds the same.

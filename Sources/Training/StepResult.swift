@@ -1,6 +1,6 @@
-public import Recording
-public import Collectives
-public import DataParallel
+public import LockstepCollectives
+public import LockstepDataParallel
+public import LockstepRecording
 
 /// What one step was, the same on all ranks but for times and traffic.
 public struct StepResult: Sendable {

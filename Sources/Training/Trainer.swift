@@ -1,15 +1,15 @@
-package import Checkpoints
-import Machine
-import Recording
-public import Autograd
-import Collectives
-public import DataParallel
-public import Datasets
-import Layers
-public import Models
-import Norms
-package import Optimizers
-public import Tensors
+public import LockstepAutograd
+package import LockstepCheckpoints
+import LockstepCollectives
+public import LockstepDataParallel
+public import LockstepDatasets
+import LockstepLayers
+import LockstepMachine
+public import LockstepModels
+import LockstepNorms
+package import LockstepOptimizers
+import LockstepRecording
+public import LockstepTensors
 
 /// Trains a model data-parallel: every rank holds a replica and takes its share of each batch.
 ///

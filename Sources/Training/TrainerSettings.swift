@@ -1,6 +1,6 @@
-public import DataParallel
-public import Datasets
-public import Optimizers
+public import LockstepDataParallel
+public import LockstepDatasets
+public import LockstepOptimizers
 
 /// How the number of samples of a step is given.
 public enum BatchSize: Hashable, Sendable {

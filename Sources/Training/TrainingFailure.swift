@@ -1,4 +1,4 @@
-public import Files
+public import LockstepFiles
 
 /// A run that had to end, on all ranks in the same step.
 public struct TrainingFailure: ProgramError, Hashable, Sendable {

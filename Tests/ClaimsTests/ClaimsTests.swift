@@ -1,13 +1,13 @@
-import Configuration
-import Runs
-import Training
-import Checkpoints
-import Analysis
-import Claims
-import Collectives
-import DataParallel
+import LockstepAnalysis
+import LockstepCheckpoints
+import LockstepClaims
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepRuns
+import LockstepTensors
+import LockstepTraining
 import Synchronization
-import Tensors
 import Testing
 
 /// Every claim is an experiment that runs and decides something.

@@ -1,6 +1,6 @@
-import Collectives
 import Foundation
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 import Testing
 
 /// Agreement on every collective before it goes out.

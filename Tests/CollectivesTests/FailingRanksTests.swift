@@ -1,5 +1,5 @@
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 import Testing
 
 /// Where MPI would hang or add up garbage, thread ranks throw, on every rank.

@@ -1,5 +1,5 @@
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 import Testing
 
 /// The running hash of a communicator's collectives.

@@ -1,5 +1,5 @@
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 
 /// What a sum that was begun on `addends` comes to.
 func begunSum(_ addends: [Double], over communicator: any Communicator) throws -> [Double] {

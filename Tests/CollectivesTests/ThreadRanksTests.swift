@@ -1,5 +1,5 @@
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 import Testing
 
 @Suite struct ThreadRanksTests {

@@ -1,6 +1,6 @@
-import Recording
-import Collectives
 import Foundation
+import LockstepCollectives
+import LockstepRecording
 import Spawning
 import Testing
 

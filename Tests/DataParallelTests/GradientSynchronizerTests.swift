@@ -1,7 +1,7 @@
-import Autograd
-import Collectives
-import DataParallel
-import Tensors
+import LockstepAutograd
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepTensors
 import Testing
 
 @Suite struct GradientSynchronizerTests {

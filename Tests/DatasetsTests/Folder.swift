@@ -1,6 +1,6 @@
-import Datasets
 import Foundation
-import Tensors
+import LockstepDatasets
+import LockstepTensors
 import Testing
 
 /// A temporary folder that goes with the value's last use.

@@ -1,5 +1,5 @@
-import Datasets
-import Tensors
+import LockstepDatasets
+import LockstepTensors
 import Testing
 
 @Suite struct IDXTests {

@@ -1,6 +1,6 @@
-import Datasets
 import Foundation
-import Tensors
+import LockstepDatasets
+import LockstepTensors
 import Testing
 
 @Suite struct ImageDatasetTests {

@@ -32,19 +32,65 @@ import Testing
 
   @Test func onlyTheCommandLineChoosesTheMPIBackend() throws {
     let importers = Set(
-      try Self.files.filter { Self.imports("MPIBackend", in: $0.text) }.map(\.module))
+      try Self.files.filter { Self.imports("LockstepMPIBackend", in: $0.text) }.map(\.module))
     #expect(importers == ["Command"])
   }
 
   @Test func amongTheNormsOnlyThoseWithBatchStatisticsCommunicate() throws {
     let importers = try Self.files.filter {
-      $0.module == "Norms" && Self.imports("Collectives", in: $0.text)
+      $0.module == "Norms" && Self.imports("LockstepCollectives", in: $0.text)
     }
     #expect(
       Set(importers.map(\.path)) == [
         "Norms/BatchNorm.swift", "Norms/BatchNormLayer.swift", "Norms/BatchRenorm.swift",
         "Norms/StatisticsExchange.swift", "Norms/StatisticsMerge.swift",
       ])
+  }
+
+  /// The rooms, top to bottom: a module imports only those above it.
+  private static let rooms = [
+    "Tensors", "KernelLoops", "KernelsBaseline", "KernelsV3", "KernelsV4", "Kernels", "Files",
+    "Collectives", "Recording", "Analysis", "Machine", "Prediction", "MPIBackend", "Autograd",
+    "Layers", "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Safetensors",
+    "Checkpoints", "TensorBoard", "Training", "Configuration", "Runs", "Benchmarks", "Parity",
+    "Reports", "Claims", "Command", "Lockstep", "Program",
+  ]
+
+  @Test func aModuleImportsOnlyThoseAboveIt() throws {
+    for file in try Self.files where file.module != "delay-relay" {
+      guard let place = Self.rooms.firstIndex(of: file.module) else {
+        Issue.record("\(file.module) is no room of the house")
+        continue
+      }
+      for below in Self.rooms[place...] {
+        #expect(!Self.imports("Lockstep\(below)", in: file.text), "\(file.path) imports \(below)")
+      }
+    }
+  }
+
+  @Test func theTrainerNeverSeesAConfigurationFile() throws {
+    for file in try Self.files where Self.imports("Yams", in: file.text) {
+      #expect(file.module == "Configuration", "\(file.path)")
+    }
+  }
+
+  @Test func reportsSeeRunsAndNotWhatMadeThem() throws {
+    let unseen = ["Benchmarks", "Parity", "MPIBackend", "Autograd", "Norms", "Models"]
+    for file in try Self.files where file.module == "Reports" {
+      for module in unseen { #expect(!Self.imports("Lockstep\(module)", in: file.text)) }
+    }
+  }
+
+  @Test func roomsAndFilesAreOfAComfortableSize() throws {
+    var lines: [String: Int] = [:]
+    for file in try Self.files where !file.path.hasSuffix(".pb.swift") {
+      let count = file.text.split(separator: "\n", omittingEmptySubsequences: false).count
+      #expect(count <= 351, "\(file.path) has \(count) lines")
+      lines[file.module, default: 0] += count
+    }
+    for (module, count) in lines where module != "Claims" && module != "Reports" {
+      #expect(count <= 2700, "\(module) has \(count) lines")
+    }
   }
 
   @Test func rawPointersLiveInFewPlaces() throws {

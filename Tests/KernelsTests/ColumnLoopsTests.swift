@@ -1,4 +1,4 @@
-import KernelLoops
+import LockstepKernelLoops
 import Testing
 
 /// The loops over columns, of every instruction set, against the plain ones.

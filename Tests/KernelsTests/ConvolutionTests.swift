@@ -1,5 +1,5 @@
-import Kernels
-import Tensors
+import LockstepKernels
+import LockstepTensors
 import Testing
 
 @Suite struct ConvolutionTests {

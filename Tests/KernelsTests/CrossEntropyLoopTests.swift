@@ -1,5 +1,5 @@
 import Foundation
-import KernelLoops
+import LockstepKernelLoops
 import Testing
 
 @Suite struct CrossEntropyLoopTests {

@@ -1,5 +1,5 @@
 import Foundation
-import KernelLoops
+import LockstepKernelLoops
 import Testing
 
 /// The loops over elements, of every instruction set.

@@ -1,5 +1,5 @@
-public import KernelLoops
-import Kernels
+public import LockstepKernelLoops
+import LockstepKernels
 public import Testing
 
 extension KernelTable: CustomTestStringConvertible {

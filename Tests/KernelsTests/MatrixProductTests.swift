@@ -1,6 +1,6 @@
-import KernelLoops
-import Kernels
-import Tensors
+import LockstepKernelLoops
+import LockstepKernels
+import LockstepTensors
 import Testing
 
 @Suite struct MatrixProductTests {

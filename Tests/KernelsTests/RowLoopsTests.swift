@@ -1,4 +1,4 @@
-import KernelLoops
+import LockstepKernelLoops
 import Testing
 
 /// The loops over rows, of every instruction set, against the plain ones.

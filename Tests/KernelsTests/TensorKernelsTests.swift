@@ -1,6 +1,6 @@
-import KernelLoops
-import Kernels
-import Tensors
+import LockstepKernelLoops
+import LockstepKernels
+import LockstepTensors
 import Testing
 
 /// The kernels on tensors that are more than a call of a loop.

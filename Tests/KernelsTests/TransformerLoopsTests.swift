@@ -1,6 +1,6 @@
 import Glibc
-import KernelLoops
-import Kernels
+import LockstepKernelLoops
+import LockstepKernels
 import Testing
 
 /// The vector forms of a transformer's loops agree with their references on every instruction set.

@@ -1,8 +1,8 @@
-import Autograd
 import Glibc
-import Kernels
-import Layers
-import Tensors
+import LockstepAutograd
+import LockstepKernels
+import LockstepLayers
+import LockstepTensors
 import Testing
 
 /// Causal attention against its definition, in float64.

@@ -1,5 +1,5 @@
-import Autograd
-import Tensors
+import LockstepAutograd
+import LockstepTensors
 import Testing
 
 /// Normally distributed elements.

@@ -1,7 +1,7 @@
-import Autograd
-import Layers
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepLayers
+import LockstepNorms
+import LockstepTensors
 import Testing
 
 /// Every layer's gradients agree with central differences.

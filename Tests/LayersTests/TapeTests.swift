@@ -1,6 +1,6 @@
-import Autograd
-import Layers
-import Tensors
+import LockstepAutograd
+import LockstepLayers
+import LockstepTensors
 import Testing
 
 @Suite struct TapeTests {

@@ -1,9 +1,9 @@
-import Autograd
-import Collectives
-import Layers
-import Models
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepCollectives
+import LockstepLayers
+import LockstepModels
+import LockstepNorms
+import LockstepTensors
 import Testing
 
 /// The gradients of whole transformers agree with central differences, and no position sees those

@@ -1,4 +1,4 @@
-import MPIBackend
+import LockstepMPIBackend
 import Spawning
 import Testing
 

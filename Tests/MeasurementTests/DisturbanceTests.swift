@@ -1,7 +1,7 @@
-import Machine
-import Recording
-import Collectives
 import Foundation
+import LockstepCollectives
+import LockstepMachine
+import LockstepRecording
 import Spawning
 import Testing
 

@@ -1,6 +1,6 @@
-import Analysis
-import Recording
-import Collectives
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepRecording
 import Testing
 
 /// What a step's time goes into.

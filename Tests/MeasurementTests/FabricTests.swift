@@ -1,6 +1,6 @@
-import Prediction
-import Files
 import Foundation
+import LockstepFiles
+import LockstepPrediction
 import Spawning
 import Testing
 

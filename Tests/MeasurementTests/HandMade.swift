@@ -1,5 +1,5 @@
-import Recording
-import Collectives
+import LockstepCollectives
+import LockstepRecording
 
 /// Records made by hand.
 enum HandMade {

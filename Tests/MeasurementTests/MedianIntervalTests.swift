@@ -1,4 +1,4 @@
-import Analysis
+import LockstepAnalysis
 import Testing
 
 @Suite struct MedianIntervalTests {

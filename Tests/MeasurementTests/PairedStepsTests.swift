@@ -1,7 +1,7 @@
-import Analysis
-import Recording
-import Collectives
-import Tensors
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepRecording
+import LockstepTensors
 import Testing
 
 /// How variants are compared.

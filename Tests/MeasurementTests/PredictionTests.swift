@@ -1,9 +1,9 @@
-import Analysis
-import Machine
-import Prediction
-import Recording
-import Collectives
 import Foundation
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepMachine
+import LockstepPrediction
+import LockstepRecording
 import Testing
 
 /// Predictions from events made by hand.

@@ -1,8 +1,8 @@
-import Analysis
-import Recording
-import Collectives
 import Foundation
-import Tensors
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepRecording
+import LockstepTensors
 import Testing
 
 /// Events that went through a run directory.

@@ -1,6 +1,6 @@
-import Analysis
-import Recording
-import Collectives
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepRecording
 import Testing
 
 /// Steps one by one, and what is made of them.

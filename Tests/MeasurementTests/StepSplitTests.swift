@@ -1,6 +1,6 @@
-import Analysis
-import Recording
-import Collectives
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepRecording
 import Testing
 
 /// The arithmetic of where a step went, on events made by hand.

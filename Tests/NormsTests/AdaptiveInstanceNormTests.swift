@@ -1,5 +1,5 @@
-import Norms
-import Tensors
+import LockstepNorms
+import LockstepTensors
 import Testing
 
 /// Adaptive instance norm, and layer norm without gradients through its statistics.

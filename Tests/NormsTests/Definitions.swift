@@ -1,5 +1,5 @@
-import Norms
-import Tensors
+import LockstepNorms
+import LockstepTensors
 
 /// Rows and channels of float64, as a norm's definition sees them.
 struct Matrix {

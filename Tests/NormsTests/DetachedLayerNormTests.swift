@@ -1,5 +1,5 @@
-import Norms
-import Tensors
+import LockstepNorms
+import LockstepTensors
 import Testing
 
 /// Layer norm whose statistics are constants in the backward pass.

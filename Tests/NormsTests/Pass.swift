@@ -1,5 +1,5 @@
-import Autograd
-import Tensors
+import LockstepAutograd
+import LockstepTensors
 import Testing
 
 /// What a norm gave forward and backward, and what it remembers.

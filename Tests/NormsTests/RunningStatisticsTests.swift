@@ -1,7 +1,7 @@
-import Autograd
-import Collectives
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepCollectives
+import LockstepNorms
+import LockstepTensors
 import Testing
 
 @Suite struct RunningStatisticsTests {

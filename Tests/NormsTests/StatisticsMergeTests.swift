@@ -1,6 +1,6 @@
-import Collectives
-import Norms
-import Tensors
+import LockstepCollectives
+import LockstepNorms
+import LockstepTensors
 import Testing
 
 /// The ways in which ranks agree on a batch's moments.

@@ -1,6 +1,6 @@
-import Autograd
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepNorms
+import LockstepTensors
 import Testing
 
 /// Norms by a row's length: what their formulas leave open, and those that are no layers.

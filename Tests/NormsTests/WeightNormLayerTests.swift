@@ -1,6 +1,6 @@
-import Autograd
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepNorms
+import LockstepTensors
 import Testing
 
 /// Weights that are functions of parameters.

@@ -1,5 +1,5 @@
-import Optimizers
-import Tensors
+import LockstepOptimizers
+import LockstepTensors
 import Testing
 
 @Suite struct GradientClippingTests {

@@ -1,6 +1,6 @@
-import Autograd
-import Optimizers
-import Tensors
+import LockstepAutograd
+import LockstepOptimizers
+import LockstepTensors
 import Testing
 
 @Suite struct GradientNormalizationTests {

@@ -1,5 +1,5 @@
 import Foundation
-import Optimizers
+import LockstepOptimizers
 import Testing
 
 @Suite struct LearningRateScheduleTests {

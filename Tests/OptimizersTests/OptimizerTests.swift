@@ -1,7 +1,7 @@
-import Autograd
 import Foundation
-import Optimizers
-import Tensors
+import LockstepAutograd
+import LockstepOptimizers
+import LockstepTensors
 import Testing
 
 @Suite struct OptimizerTests {

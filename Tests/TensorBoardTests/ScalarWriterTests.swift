@@ -1,5 +1,5 @@
 import Foundation
-import TensorBoard
+import LockstepTensorBoard
 import Testing
 
 /// Event files, read back byte by byte.

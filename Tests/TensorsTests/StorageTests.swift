@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 import Testing
 
 /// Other tests take memory from the one pool at the same time, so these use blocks of a size that

@@ -1,4 +1,4 @@
-import Tensors
+import LockstepTensors
 import Testing
 
 @Suite struct TensorTests {

@@ -1,15 +1,15 @@
-import Training
-import Configuration
-import Files
-import Checkpoints
-import Runs
-import Safetensors
-import Collectives
-import DataParallel
 import Foundation
-import Norms
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepFiles
+import LockstepNorms
+import LockstepRuns
+import LockstepSafetensors
+import LockstepTensors
+import LockstepTraining
 import Spawning
-import Tensors
 import Testing
 
 /// What a checkpoint file holds, and what is not taken for one.

@@ -1,7 +1,7 @@
-import Benchmarks
-import DataParallel
-import Collectives
-import Norms
+import LockstepBenchmarks
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepNorms
 import Testing
 
 /// What `bench collectives` measures, on thread ranks.

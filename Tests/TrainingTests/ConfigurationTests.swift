@@ -1,14 +1,14 @@
-import Checkpoints
-import Configuration
-import Runs
-import Collectives
-import DataParallel
-import Files
 import Foundation
-import Norms
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepFiles
+import LockstepNorms
+import LockstepRuns
+import LockstepTraining
 import Spawning
 import Testing
-import Training
 
 /// A wrong configuration is named with its place and what was expected.
 @Suite struct ConfigurationTests {

@@ -1,12 +1,12 @@
-import Checkpoints
-import Configuration
-import Training
-import Runs
-import Collectives
-import DataParallel
-import Models
-import Norms
-import Tensors
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepTensors
+import LockstepTraining
 import Testing
 
 /// That ranks find out in every step whether they issue the same collectives.

@@ -1,10 +1,10 @@
-import Checkpoints
-import Training
-import Configuration
-import Runs
-import Collectives
-import DataParallel
-import Norms
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepNorms
+import LockstepRuns
+import LockstepTraining
 import Spawning
 import Testing
 

@@ -1,7 +1,7 @@
-import Analysis
-import Norms
+import LockstepAnalysis
+import LockstepNorms
+import LockstepTraining
 import Testing
-import Training
 
 /// Whether a run computes weight gradients while statistics are in flight.
 @Suite struct OverlapTrialTests {

@@ -1,15 +1,15 @@
-import Safetensors
-import Configuration
-import Checkpoints
-import Runs
-import Autograd
-import Collectives
-import DataParallel
-import Models
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepSafetensors
+import LockstepTensors
+import LockstepTraining
 import Testing
-import Training
 
 /// P ranks compute what one rank computes on the whole batch.
 @Suite struct RankCountTests {

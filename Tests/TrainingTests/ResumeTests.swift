@@ -1,14 +1,14 @@
-import Safetensors
-import Checkpoints
-import Configuration
-import Runs
-import Collectives
-import DataParallel
 import Foundation
-import Norms
-import Tensors
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepNorms
+import LockstepRuns
+import LockstepSafetensors
+import LockstepTensors
+import LockstepTraining
 import Testing
-import Training
 
 /// A run that was interrupted takes the course of one that was not.
 @Suite struct ResumeTests {

@@ -1,17 +1,17 @@
-import Safetensors
-import Analysis
-import Checkpoints
-import Configuration
-import Runs
-import Collectives
-import DataParallel
-import Datasets
 import Foundation
-import Norms
+import LockstepAnalysis
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepNorms
+import LockstepRuns
+import LockstepSafetensors
+import LockstepTensors
+import LockstepTraining
 import Spawning
-import Tensors
 import Testing
-import Training
 
 /// Run directories that are left and come back to.
 @Suite struct RunDirectoryTests {
@@ -41,7 +41,7 @@ import Training
       let files = try RunFiles(
         at: path, run, resumption: resumption, vocabulary: data.vocabulary, context: context,
         warn: { warnings.texts.append($0) })
-      let summary = try Runs.train(
+      let summary = try LockstepRuns.train(
         replica, ranks: context.size, after: files.earlier,
         asking: {
           StepRequests(stop: replica.stepsTaken + 1 == stop, checkpoint: files.isCheckpointDue)

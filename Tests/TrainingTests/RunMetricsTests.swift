@@ -1,6 +1,6 @@
-import Runs
-import Files
 import Foundation
+import LockstepFiles
+import LockstepRuns
 import Spawning
 import Testing
 

@@ -1,9 +1,9 @@
-import Files
-import Checkpoints
-import Safetensors
 import Foundation
+import LockstepCheckpoints
+import LockstepFiles
+import LockstepSafetensors
+import LockstepTensors
 import Spawning
-import Tensors
 import Testing
 
 /// Headers of safetensors files, each wrong in one way.

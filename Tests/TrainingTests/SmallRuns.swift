@@ -1,12 +1,12 @@
-import Checkpoints
-import Configuration
-import Runs
-import Collectives
-import DataParallel
-import Datasets
-import Models
-import Norms
-import Training
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepTraining
 
 /// A network small enough to train within a test, on batches that no number of ranks divides and
 /// a last batch smaller than four ranks.

@@ -1,12 +1,12 @@
-import Training
-import Checkpoints
-import Configuration
-import Runs
-import Collectives
-import DataParallel
-import Datasets
-import Norms
-import Tensors
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepNorms
+import LockstepRuns
+import LockstepTensors
+import LockstepTraining
 import Testing
 
 @Suite struct StartDataTests {

@@ -1,17 +1,17 @@
-import Training
-import Files
-import Checkpoints
-import Configuration
-import Runs
-import Safetensors
-import Autograd
-import Collectives
-import DataParallel
 import Foundation
-import Models
-import Norms
+import LockstepAutograd
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepFiles
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepSafetensors
+import LockstepTensors
+import LockstepTraining
 import Spawning
-import Tensors
 import Testing
 
 @Suite struct StateTests {

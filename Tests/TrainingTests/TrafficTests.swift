@@ -1,11 +1,11 @@
-import Checkpoints
-import Training
-import Configuration
-import Runs
-import Collectives
-import DataParallel
-import Norms
-import Tensors
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepNorms
+import LockstepRuns
+import LockstepTensors
+import LockstepTraining
 import Testing
 
 /// What the counters in the communicators say.

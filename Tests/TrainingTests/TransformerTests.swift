@@ -1,12 +1,12 @@
-import Checkpoints
-import Training
-import Configuration
-import Runs
-import Collectives
-import DataParallel
-import Files
 import Foundation
-import Norms
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepFiles
+import LockstepNorms
+import LockstepRuns
+import LockstepTraining
 import Spawning
 import Testing
 

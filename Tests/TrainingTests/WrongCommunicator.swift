@@ -1,5 +1,5 @@
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 
 /// A communicator whose last rank gets the last element of every result wrong, and whose barriers hold
 /// nobody.

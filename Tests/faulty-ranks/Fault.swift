@@ -1,7 +1,7 @@
-import Collectives
 import Foundation
 import Glibc
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 
 /// What one rank does wrong.
 enum FaultKind: String, CaseIterable {

@@ -1,6 +1,6 @@
-import Collectives
 import Glibc
-import Tensors
+import LockstepCollectives
+import LockstepTensors
 
 /// A communicator that issues something else at the call that a ``Fault`` chooses.
 ///

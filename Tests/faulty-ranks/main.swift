@@ -1,10 +1,10 @@
-import Configuration
-import Files
-import Runs
-import Collectives
-import DataParallel
 import Foundation
-import MPIBackend
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepFiles
+import LockstepMPIBackend
+import LockstepRuns
 
 // Trains a small network over MPI while one rank does something wrong:
 //

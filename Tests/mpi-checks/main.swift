@@ -1,7 +1,7 @@
-import Collectives
 import Foundation
-import MPIBackend
-import Tensors
+import LockstepCollectives
+import LockstepMPIBackend
+import LockstepTensors
 
 // Checks of the MPI backend on real ranks. Each check is a name on the command line; a check that
 // finds something wrong says so on standard error and ends with status 1.

@@ -1,5 +1,4 @@
-import Safetensors
-
+import LockstepSafetensors
 
 // Reads paths from standard input, one a line, and prints for each "accept" or "reject" and why: what
 // Tests/Peers/safetensors_headers.py compares with the format's own reader.

@@ -1,7 +1,7 @@
-import Recording
-import Collectives
 import Glibc
-import Tensors
+import LockstepCollectives
+import LockstepRecording
+import LockstepTensors
 
 /// The first so many of all ranks, which measure while the others wait.
 final class CollectiveGroup {

@@ -1,6 +1,6 @@
-import DataParallel
-import Collectives
-public import Norms
+import LockstepCollectives
+import LockstepDataParallel
+public import LockstepNorms
 
 /// An operation that `bench collectives` measures.
 public enum CollectiveOperation: String, CaseIterable, Sendable {

@@ -1,6 +1,6 @@
-import DataParallel
-import Collectives
-import Tensors
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepTensors
 
 /// One operation on one size, ready to be run again and again.
 ///

@@ -1,5 +1,4 @@
-import Analysis
-
+import LockstepAnalysis
 
 /// One operation on one size over so many ranks, as `bench collectives` prints it.
 public struct CollectiveResult: Codable, Sendable {

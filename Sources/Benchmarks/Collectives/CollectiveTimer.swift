@@ -1,7 +1,7 @@
-import Analysis
-import DataParallel
-import Recording
-import Collectives
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepDataParallel
+import LockstepRecording
 
 /// Times one operation on one size over the ranks of a group.
 final class CollectiveTimer {

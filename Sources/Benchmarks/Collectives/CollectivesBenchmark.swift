@@ -1,7 +1,7 @@
-import DataParallel
-public import Prediction
-public import Collectives
-public import Files
+public import LockstepCollectives
+import LockstepDataParallel
+public import LockstepFiles
+public import LockstepPrediction
 
 /// What `bench collectives` measures and prints.
 public struct CollectivesBenchmark: Codable, Sendable {

@@ -1,6 +1,6 @@
-import Collectives
-import Norms
-import Tensors
+import LockstepCollectives
+import LockstepNorms
+import LockstepTensors
 
 extension CollectiveProbe {
   /// The moments of one row a rank, so that the merge and what it sends are nearly all there is; a

@@ -1,7 +1,7 @@
-import Analysis
-import Collectives
-import Kernels
-import Tensors
+import LockstepAnalysis
+import LockstepCollectives
+import LockstepKernels
+import LockstepTensors
 
 /// What a rank does between two measured collectives: adds up numbers that do not fit into its nearer
 /// caches, as a step does, so that a collective finds caches and its library's memory as within a step.

@@ -1,14 +1,14 @@
-import Configuration
-import Training
-import Analysis
-import Runs
-import Autograd
-import Collectives
-import DataParallel
-import Datasets
-import Layers
-import Models
-import Norms
+import LockstepAnalysis
+import LockstepAutograd
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepLayers
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepTraining
 
 extension Claim {
   static let batchSize = Claim(

@@ -1,11 +1,11 @@
-import Configuration
-import Checkpoints
-import Runs
-import Autograd
-import Datasets
-import Models
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepCheckpoints
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepTensors
 
 extension Claim {
   static let causality = Claim(

@@ -1,9 +1,9 @@
-import Analysis
-import Autograd
-import Datasets
-import Layers
-import Norms
-import Tensors
+import LockstepAnalysis
+import LockstepAutograd
+import LockstepDatasets
+import LockstepLayers
+import LockstepNorms
+import LockstepTensors
 
 extension Claim {
   static let contrast = Claim(

@@ -1,13 +1,13 @@
-import Runs
-import Configuration
-import Analysis
-import Autograd
-import Datasets
-import Kernels
-import Layers
-import Models
-import Norms
-import Tensors
+import LockstepAnalysis
+import LockstepAutograd
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepKernels
+import LockstepLayers
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepTensors
 
 extension Claim {
   static let earlyStopping = Claim(

@@ -1,13 +1,13 @@
-import Configuration
-import Runs
-import Autograd
-import Datasets
 import Foundation
-import Kernels
-import Layers
-import Models
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepKernels
+import LockstepLayers
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepTensors
 
 extension Claim {
   static let faster = Claim(

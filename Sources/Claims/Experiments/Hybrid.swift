@@ -1,4 +1,4 @@
-import Models
+import LockstepModels
 
 extension Claim {
   static let hybrid = Claim(

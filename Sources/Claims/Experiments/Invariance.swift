@@ -1,6 +1,6 @@
-import Kernels
-import Norms
-import Tensors
+import LockstepKernels
+import LockstepNorms
+import LockstepTensors
 
 extension Claim {
   static let invariance = Claim(

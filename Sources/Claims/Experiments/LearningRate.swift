@@ -1,4 +1,3 @@
-
 extension Claim {
   static let learningRate = Claim(
     id: "learning-rate",

@@ -1,4 +1,3 @@
-
 extension Claim {
   static let nGPT = Claim(
     id: "ngpt",

@@ -1,9 +1,9 @@
-import Configuration
-import Autograd
-import Datasets
-import Models
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepModels
+import LockstepNorms
+import LockstepTensors
 
 extension Claim {
   static let padding = Claim(

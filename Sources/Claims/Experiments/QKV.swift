@@ -1,8 +1,8 @@
-import Configuration
-import Training
-import Runs
-import Datasets
-import Models
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepModels
+import LockstepRuns
+import LockstepTraining
 
 extension Claim {
   static let qkv = Claim(

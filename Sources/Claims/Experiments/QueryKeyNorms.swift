@@ -1,13 +1,13 @@
-import Configuration
-import Runs
-import Autograd
-import Datasets
 import Foundation
-import KernelLoops
-import Kernels
-import Models
-import Norms
-import Tensors
+import LockstepAutograd
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepKernelLoops
+import LockstepKernels
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
+import LockstepTensors
 
 extension Claim {
   static let queryKeyNorms = Claim(

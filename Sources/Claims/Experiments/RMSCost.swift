@@ -1,8 +1,8 @@
-import Configuration
-import Analysis
-import Benchmarks
-import Datasets
-import Norms
+import LockstepAnalysis
+import LockstepBenchmarks
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepNorms
 
 extension Claim {
   static let rmsCost = Claim(

@@ -1,6 +1,6 @@
-import Analysis
-import Configuration
-import Norms
+import LockstepAnalysis
+import LockstepConfiguration
+import LockstepNorms
 
 extension Claim {
   static let rmsQuality = Claim(

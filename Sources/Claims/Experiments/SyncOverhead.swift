@@ -1,10 +1,10 @@
-import Configuration
-import Benchmarks
-import Files
-import Runs
-import Datasets
-import Models
-import Norms
+import LockstepBenchmarks
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepFiles
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
 
 extension Claim {
   static let syncOverhead = Claim(

@@ -1,9 +1,9 @@
-import Configuration
-import Runs
-import Autograd
-import Datasets
-import Models
-import Norms
+import LockstepAutograd
+import LockstepConfiguration
+import LockstepDatasets
+import LockstepModels
+import LockstepNorms
+import LockstepRuns
 
 extension Claim {
   static let trainEval = Claim(

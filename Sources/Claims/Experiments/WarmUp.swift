@@ -1,14 +1,14 @@
-import Configuration
-import Runs
-import Autograd
-import Collectives
-import DataParallel
-import Datasets
 import Foundation
-import Kernels
-import Layers
-import Models
-import Tensors
+import LockstepAutograd
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepDatasets
+import LockstepKernels
+import LockstepLayers
+import LockstepModels
+import LockstepRuns
+import LockstepTensors
 
 extension Claim {
   static let warmUp = Claim(

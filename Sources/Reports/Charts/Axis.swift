@@ -1,5 +1,5 @@
-import Files
 import Foundation
+import LockstepFiles
 
 /// Round numbers along an axis, and where values lie between its ends.
 struct Axis {

@@ -1,5 +1,4 @@
-import Analysis
-
+import LockstepAnalysis
 
 /// Ratios with their intervals, one below the other, beside a line at 1.
 struct IntervalChart {

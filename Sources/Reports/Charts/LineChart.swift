@@ -1,4 +1,4 @@
-import Files
+import LockstepFiles
 
 /// Curves over the number of steps.
 struct LineChart {

@@ -1,5 +1,5 @@
-import Files
 import Foundation
+import LockstepFiles
 
 /// Step times over the number of ranks, each ten times as many as far apart.
 struct PredictionChart {

@@ -1,4 +1,4 @@
-import Files
+import LockstepFiles
 
 /// Horizontal bars of parts that add up, one below the other.
 struct StackedBars {

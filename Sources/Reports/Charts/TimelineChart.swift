@@ -1,6 +1,6 @@
-import Analysis
-import Recording
-import Files
+import LockstepAnalysis
+import LockstepFiles
+import LockstepRecording
 
 /// One step as it passed on every rank: what each computed, what blocked it, and what was in flight.
 struct TimelineChart {

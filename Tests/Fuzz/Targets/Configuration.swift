@@ -1,5 +1,4 @@
-import Configuration
-
+import LockstepConfiguration
 
 /// A document, then assignments.
 func readConfiguration(_ input: [UInt8]) {

@@ -1,6 +1,6 @@
-import Datasets
 import Foundation
-import Tensors
+import LockstepDatasets
+import LockstepTensors
 
 /// Two files, of images and of labels, plain or gzip.
 func readIDX(_ input: [UInt8], in folder: String) {

@@ -1,15 +1,15 @@
-import Machine
-import Analysis
-import Checkpoints
-import Configuration
-import Prediction
-import Recording
-import Runs
-import Collectives
-import DataParallel
-import Files
 import Foundation
-import Reports
+import LockstepAnalysis
+import LockstepCheckpoints
+import LockstepCollectives
+import LockstepConfiguration
+import LockstepDataParallel
+import LockstepFiles
+import LockstepMachine
+import LockstepPrediction
+import LockstepRecording
+import LockstepReports
+import LockstepRuns
 
 /// A run directory's files, in the order of an input.
 private let names = [

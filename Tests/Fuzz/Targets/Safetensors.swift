@@ -1,6 +1,6 @@
-import Safetensors
 import Foundation
-import Tensors
+import LockstepSafetensors
+import LockstepTensors
 
 /// A file's bytes.
 func readSafetensors(_ input: [UInt8]) {

@@ -1,5 +1,5 @@
-import Collectives
-import MPIBackend
+import LockstepCollectives
+import LockstepMPIBackend
 
 /// The key of a job, which no stranger knows: what follows it is given by the input.
 private let key: [UInt8] = Array(1...16)

@@ -1,10 +1,9 @@
-import Files
 import Foundation
 
 extension ExitStatus {
   /// Writes rank 0's status into the file that Launch/run names: mpirun has a status of its own after
   /// a signal.
-  static func tell(_ status: Int32) {
+  package static func tell(_ status: Int32) {
     guard let file = ProcessInfo.processInfo.environment["LOCKSTEP_STATUS_FILE"] else { return }
     try? Data("\(status)\n".utf8).write(to: URL(fileURLWithPath: file))
   }

@@ -1,12 +1,12 @@
 /// Rows of text in columns: the first to the left, the others to the right.
-struct Table {
+package struct Table {
   private var rows: [[String]]
 
-  init(_ header: [String]) { rows = [header] }
+  package init(_ header: [String]) { rows = [header] }
 
-  mutating func append(_ row: [String]) { rows.append(row) }
+  package mutating func append(_ row: [String]) { rows.append(row) }
 
-  var text: String {
+  package var text: String {
     let widths = rows[0].indices.map { column in
       rows.map { $0[column].count }.max() ?? 0
     }
