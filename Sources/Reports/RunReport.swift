@@ -89,7 +89,9 @@ public struct RunReport: Encodable, Sendable {
   /// Each of `paths` that is a run directory, and in the place of others the run directories in them.
   private static func directories(_ paths: [String]) throws(ConfigurationError) -> [String] {
     let files = FileManager.default
-    func isRun(_ path: String) -> Bool { files.fileExists(atPath: "\(path)/config.yaml") }
+    func isRun(_ path: String) -> Bool {
+      ["config.yaml", RunDescription.file].contains { files.fileExists(atPath: "\(path)/\($0)") }
+    }
     var found: [String] = []
     for path in paths {
       guard files.fileExists(atPath: path) else {

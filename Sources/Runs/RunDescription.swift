@@ -33,7 +33,7 @@ public struct RunDescription: Codable, Hashable, Sendable {
   }
 
   /// Where a recorder writes it.
-  static let file = "recording.json"
+  package static let file = "recording.json"
 
   /// Reads what the run directory at `path` says, with its configuration where it has one.
   ///

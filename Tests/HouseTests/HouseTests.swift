@@ -84,8 +84,8 @@ import Testing
   @Test func roomsAndFilesAreOfAComfortableSize() throws {
     var lines: [String: Int] = [:]
     for file in try Self.files where !file.path.hasSuffix(".pb.swift") {
-      let count = file.text.split(separator: "\n", omittingEmptySubsequences: false).count
-      #expect(count <= 351, "\(file.path) has \(count) lines")
+      let count = file.text.count { $0 == "\n" }
+      #expect(count <= 350, "\(file.path) has \(count) lines")
       lines[file.module, default: 0] += count
     }
     for (module, count) in lines where module != "Claims" && module != "Reports" {
