@@ -104,7 +104,9 @@ targets += [
     name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
   .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
   .systemLibrary(name: "CPrefetch"),
-  house("LockstepTensors", []),
+  house(
+    "LockstepTensors",
+    []),
   .target(
     name: "LockstepKernelLoops", dependencies: ["CPrefetch"], path: "Sources/KernelLoops",
     swiftSettings: loops),
@@ -115,55 +117,72 @@ targets += [
     name: "LockstepKernels", dependencies: kernelsDependencies, path: "Sources/Kernels",
     swiftSettings: kernels,
     linkerSettings: kernelsLinker),
-  house("LockstepFiles", []),
-  house("LockstepCollectives", ["LockstepFiles", "LockstepTensors"]),
-  house("LockstepRecording", ["LockstepFiles", "LockstepCollectives", "LockstepTensors"]),
-  house("LockstepAnalysis", ["LockstepFiles", "LockstepCollectives", "LockstepRecording"]),
+  house(
+    "LockstepFiles",
+    []),
+  house(
+    "LockstepCollectives",
+    ["LockstepTensors", "LockstepFiles"]),
+  house(
+    "LockstepRecording",
+    ["LockstepFiles", "LockstepCollectives"]),
+  house(
+    "LockstepAnalysis",
+    ["LockstepTensors", "LockstepFiles", "LockstepCollectives", "LockstepRecording"]),
   house(
     "LockstepMachine",
     ["LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis"]),
   house(
     "LockstepPrediction",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
-      "LockstepMachine",
+      "LockstepTensors", "LockstepFiles", "LockstepCollectives", "LockstepRecording",
+      "LockstepAnalysis", "LockstepMachine",
     ]),
-  house("LockstepMPIBackend", ["LockstepFiles", "LockstepCollectives", "LockstepTensors", "CMPI"]),
-  house("LockstepAutograd", ["LockstepTensors", "LockstepKernels", "LockstepCollectives"]),
-  house("LockstepLayers", ["LockstepAutograd", "LockstepKernels", "LockstepTensors"]),
+  house(
+    "LockstepMPIBackend",
+    ["LockstepTensors", "LockstepFiles", "LockstepCollectives", "CMPI"]),
+  house(
+    "LockstepAutograd",
+    ["LockstepTensors", "LockstepKernels", "LockstepCollectives"]),
+  house(
+    "LockstepLayers",
+    ["LockstepTensors", "LockstepKernels", "LockstepAutograd"]),
   house(
     "LockstepOptimizers",
-    ["LockstepAutograd", "LockstepKernels", "LockstepKernelLoops", "LockstepTensors"]),
+    ["LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepAutograd"]),
   // In the program itself, so that it may be copied without a folder of resources beside it.
   house(
-    "LockstepDatasets", ["LockstepFiles", "LockstepTensors", "CZlib"],
+    "LockstepDatasets",
+    ["LockstepTensors", "LockstepFiles", "CZlib"],
     exclude: ["Resources/digits.md"],
     resources: [.embedInCode("Resources/digits.csv.gz")]),
   house(
     "LockstepNorms",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepAutograd", "LockstepKernels",
-      "LockstepKernelLoops", "LockstepTensors",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepFiles",
+      "LockstepCollectives", "LockstepAutograd",
     ]),
   house(
     "LockstepModels",
     [
-      "LockstepCollectives", "LockstepAutograd", "LockstepLayers", "LockstepNorms",
-      "LockstepKernels", "LockstepTensors",
+      "LockstepTensors", "LockstepKernels", "LockstepCollectives", "LockstepAutograd",
+      "LockstepLayers", "LockstepNorms",
     ]),
   house(
     "LockstepDataParallel",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAutograd",
-      "LockstepNorms", "LockstepKernels", "LockstepTensors",
+      "LockstepTensors", "LockstepFiles", "LockstepCollectives", "LockstepRecording",
+      "LockstepAutograd", "LockstepNorms",
     ]),
-  house("LockstepSafetensors", ["LockstepFiles", "LockstepTensors"]),
+  house(
+    "LockstepSafetensors",
+    ["LockstepTensors", "LockstepFiles"]),
   house(
     "LockstepCheckpoints",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepSafetensors",
-      "LockstepAutograd", "LockstepOptimizers", "LockstepModels",
-      "LockstepDataParallel", "LockstepTensors", .product(name: "Crypto", package: "swift-crypto"),
+      "LockstepTensors", "LockstepFiles", "LockstepCollectives", "LockstepAutograd",
+      "LockstepOptimizers", "LockstepModels", "LockstepDataParallel", "LockstepSafetensors",
+      .product(name: "Crypto", package: "swift-crypto"),
     ]),
   .target(
     name: "LockstepTensorBoard", dependencies: tensorBoardDependencies,
@@ -172,75 +191,70 @@ targets += [
   house(
     "LockstepTraining",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
-      "LockstepMachine", "LockstepAutograd", "LockstepLayers",
+      "LockstepTensors", "LockstepFiles", "LockstepCollectives", "LockstepRecording",
+      "LockstepAnalysis", "LockstepMachine", "LockstepAutograd", "LockstepLayers",
       "LockstepOptimizers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
-      "LockstepDataParallel", "LockstepCheckpoints", "LockstepTensors",
+      "LockstepDataParallel", "LockstepCheckpoints",
     ]),
   house(
     "LockstepConfiguration",
     [
-      "LockstepFiles", "LockstepLayers", "LockstepOptimizers", "LockstepDatasets", "LockstepNorms",
-      "LockstepModels", "LockstepDataParallel", "LockstepTraining",
-      "LockstepCheckpoints", "LockstepTensors", .product(name: "Yams", package: "Yams"),
+      "LockstepTensors", "LockstepFiles", "LockstepAutograd", "LockstepLayers",
+      "LockstepOptimizers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepDataParallel", "LockstepCheckpoints", "LockstepTraining",
+      .product(name: "Yams", package: "Yams"),
     ]),
   house(
     "LockstepRuns",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
-      "LockstepMachine", "LockstepPrediction", "LockstepAutograd",
-      "LockstepOptimizers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
-      "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints",
-      "LockstepTensorBoard", "LockstepTraining", "LockstepConfiguration", "LockstepKernels",
-      "LockstepKernelLoops", "LockstepTensors",
-      .product(name: "Crypto", package: "swift-crypto"),
+      "LockstepTensors", "LockstepFiles", "LockstepCollectives", "LockstepRecording",
+      "LockstepAnalysis", "LockstepMachine", "LockstepPrediction", "LockstepAutograd",
+      "LockstepLayers", "LockstepOptimizers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepDataParallel", "LockstepCheckpoints", "LockstepTensorBoard", "LockstepTraining",
+      "LockstepConfiguration", .product(name: "Crypto", package: "swift-crypto"),
     ]),
   house(
     "LockstepBenchmarks",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
-      "LockstepMachine", "LockstepPrediction", "LockstepAutograd",
-      "LockstepDatasets", "LockstepNorms", "LockstepModels", "LockstepDataParallel",
-      "LockstepTraining", "LockstepConfiguration", "LockstepRuns", "LockstepKernels",
-      "LockstepTensors",
+      "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
+      "LockstepRecording", "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
+      "LockstepAutograd", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepDataParallel", "LockstepTraining", "LockstepConfiguration", "LockstepRuns",
     ]),
   house(
     "LockstepParity",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepAutograd", "LockstepOptimizers",
-      "LockstepDatasets", "LockstepNorms", "LockstepModels",
-      "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
-      "LockstepConfiguration", "LockstepTensors",
+      "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
+      "LockstepAutograd", "LockstepOptimizers", "LockstepDatasets", "LockstepNorms",
+      "LockstepModels", "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints",
+      "LockstepTraining", "LockstepConfiguration",
     ]),
   house(
     "LockstepReports",
     [
       "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
-      "LockstepPrediction", "LockstepTraining", "LockstepConfiguration",
-      "LockstepRuns", .product(name: "Mustache", package: "swift-mustache"),
+      "LockstepPrediction", "LockstepConfiguration", "LockstepRuns",
+      .product(name: "Mustache", package: "swift-mustache"),
     ],
     resources: [.embedInCode("Resources")]),
   house(
     "LockstepClaims",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
-      "LockstepMachine", "LockstepAutograd", "LockstepLayers",
-      "LockstepOptimizers",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepFiles",
+      "LockstepCollectives", "LockstepAnalysis", "LockstepAutograd", "LockstepLayers",
       "LockstepDatasets", "LockstepNorms", "LockstepModels", "LockstepDataParallel",
-      "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
-      "LockstepRuns", "LockstepBenchmarks", "LockstepKernels", "LockstepKernelLoops",
-      "LockstepTensors",
+      "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration", "LockstepRuns",
+      "LockstepBenchmarks",
     ]),
   house(
     "LockstepCommand",
     [
-      "LockstepFiles", "LockstepCollectives", "LockstepRecording", "LockstepAnalysis",
-      "LockstepMachine", "LockstepPrediction", "LockstepMPIBackend",
-      "LockstepDatasets", "LockstepNorms", "LockstepModels", "LockstepDataParallel",
-      "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
+      "LockstepKernelLoops", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
+      "LockstepRecording", "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
+      "LockstepMPIBackend", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
       "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
-      "LockstepReports", "LockstepClaims", "LockstepKernels",
-      "LockstepKernelLoops", "LockstepTensors",
+      "LockstepReports", "LockstepClaims",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),
     ]),
@@ -253,8 +267,8 @@ targets += [
       "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
       "LockstepRecording", "LockstepAnalysis", "LockstepAutograd", "LockstepLayers",
       "LockstepOptimizers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
-      "LockstepDataParallel", "LockstepCheckpoints", "LockstepTraining",
-      "LockstepConfiguration", "LockstepRuns", "LockstepCommand",
+      "LockstepDataParallel", "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
+      "LockstepRuns", "LockstepCommand",
     ]),
   // What Launch/local-cluster delays messages with.
   .executableTarget(name: "delay-relay", swiftSettings: strict),
@@ -392,6 +406,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    // Makes the documentation's pages; no program has it.
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),

@@ -30,7 +30,7 @@ public struct MedianInterval: Codable, Hashable, Sendable {
     high = sorted[min(n - k, n - 1)]
   }
 
-  /// Whether an interval at `level` exists for so many samples.
+  /// Whether `count` samples are enough for an interval at `level`.
   public static func exists(samples: Int, level: Double) -> Bool { lowerRank(samples, level) > 0 }
 
   /// The largest k with P(Binomial(n, ½) < k) ≤ (1 − level) / 2, so that the interval is from the k-th
@@ -55,7 +55,7 @@ extension MedianInterval {
     MedianInterval(median: factor * median, low: factor * low, high: factor * high)
   }
 
-  /// "median [low, high]", with so many digits after the point.
+  /// "median [low, high]", with `digits` digits after the point.
   public func text(_ digits: Int) -> String {
     "\(fixed(median, digits)) [\(fixed(low, digits)), \(fixed(high, digits))]"
   }

@@ -18,7 +18,7 @@ public struct PairedRatio: Codable, Hashable, Sendable {
   /// How many rounds went in.
   public let rounds: Int
 
-  /// The ratios of some rounds, at least one, as one of so many comparisons.
+  /// The ratios of some rounds, at least one, as one of several comparisons.
   ///
   /// Where they are not to be `trusted`, nothing is decided.
   public init(_ ratios: [Double], comparisons: Int, trusted: Bool = true) {
@@ -38,7 +38,7 @@ public struct PairedRatio: Codable, Hashable, Sendable {
     (verdict, rounds) = (.undecided, 0)
   }
 
-  /// The level of one of so many intervals all of which hold in 95% of cases.
+  /// The level of one of several intervals all of which hold in 95% of cases.
   public static func level(comparisons: Int) -> Double { 1 - 0.05 / Double(max(1, comparisons)) }
 
   /// The ratio, its interval and the verdict: "1.054 [1.049, 1.061] slower".

@@ -9,7 +9,7 @@ public struct PairedSteps: Sendable {
     /// What disturbed it, on any rank.
     public let disturbance: StepDisturbance
 
-    /// A step of so many milliseconds.
+    /// A step of a given duration.
     public init(milliseconds: Double, disturbance: StepDisturbance = .none) {
       (self.milliseconds, self.disturbance) = (milliseconds, disturbance)
     }
@@ -18,7 +18,7 @@ public struct PairedSteps: Sendable {
   /// The counted steps of each turn, by variant and round.
   private var turns: [[[Step]]]
 
-  /// No steps of so many variants.
+  /// No steps yet of `variants` variants.
   public init(variants: Int) { turns = Array(repeating: [], count: variants) }
 
   /// Adds a variant's next turn: the steps that are to be counted, which may be none.
@@ -52,7 +52,7 @@ public struct PairedSteps: Sendable {
     }
   }
 
-  /// The time of `variant` over the time of `base`, as one of so many comparisons; nil where they have no
+  /// The time of `variant` over the time of `base`, as one of several comparisons; nil where they have no
   /// round in common.
   ///
   /// Where no round is undisturbed, the ratio is that of all, and nothing is decided.
@@ -70,13 +70,13 @@ public struct PairedSteps: Sendable {
     return all.isEmpty ? nil : PairedRatio(all, comparisons: comparisons, trusted: false)
   }
 
-  /// The quotient of two times; nil where one is none.
+  /// The quotient of two times; nil where one is missing.
   private static func quotient(_ a: Double, _ b: Double) -> Double? {
     let quotient = a / b
     return quotient.isFinite && quotient > 0 ? quotient : nil
   }
 
-  /// The rounds' differences of `variant` to `base`, in milliseconds, with the interval of one of so many
+  /// The rounds' differences of `variant` to `base`, in milliseconds, with the interval of one of several
   /// comparisons; nil where there is no undisturbed round.
   public func difference(of variant: Int, to base: Int, comparisons: Int) -> MedianInterval? {
     let clean = zip(rounds(of: base), rounds(of: variant)).compactMap { base, own in

@@ -19,7 +19,7 @@ package struct StepProgram {
     package let isWait: Bool
   }
 
-  /// Two steps of which this is the same can stand for each other.
+  /// Steps of equal shape are interchangeable samples.
   package struct Shape: Hashable {
     package let collectives: [Collective]
     package let actions: [Action]

@@ -76,7 +76,7 @@ extension Comparison {
   /// A norm under which the network diverges goes no further; the others do. `warn` is told on rank 0 what
   /// went wrong without an end of the comparison.
   ///
-  /// Intervals are those of so many `comparisons` made at once; of one less than there are norms where nothing
+  /// Intervals allow for `comparisons` made at once; of one less than there are norms where nothing
   /// is said.
   ///
   /// `onStep` is called after each step with the norm and the step, and how far the whole
@@ -166,7 +166,7 @@ extension Comparison {
     disturbed = paired.leftOut
     disturbed_share = paired.leftOut.share
     results = norms.indices.map { i in
-      let times = StepTimes(steady: steps[i].map(StepMetrics.init))
+      let times = StepTimes(steady: steps[i])
       return Result(
         norm: norms[i].rawValue, step_ms: times.step_ms, statistics: times.statistics,
         gradients: times.gradients, final: .mean(of: finals[i].filter { $0.loss.isFinite }),

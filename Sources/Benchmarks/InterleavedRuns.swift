@@ -21,7 +21,7 @@ final class InterleavedRuns {
   private var numbers: [[[Int]]]
   private var rounds = 0
 
-  /// A run of each of `configurations`, all of whole batches and with steps enough for so many rounds, after
+  /// A run of each of `configurations`, all of whole batches and with steps enough for a given number of rounds, after
   /// as many to warm up: the memory is there, and runs know how they overlap.
   ///
   /// Collective.

@@ -51,6 +51,7 @@ public struct NormsBenchmark: Codable, Sendable {
     let interleaving = Interleaving(variants: norms.count, seed: 1)
     for shape in shapes {
       var random = RandomStream(seed: 1, site: .synthetic)
+      // The largest prime below 2¹⁶, so that the block begins anew at another channel of every row.
       let block = Tensor((0..<65_521).map { _ in random.normal() }, shape: [65_521])
       let x = Tensor.repeating(block, shape: Shape(shape))
       let benches = try norms.map { kind in

@@ -115,7 +115,7 @@ public struct LogCost: Codable, Sendable {
   /// All of a step's, as a share of the step.
   public let share: Double
 
-  /// Measures what an event costs, where a step of `step` milliseconds has so many.
+  /// Measures what an event costs; a step takes `step` milliseconds and has `events` of them.
   init(events: Double, step: Double) {
     let log = EventLog()
     let meter = TrafficMeter()

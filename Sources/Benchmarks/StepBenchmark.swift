@@ -72,8 +72,8 @@ public struct StepBenchmark: Codable, Sendable {
     let clean = results.filter(\.disturbance.isNone)
     if !clean.isEmpty { results = clean }
     let times = MedianInterval(results.map { Double($0.nanoseconds) / 1e6 })
-    let statistics = TrafficPerStep(results.map { TrafficSummary($0.statistics) })
-    let gradients = TrafficPerStep(results.map { TrafficSummary($0.gradients) })
+    let statistics = TrafficPerStep(results.map(\.statistics))
+    let gradients = TrafficPerStep(results.map(\.gradients))
     work = configuration.name
     norm = configuration.model.normName
     ranks = context.size

@@ -20,7 +20,7 @@ public struct StepDifference: Codable, Sendable {
   /// Whether the sum lies within the interval.
   public let adds_up: Bool
 
-  /// The difference by the parts of each round, as one of so many comparisons; nil where there is no round with
+  /// The difference by the parts of each round, as one of several comparisons; nil where there is no round with
   /// both.
   init?(base: [StepParts?], own: [StepParts?], comparisons: Int) {
     let rounds = zip(base, own).compactMap { base, own in

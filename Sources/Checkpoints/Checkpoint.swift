@@ -59,7 +59,7 @@ public struct Checkpoint: Sendable {
     tensors.filter { !$0.key.hasPrefix(Self.prefix) }
   }
 
-  /// The first tensor, by name, that holds an infinity or what is no number; nil if there is none.
+  /// The first tensor, by name, that holds an infinity or a NaN; nil if there is none.
   var nameOfNotFinite: String? {
     tensors.keys.sorted().first {
       if case .float32(let tensor)? = tensors[$0] { !tensor.isFinite } else { false }

@@ -53,7 +53,7 @@ package final class CheckpointWriter: Sendable {
     }
   }
 
-  /// Whether a checkpoint is still being written after so many seconds.
+  /// Whether a checkpoint is still being written after a given number of seconds.
   package func isBusy(after seconds: Double = 0) -> Bool {
     group.wait(timeout: .now() + seconds) == .timedOut
   }

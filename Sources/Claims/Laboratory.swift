@@ -45,7 +45,7 @@ public struct Laboratory {
   /// `count` repeats at a budget of 1 and the first look.
   func repeats(_ count: Int) -> Int { scaled(count) << (look - 1) }
 
-  /// The sign test of this look, of one of so many parts of a claim.
+  /// The sign test of this look, of one of the parts of a claim.
   func signTest(parts: Int = 1) -> SequentialSignTest {
     SequentialSignTest(look: look, parts: parts)
   }

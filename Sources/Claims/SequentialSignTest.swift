@@ -14,7 +14,7 @@ package struct SequentialSignTest {
   /// To hold all have to, which needs no such care.
   let parts: Int
 
-  /// The test of one of so many parts at a look.
+  /// The test of one of several parts at a look.
   package init(look: Int, parts: Int = 1) { (self.look, self.parts) = (look, parts) }
 
   static let error = 0.05
@@ -22,7 +22,7 @@ package struct SequentialSignTest {
   /// What one side of a look may err in.
   private var share: Double { Self.error / Double(2 * look * (look + 1)) }
 
-  /// Holds if so many of the differences are above 0 that chance explains it no more, fails if so few are, else
+  /// Holds if more of the differences are above 0 than chance explains, fails if fewer are, else
   /// undecided.
   ///
   /// A difference of 0 speaks against the claim, as one below does; where all are 0, nothing was seen.
@@ -39,7 +39,7 @@ package struct SequentialSignTest {
     (0..<pairs + 1).first { Self.tail(pairs, from: $0, 0.5) <= share }
   }
 
-  /// The smallest effect that so many pairs show four times of five, in words.
+  /// The smallest effect that a given number of pairs show four times of five, in words.
   func smallestEffect(pairs: Int) -> String {
     guard let needed = needed(of: pairs) else {
       return "\(pairs) pairs are too few for any verdict"

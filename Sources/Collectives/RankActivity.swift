@@ -166,7 +166,7 @@ extension RankActivity.Moment {
     }
   }
 
-  /// Where the rank is, in words, after so many nanoseconds of waiting or computing.
+  /// Where the rank is, in words, after that long of waiting or computing.
   public func text(after nanoseconds: UInt64) -> String {
     let tenths = nanoseconds / 100_000_000
     let seconds = "\(tenths / 10).\(tenths % 10) s"

@@ -182,7 +182,7 @@ extension MutableSpan where Element: BitwiseCopyable {
   }
 }
 
-/// A sum that thread ranks have begun.
+/// A nonblocking sum of thread ranks.
 private final class PendingThreadSum<Element: Communicable>: PendingOperation {
   private let group: ThreadGroup
   private let number: Int

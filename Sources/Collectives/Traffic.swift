@@ -7,6 +7,9 @@ public struct Traffic: Hashable, Sendable {
   /// How long this rank was inside them, or waited for them, in nanoseconds.
   public var blockedNanoseconds = 0
 
+  /// How long that is, in milliseconds.
+  public var blockedMilliseconds: Double { Double(blockedNanoseconds) / 1e6 }
+
   /// No traffic.
   public init() {}
 
@@ -26,5 +29,29 @@ public struct Traffic: Hashable, Sendable {
     sum.bytes += b.bytes
     sum.blockedNanoseconds += b.blockedNanoseconds
     return sum
+  }
+}
+
+extension Traffic: Codable {
+  private enum CodingKeys: String, CodingKey {
+    case collectives, bytes
+    case blockedMilliseconds = "blocked_ms"
+  }
+
+  /// Decodes what ``encode(to:)`` wrote.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    collectives = try container.decode(Int.self, forKey: .collectives)
+    bytes = try container.decode(Int.self, forKey: .bytes)
+    let milliseconds = try container.decode(Double.self, forKey: .blockedMilliseconds)
+    blockedNanoseconds = Int(exactly: (milliseconds * 1e6).rounded()) ?? .max
+  }
+
+  /// Encodes `collectives`, `bytes` and `blocked_ms`.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(collectives, forKey: .collectives)
+    try container.encode(bytes, forKey: .bytes)
+    try container.encode(blockedMilliseconds, forKey: .blockedMilliseconds)
   }
 }

@@ -36,7 +36,7 @@ public final class TrafficMeter {
   /// Where this rank says what it waits for, and under which numbers; nil where nobody watches.
   public private(set) var activity: RankActivity?
   private var place = RankActivity.Place()
-  /// What collectives are issued for where they are part of another one; watchers are told of that.
+  /// The collective that this check precedes; the watchdog reports that one.
   var announced: CollectiveSignature?
 
   /// A meter at zero.

@@ -36,7 +36,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Rank counts, separated by commas: the first so many ranks measure, the others sleep (default: "
+      "Rank counts, separated by commas: that many of the first ranks measure, the others sleep (default: "
         + "2, 4, 8, … and all).",
       valueName: "p,…"), transform: RankCounts.init)
   package var ranks: RankCounts?

@@ -4,11 +4,11 @@ import LockstepFiles
 public struct CheckpointSettings: Hashable, Sendable {
   /// When a checkpoint is written, besides at the end.
   public enum Cadence: Hashable, Sendable {
-    /// After every so many steps.
+    /// After every n steps.
     case steps(Int)
-    /// After every so many epochs.
+    /// After every n epochs.
     case epochs(Int)
-    /// After the step in which so many seconds have passed since the last one, on rank 0's clock.
+    /// After the step in which a given number of seconds have passed since the last one, on rank 0's clock.
     case seconds(Double)
   }
 

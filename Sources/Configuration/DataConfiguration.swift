@@ -21,7 +21,7 @@ public struct DataConfiguration: Hashable, Sendable {
     case text(path: String, bytes: Bool, trainShare: Double)
     /// `train.bin` and `val.bin` in a folder.
     case tokens(folder: String, vocabulary: Int)
-    /// Sums and differences of operands of so many digits.
+    /// Sums and differences of operands of a given number of digits.
     case arithmetic(digits: Int, samples: Int)
   }
 

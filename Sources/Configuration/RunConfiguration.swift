@@ -12,9 +12,9 @@ import Yams
 public struct RunConfiguration: Sendable {
   /// When the test set is evaluated, besides at the end.
   public enum EvaluationCadence: Hashable, Sendable {
-    /// After every so many epochs.
+    /// After every n epochs.
     case epochs(Int)
-    /// After every so many steps.
+    /// After every n steps.
     case steps(Int)
     /// At the end alone.
     case atEnd
@@ -255,7 +255,7 @@ public struct RunConfiguration: Sendable {
   /// The samples of a step over `ranks` ranks.
   public func globalBatch(ranks: Int) -> Int { batch.global(ranks: ranks) }
 
-  /// How many steps the run has where an epoch has so many.
+  /// The number of steps, for a given number of steps in an epoch.
   public func totalSteps(stepsPerEpoch: Int) -> Int {
     trainer.totalSteps(stepsPerEpoch: stepsPerEpoch)
   }

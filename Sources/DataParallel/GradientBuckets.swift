@@ -8,7 +8,7 @@ public struct BucketSettings: Hashable, Sendable {
   /// The most bytes of every other bucket.
   public var bytes: Int
 
-  /// 1 MiB, then 25 MiB, as PyTorch has it.
+  /// 1 MiB, then 25 MiB: PyTorch's defaults.
   public init(firstBytes: Int = 1 << 20, bytes: Int = 25 << 20) {
     self.firstBytes = firstBytes
     self.bytes = bytes

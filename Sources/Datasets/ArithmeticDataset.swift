@@ -21,7 +21,7 @@ public struct ArithmeticDataset: Dataset {
   /// A problem's answer is right or wrong as a whole.
   public var hasAnswers: Bool { true }
 
-  /// The positions that a problem of operands with so many digits needs.
+  /// The positions that a problem of operands with a given number of digits needs.
   public static func length(digits: Int) -> Int { 3 * digits + 4 }
 
   /// Draws `count` problems whose operands have 1 to `digits` digits, or exactly `digits` where

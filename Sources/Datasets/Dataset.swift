@@ -72,7 +72,7 @@ public struct DataSplit: Sendable {
   /// How tokens are written, where samples are text.
   public let vocabulary: Vocabulary?
   /// The digest of all samples, which takes a while, where one has been taken.
-  package let takenDigest = TakenDigest()
+  package let lazyDigest = LazyDigest()
 
   /// Puts the two together.
   public init(train: any Dataset, test: any Dataset, vocabulary: Vocabulary? = nil) {
@@ -87,14 +87,14 @@ public struct DataSplit: Sendable {
   }
 }
 
-/// A digest that is taken once for all copies of what it is of.
-package final class TakenDigest: Sendable {
+/// A digest that is computed when it is first asked for, once for all copies of a value.
+package final class LazyDigest: Sendable {
   private let digest = Mutex<String?>(nil)
 
-  /// The digest, which `take` makes where it has not been asked for yet.
-  package func orTake(_ take: () -> String) -> String {
+  /// The digest; `compute` runs the first time only.
+  package func computedOnce(_ compute: () -> String) -> String {
     digest.withLock { digest in
-      let value = digest ?? take()
+      let value = digest ?? compute()
       digest = value
       return value
     }

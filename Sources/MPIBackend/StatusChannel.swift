@@ -97,7 +97,7 @@ final class StatusChannel {
     }
   }
 
-  /// Waits until something has come, but no longer than so many milliseconds.
+  /// Waits until something has come, but no longer than a given number of milliseconds.
   func wait(milliseconds: CInt) {
     var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     _ = unsafe poll(&waiting, 1, milliseconds)

@@ -11,7 +11,7 @@ package struct WaitVerdict {
   private let waiting: RankState
   private let states: [Int: RankState]
 
-  /// What `states` say about what `waiting` waits for, in a job of so many ranks.
+  /// What `states` say about what `waiting` waits for, in a job of a given number of ranks.
   package init(_ waiting: RankState, states: [Int: RankState], ranks: Int) {
     self.waiting = waiting
     self.states = states

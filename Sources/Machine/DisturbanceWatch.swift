@@ -32,7 +32,7 @@ public final class DisturbanceWatch {
   /// What has come between since the step began.
   public func causes() -> StepDisturbance.Causes { causes(.current(), at: monotonicNanoseconds()) }
 
-  /// Ends a step of so many milliseconds: what came between.
+  /// Ends a step that took `milliseconds`, and returns what came between.
   public func end(milliseconds: Double) -> StepDisturbance.Causes {
     let now = ThreadUsage.current()
     var causes = causes(now, at: monotonicNanoseconds())

@@ -19,8 +19,8 @@ public struct MachineLoad: Codable, Sendable {
   /// The processes that took a twentieth of a core or more, the greediest first.
   public let neighbours: [Neighbour]
 
-  /// Looks at this machine for so many seconds, during which the calling process should sleep, and names
-  /// what runs that is none of `own`.
+  /// Looks at this machine for a given number of seconds, during which the calling process should sleep, and names
+  /// what runs and does not belong to `own`.
   public init(seconds: Double, excluding own: Set<Int>) {
     host = ProcessInfo.processInfo.hostName
     let before = Self.times()

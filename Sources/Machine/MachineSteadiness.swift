@@ -13,13 +13,13 @@ public struct MachineSteadiness: Codable, Sendable {
   public let spread: Double
   /// The processor's clock as the system says, in MHz; nil where it does not.
   public let clock_mhz: Double?
-  /// What two variants of the same may seem to differ by after so many rounds as a comparison of some hundred
+  /// What two variants of the same may seem to differ by after a given number of rounds as a comparison of some hundred
   /// steps has: half of the interval of their ratio, at its widest; nil where too few loops were undisturbed.
   public let resolution: Double?
   /// What takes the processor away, for predictions.
   public let noise: MachineNoise
 
-  /// Repeats a loop of about a millisecond for so many seconds.
+  /// Repeats a loop of about a millisecond for a given number of seconds.
   public init(seconds: Double, name: String) {
     let watch = DisturbanceWatch(countsSwitches: true)
     var loop = FixedLoop()

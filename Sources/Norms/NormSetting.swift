@@ -8,7 +8,7 @@ public protocol NormSettingDescription: Sendable {
   var choices: [String]? { get }
   /// Whether null is a value.
   var acceptsNull: Bool { get }
-  /// Takes in the value that a configuration gives, nil for null; false where it is none.
+  /// Takes in the value that a configuration gives, nil for null; false where it is invalid.
   func store(_ text: String?, in settings: inout NormSettings) -> Bool
   /// The value as a configuration gives it.
   func text(in settings: NormSettings) -> String
@@ -40,7 +40,7 @@ public struct NormSetting<Value: NormSettingValue>: NormSettingDescription {
   /// Whether null is a value.
   public var acceptsNull: Bool { Value(text: nil) != nil }
 
-  /// Takes in the value that a configuration gives, nil for null; false where it is none.
+  /// Takes in the value that a configuration gives, nil for null; false where it is invalid.
   public func store(_ text: String?, in settings: inout NormSettings) -> Bool {
     guard let value = Value(text: text), isValid(value) else { return false }
     settings[self] = value
@@ -103,7 +103,7 @@ extension NormSetting where Value: CaseIterable & RawRepresentable, Value.RawVal
 public protocol NormSettingValue: Hashable, Sendable {
   /// The names of all values; nil where they are not few.
   static var choices: [String]? { get }
-  /// The value that a configuration gives, nil for null; nil where it is none.
+  /// The value that a configuration gives, nil for null; nil where it is invalid.
   init?(text: String?)
   /// The value as a configuration gives it.
   var text: String { get }

@@ -23,7 +23,7 @@ public enum StatisticsMerge: String, CaseIterable, Sendable {
   /// How many collectives agree on the moments.
   public var collectives: Int { self == .twoPass ? 2 : 1 }
 
-  /// The bytes that a rank gives to them, for so many channels.
+  /// The bytes that a rank gives to them, for `channels` channels.
   public func bytes(channels: Int) -> Int {
     switch self {
     case .shiftedMoments, .twoPass: 8 * (2 * channels + 1)

@@ -45,7 +45,7 @@ public final class Optimizer {
     }
   }
 
-  /// Notes that ``state`` was written to and is that after so many steps.
+  /// Notes that ``state`` was written to and is that after a given number of steps.
   public func resume(after steps: Int) { self.steps = steps }
 
   /// Updates every parameter.

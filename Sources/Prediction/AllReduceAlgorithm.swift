@@ -25,7 +25,7 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
     }
   }
 
-  /// What a library chooses for so many bytes on so many ranks of a world of `world`.
+  /// What a library chooses for an all-reduce of `bytes` on `ranks` ranks of a world of `world`.
   ///
   /// Open MPI 4.1 (`coll_tuned_decision_fixed.c`, `nbc_iallreduce.c`): blocking, recursive doubling below
   /// 8 KiB and Rabenseifner's above, of a table that changes it at some numbers of ranks; non-blocking,

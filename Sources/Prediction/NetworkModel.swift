@@ -27,7 +27,7 @@ public struct NetworkModel: Sendable {
 
   private static let smallest = 8
 
-  /// The cost of an all-reduce of so many bytes a rank, over so many ranks of a world of `world`.
+  /// The cost of an all-reduce of `bytes` a rank, over `ranks` ranks of a world of `world`.
   public func allReduce(bytes: Int, ranks: Int, world: Int, blocking: Bool) -> Cost {
     guard ranks > 1 else { return Cost(microseconds: 0, occupied: 0, algorithm: "none") }
     guard let node, node.ranks > 1 else {

@@ -57,7 +57,7 @@ public struct Prediction: Codable, Sendable {
     public let tail_us: Double
   }
 
-  /// One norm on so many ranks.
+  /// One norm on a number of ranks.
   public struct Row: Codable, Sendable {
     /// The norm.
     public let norm: String
@@ -67,7 +67,7 @@ public struct Prediction: Codable, Sendable {
     public let ranks: Int
     /// A step: the median over simulated steps, with what holds 95% of medians like it.
     public let step_ms: MedianInterval
-    /// Of it computing, the mean over ranks, as all that follow.
+    /// Compute time. This and all fields below are means over ranks.
     public let compute_ms: Double
     /// Blocked for statistics before the last rank arrived.
     public let statistics_skew_ms: Double
@@ -87,7 +87,7 @@ public struct Prediction: Codable, Sendable {
     public let cost: TrainingCost?
   }
 
-  /// What to take on so many ranks, by step time alone.
+  /// What to take on a number of ranks, by step time alone.
   public struct Choice: Codable, Sendable {
     /// The ranks.
     public let ranks: Int
@@ -184,7 +184,7 @@ extension Prediction {
   ) -> Row {
     let simulation = StepSimulation(samples, network, ranks: ranks, group: group, noise: noise)
     let each = ranks * (samples.shape.actions.count + 1)
-    // The first starts with all ranks at once, as none after it does.
+    // The first step is dropped: only there do all ranks start together.
     let steps = simulation.steps(min(201, max(21, work / each)), seed: seed).dropFirst()
     func mean(_ part: (StepSimulation.Step) -> Double) -> Double {
       steps.reduce(0) { $0 + part($1) } / Double(steps.count) / 1e6

@@ -25,7 +25,7 @@ public struct ReplayTrace: Codable, Sendable {
   /// How many operations a second stand for.
   public static let operationsPerSecond = 1e9
 
-  /// Writes the traces of so many `ranks`, each of which computes in every step what a recorded rank did in one
+  /// Writes the traces of `ranks` ranks, each of which computes in every step what a recorded rank did in one
   /// that nothing disturbed, drawn as predictions draw them; nil for the recorded ranks.
   ///
   /// The folder is made; it may be there and hold no such traces.

@@ -14,7 +14,7 @@ public struct TrainingCourse: Hashable, Sendable {
   }
 }
 
-/// What training costs on so many ranks.
+/// What training costs on a number of ranks.
 ///
 /// More ranks take larger batches, each rank as many samples as a recorded one. So an epoch has fewer steps.
 /// The steps to a loss are taken to be as many as were recorded: a larger batch may need fewer, and does not
@@ -33,7 +33,7 @@ public struct TrainingCost: Codable, Hashable, Sendable {
   /// What the ranks cost until then.
   public let target_price: Double?
 
-  /// The cost of a course on so many ranks, each at `price` an hour, with steps of so many seconds.
+  /// The cost of a course on `ranks` ranks, each at `price` an hour, with steps of `seconds`.
   init(_ course: TrainingCourse, ranks: Int, step: Double, price: Double?) {
     func cost(_ seconds: Double) -> Double? { price.map { seconds / 3600 * Double(ranks) * $0 } }
     epoch_steps = max(1, course.epochSamples / (course.samplesPerRank * Double(ranks)))

@@ -106,6 +106,7 @@ public final class ClockComparison {
     return reading
   }
 
+  /// The shortest one counts: so many take a few milliseconds, and some of them meet neither rank interrupted.
   private static let roundTrips = 200
 
   /// The other rank's reading, on both.

@@ -113,7 +113,7 @@ public struct RecordedRun: Sendable {
       for index in 0..<count {
         let start = index * Event.byteCount
         guard let event = Event(bytes: bytes[start..<start + Event.byteCount], texts: header.names)
-        else { throw RecordingError(file, "is damaged: event \(index) of \(count) is none") }
+        else { throw RecordingError(file, "is damaged: event \(index) of \(count) is invalid") }
         events.append(event)
       }
       if !events.isEmpty { halves.append(events) }

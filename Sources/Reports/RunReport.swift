@@ -44,7 +44,7 @@ public struct RunReport: Encodable, Sendable {
     Self.compare(&read, metrics)
     disturbed_share =
       DisturbedSteps(
-        metrics.flatMap { $0.steps.map { $0.disturbed ?? .none } }
+        metrics.flatMap { $0.steps.map(\.disturbance) }
       ).share
     var notes: [String] = []
     notes += read.filter { $0.steps == 0 }.map { "\($0.path) is left out: it has taken no step." }

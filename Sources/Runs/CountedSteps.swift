@@ -19,7 +19,7 @@ extension TrainingRun {
 extension PairedSteps {
   /// The steps of runs that one comparison took in turn, as their metrics have them; nil where there are fewer
   /// than two, or they were not taken in turn.
-  public init?(_ runs: [[StepMetrics]]) {
+  public init?(_ runs: [[StepResult]]) {
     let rounds = runs.map {
       Dictionary(grouping: $0.filter { $0.round != nil }, by: { $0.round ?? 0 })
     }
@@ -29,7 +29,7 @@ extension PairedSteps {
       for (i, steps) in rounds.enumerated() {
         append(
           (steps[round] ?? []).map {
-            Step(milliseconds: $0.step_ms, disturbance: $0.disturbed ?? .none)
+            Step(milliseconds: $0.milliseconds, disturbance: $0.disturbance)
           }, of: i)
       }
     }
@@ -39,7 +39,7 @@ extension PairedSteps {
   package mutating func append(_ counted: [StepResult], of variant: Int) {
     append(
       counted.map {
-        Step(milliseconds: Double($0.nanoseconds) / 1e6, disturbance: $0.disturbance)
+        Step(milliseconds: $0.milliseconds, disturbance: $0.disturbance)
       }, of: variant)
   }
 }

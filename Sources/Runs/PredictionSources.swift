@@ -26,7 +26,7 @@ public enum PredictionSources {
     return sources.map(\.source)
   }
 
-  /// Losses are means over so many steps.
+  /// Losses are means over a given number of steps.
   private static let window = 10
 
   private static func read(_ paths: [String], courses: Bool, target: Double?) throws -> [(

@@ -160,7 +160,7 @@ public final class Recorder {
   }
 
   private func write(_ step: StepResult) throws {
-    try metrics?.append(StepMetrics(step))
+    try metrics?.append(step)
     try events.stepTaken(groups: groups())
   }
 

@@ -24,7 +24,7 @@ public struct RunDescription: Codable, Hashable, Sendable {
     (self.synchronizes, self.samplesPerRank) = (synchronizes, samplesPerRank)
   }
 
-  /// The description of what a configuration trains on so many ranks.
+  /// The description of what a configuration trains on a given number of ranks.
   init(_ configuration: RunConfiguration, ranks: Int) {
     self.init(
       name: configuration.name, norm: configuration.model.normName,

@@ -234,7 +234,7 @@ public final class RunDirectory {
   }
 
   /// Adds a step's row to the metrics.
-  public func append(_ result: StepResult) throws { try metrics.append(StepMetrics(result)) }
+  public func append(_ result: StepResult) throws { try metrics.append(result) }
 
   /// Adds an evaluation's row to the metrics.
   public func append(_ evaluation: Evaluation, step: Int) throws {

@@ -161,7 +161,7 @@ public final class RunFiles {
     try writeMetrics { try directory?.append(result) }
     marker?.stepTaken(result.step)
     steps += 1
-    writeScalars { try Self.append(StepMetrics(result), to: $0) }
+    writeScalars { try Self.append(result, to: $0) }
     writeEvents { try $0.stepTaken(groups: context.recordedGroups) }
   }
 
@@ -189,13 +189,13 @@ public final class RunFiles {
     }
   }
 
-  private static func append(_ row: StepMetrics, to scalars: ScalarWriter) throws {
+  private static func append(_ row: StepResult, to scalars: ScalarWriter) throws {
     try scalars.append(
       [
         ("train/loss", row.loss), ("train/accuracy", row.accuracy),
-        ("train/learningRate", row.learningRate), ("time/step_ms", row.step_ms),
-        ("time/statistics_blocked_ms", row.statistics.blocked_ms),
-        ("time/gradients_blocked_ms", row.gradients.blocked_ms),
+        ("train/learningRate", row.learningRate), ("time/step_ms", row.milliseconds),
+        ("time/statistics_blocked_ms", row.statistics.blockedMilliseconds),
+        ("time/gradients_blocked_ms", row.gradients.blockedMilliseconds),
       ], step: row.step)
   }
 

@@ -3,58 +3,69 @@ public import LockstepFiles
 public import LockstepRecording
 public import LockstepTraining
 
-/// A step's row of `metrics.jsonl`, on rank 0.
-public struct StepMetrics: Codable, Hashable, Sendable {
-  /// The step's number, from 1.
-  public let step: Int
-  /// The epoch's number, from 1.
-  public let epoch: Int
-  /// The mean loss over the global batch, before the update.
-  public let loss: Double
-  /// The share of the global batch that was classified right.
-  public let accuracy: Double
-  /// The learning rate.
-  public let learningRate: Double
-  /// The samples of the global batch.
-  public let samples: Int
-  /// The step's duration, in milliseconds.
-  public let step_ms: Double
-  /// How long the rank was blocked in collectives, in milliseconds.
-  public let blocked_ms: Double
-  /// The traffic of statistics.
-  public let statistics: TrafficSummary
-  /// The traffic of gradients.
-  public let gradients: TrafficSummary
-  /// What came between the step and its processors; nil where nothing did.
-  public let disturbed: StepDisturbance?
-  /// The round of a comparison in which the step counts; nil where it does not, or there is none.
-  public let round: Int?
-
-  /// The row of a step.
-  public init(_ result: StepResult) {
-    (step, epoch, samples) = (result.step, result.epoch, result.samples)
-    (loss, accuracy) = (result.loss, result.accuracy)
-    learningRate = result.learningRate
-    step_ms = Double(result.nanoseconds) / 1e6
-    blocked_ms = result.blockedMilliseconds
-    statistics = TrafficSummary(result.statistics)
-    gradients = TrafficSummary(result.gradients)
-    disturbed = result.disturbance.isNone ? nil : result.disturbance
-    round = result.round
+/// A step's row of `metrics.jsonl`, on rank 0: what the step gave, under the file's names. What is not written
+/// is not known of a row that was read.
+extension StepResult: Codable {
+  private enum CodingKeys: String, CodingKey {
+    case step, epoch, loss, accuracy, learningRate, samples, statistics, gradients, round
+    case milliseconds = "step_ms"
+    case blockedMilliseconds = "blocked_ms"
+    case disturbance = "disturbed"
   }
-}
 
-extension StepMetrics {
-  /// Whether a run can have written this: a row from a file may say anything.
-  fileprivate var isPlausible: Bool {
+  /// Decodes a row; one whose figures no run can have is an error.
+  public init(from decoder: any Decoder) throws {
+    let row = try decoder.container(keyedBy: CodingKeys.self)
+    let statistics = try row.decode(Traffic.self, forKey: .statistics)
+    let gradients = try row.decode(Traffic.self, forKey: .gradients)
+    let (step, epoch) = (
+      try row.decode(Int.self, forKey: .step), try row.decode(Int.self, forKey: .epoch)
+    )
+    let samples = try row.decode(Int.self, forKey: .samples)
+    let disturbance = try row.decodeIfPresent(StepDisturbance.self, forKey: .disturbance)
+    let round = try row.decodeIfPresent(Int.self, forKey: .round)
+    let (milliseconds, blocked) = (
+      try row.decode(Double.self, forKey: .milliseconds),
+      try row.decode(Double.self, forKey: .blockedMilliseconds)
+    )
     let counts = [
       step, epoch, samples, statistics.collectives, statistics.bytes, gradients.collectives,
-      gradients.bytes,
+      gradients.bytes, disturbance?.rank ?? 0, round ?? 0,
     ]
-    let times = [step_ms, blocked_ms, statistics.blocked_ms, gradients.blocked_ms]
-    return counts.allSatisfy { RunMetrics.counts.contains($0) }
-      && RunMetrics.counts.contains(disturbed?.rank ?? 0) && RunMetrics.counts.contains(round ?? 0)
-      && times.allSatisfy { (0...1e12).contains($0) }
+    let times = [
+      milliseconds, blocked, statistics.blockedMilliseconds, gradients.blockedMilliseconds,
+    ]
+    guard counts.allSatisfy({ RunMetrics.counts.contains($0) }),
+      times.allSatisfy({ (0...1e12).contains($0) })
+    else { throw RunMetrics.Implausible() }
+    var control = Traffic()
+    control.blockedNanoseconds =
+      Int((blocked * 1e6).rounded()) - statistics.blockedNanoseconds - gradients.blockedNanoseconds
+    self.init(
+      step: step, epoch: epoch, loss: try row.decode(Double.self, forKey: .loss),
+      accuracy: try row.decode(Double.self, forKey: .accuracy),
+      learningRate: try row.decode(Double.self, forKey: .learningRate), samples: samples,
+      labels: samples, nanoseconds: Int((milliseconds * 1e6).rounded()), statistics: statistics,
+      gradients: gradients, control: control, requests: StepRequests(),
+      disturbance: disturbance ?? .none, isOverlapTrial: false)
+    self.round = round
+  }
+
+  /// Encodes the step as a row.
+  public func encode(to encoder: any Encoder) throws {
+    var row = encoder.container(keyedBy: CodingKeys.self)
+    try row.encode(step, forKey: .step)
+    try row.encode(epoch, forKey: .epoch)
+    try row.encode(loss, forKey: .loss)
+    try row.encode(accuracy, forKey: .accuracy)
+    try row.encode(learningRate, forKey: .learningRate)
+    try row.encode(samples, forKey: .samples)
+    try row.encode(milliseconds, forKey: .milliseconds)
+    try row.encode(blockedMilliseconds, forKey: .blockedMilliseconds)
+    try row.encode(statistics, forKey: .statistics)
+    try row.encode(gradients, forKey: .gradients)
+    if !disturbance.isNone { try row.encode(disturbance, forKey: .disturbance) }
+    try row.encodeIfPresent(round, forKey: .round)
   }
 }
 
@@ -82,13 +93,13 @@ public struct EvaluationMetrics: Codable, Hashable, Sendable {
 /// What a run directory's `metrics.jsonl` holds.
 public struct RunMetrics: Hashable, Sendable {
   /// The steps, in order.
-  public private(set) var steps: [StepMetrics] = []
+  public private(set) var steps: [StepResult] = []
   /// The evaluations, in order.
   public private(set) var evaluations: [EvaluationMetrics] = []
 
   /// A line.
   enum Row {
-    case step(StepMetrics)
+    case step(StepResult)
     case evaluation(EvaluationMetrics)
 
     private struct Kind: Decodable { let split: String? }
@@ -98,9 +109,7 @@ public struct RunMetrics: Hashable, Sendable {
       decoder.nonConformingFloatDecodingStrategy = .convertFromString(
         positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
       if try decoder.decode(Kind.self, from: line).split == nil {
-        let row = try decoder.decode(StepMetrics.self, from: line)
-        guard row.isPlausible else { throw Implausible() }
-        self = .step(row)
+        self = .step(try decoder.decode(StepResult.self, from: line))
       } else {
         let row = try decoder.decode(EvaluationMetrics.self, from: line)
         guard RunMetrics.counts.contains(row.step) else { throw Implausible() }
@@ -109,7 +118,7 @@ public struct RunMetrics: Hashable, Sendable {
     }
   }
 
-  private struct Implausible: Error {}
+  fileprivate struct Implausible: Error {}
 
   /// Steps, samples and bytes, of which a few can be added.
   fileprivate static let counts = 0...1 << 50

@@ -6,22 +6,6 @@ public import LockstepFiles
 import LockstepRecording
 public import LockstepTraining
 
-/// The traffic of one step.
-public struct TrafficSummary: Codable, Hashable, Sendable {
-  /// Collectives.
-  public let collectives: Int
-  /// This rank's bytes.
-  public let bytes: Int
-  /// How long this rank was blocked, in milliseconds.
-  public let blocked_ms: Double
-
-  package init(_ traffic: Traffic) {
-    collectives = traffic.collectives
-    bytes = traffic.bytes
-    blocked_ms = Double(traffic.blockedNanoseconds) / 1e6
-  }
-}
-
 /// The traffic of many steps, by step.
 public struct TrafficPerStep: Codable, Hashable, Sendable {
   /// Collectives a step.
@@ -31,11 +15,11 @@ public struct TrafficPerStep: Codable, Hashable, Sendable {
   /// How long this rank was blocked in a step, in milliseconds.
   public let blocked_ms: MedianInterval
 
-  package init(_ steps: [TrafficSummary]) {
+  package init(_ steps: [Traffic]) {
     let n = Double(max(steps.count, 1))
     collectives_per_step = steps.reduce(0) { $0 + Double($1.collectives) } / n
     bytes_per_step = steps.reduce(0) { $0 + Double($1.bytes) } / n
-    blocked_ms = MedianInterval(steps.isEmpty ? [0] : steps.map(\.blocked_ms))
+    blocked_ms = MedianInterval(steps.isEmpty ? [0] : steps.map(\.blockedMilliseconds))
   }
 }
 
@@ -92,10 +76,7 @@ public struct StepTimes: Codable, Hashable, Sendable {
   public let disturbed: DisturbedSteps?
 
   /// Summarizes the steps of one run or several.
-  public init(_ runs: [[StepResult]]) { self.init(runs.map { $0.map(StepMetrics.init) }) }
-
-  /// Summarizes the rows of one run or several.
-  public init(_ runs: [[StepMetrics]]) {
+  public init(_ runs: [[StepResult]]) {
     let steady = runs.flatMap { steps in
       let largest = steps.map(\.samples).max() ?? 0
       let whole = steps.filter { $0.samples == largest }
@@ -104,15 +85,15 @@ public struct StepTimes: Codable, Hashable, Sendable {
     self.init(steady: steady)
   }
 
-  /// Summarizes the rows of steady steps.
-  package init(steady: [StepMetrics]) {
-    let clean = steady.filter { $0.disturbed == nil }
+  /// Summarizes steady steps.
+  package init(steady: [StepResult]) {
+    let clean = steady.filter { $0.disturbance.isNone }
     let counted = clean.isEmpty ? steady : clean
     step_ms = MedianInterval(
-      counted.isEmpty ? [0] : counted.map(\.step_ms))
+      counted.isEmpty ? [0] : counted.map(\.milliseconds))
     statistics = TrafficPerStep(counted.map(\.statistics))
     gradients = TrafficPerStep(counted.map(\.gradients))
-    disturbed = DisturbedSteps(steady.map { $0.disturbed ?? .none })
+    disturbed = DisturbedSteps(steady.map(\.disturbance))
   }
 }
 

@@ -3,7 +3,7 @@ public import LockstepTraining
 /// What of a run's steps its summary needs, in bounded memory.
 public struct RunTally: Sendable {
   /// The newest steps; medians are taken over them.
-  private var recent: [StepMetrics] = []
+  private var recent: [StepResult] = []
   private var epoch = 0
   private var loss = 0.0
   private var samples = 0
@@ -20,22 +20,22 @@ public struct RunTally: Sendable {
 
   /// A tally of some steps.
   public init(_ results: [StepResult]) {
-    for result in results { append(StepMetrics(result)) }
+    for result in results { append(result) }
   }
 
   /// Takes in a step.
-  public mutating func append(_ step: StepMetrics) {
+  public mutating func append(_ step: StepResult) {
     if recent.count == 2 * Self.window { recent.removeFirst(Self.window) }
     recent.append(step)
     if step.epoch != epoch { (epoch, loss, samples) = (step.epoch, 0, 0) }
     loss += step.loss * Double(step.samples)
     samples += step.samples
     steps += 1
-    seconds += step.step_ms / 1e3
+    seconds += step.milliseconds / 1e3
   }
 
   /// The newest step; nil if there was none.
-  var last: StepMetrics? { recent.last }
+  var last: StepResult? { recent.last }
 
   /// Times and traffic of the newest steps.
   public var times: StepTimes { StepTimes([recent]) }

@@ -57,7 +57,7 @@ private func binaryDigest() -> String? {
 extension DataSplit {
   /// The SHA-256 of all samples, in hexadecimal digits.
   public var digest: String {
-    takenDigest.orTake {
+    lazyDigest.computedOnce {
       var digest = SHA256()
       for part in [train, test] {
         digest.update(data: Data("\(part.shape) \(part.classes) \(part.count)\n".utf8))

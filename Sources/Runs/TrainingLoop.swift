@@ -43,7 +43,7 @@ public func train(
   _ = try evaluate()
   while run.stepsTaken < run.totalSteps {
     let result = try run.step(asking: requests)
-    tally.append(StepMetrics(result))
+    tally.append(result)
     try onStep(result)
     let isLast = run.stepsTaken == run.totalSteps
     let stops = result.requests.stop && !isLast

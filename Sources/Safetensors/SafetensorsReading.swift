@@ -70,7 +70,7 @@ extension SafetensorsFile {
   /// The most that is read at once, in bytes.
   private static let chunk = 16 << 20
 
-  /// Checks the header of `size` bytes, of which `next` gives the next so many.
+  /// Checks the header of `size` bytes, which `next` hands out piece by piece.
   private static func header(
     size: Int, path: String, next: (Int) throws(StateError) -> Data
   ) throws(StateError) -> SafetensorsHeader {
@@ -86,7 +86,7 @@ extension SafetensorsFile {
     return header
   }
 
-  /// Decodes `size` bytes, of which `next` gives the next so many.
+  /// Decodes `size` bytes, which `next` hands out piece by piece.
   private init(
     size: Int, path: String, next: (Int) throws(StateError) -> Data
   ) throws(StateError) {

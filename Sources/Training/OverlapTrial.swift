@@ -9,7 +9,7 @@ package import LockstepNorms
 package final class OverlapTrial {
   /// What came of it.
   package struct Finding: Sendable {
-    /// Whether weight gradients are put off from now on.
+    /// Whether weight gradients are deferred from now on.
     package let overlaps: Bool
     /// The time of a step with overlap over one without.
     package let ratio: PairedRatio
@@ -38,7 +38,7 @@ package final class OverlapTrial {
     }
   }
 
-  /// Whether the next step puts weight gradients off: by the Thue-Morse sequence, so that neither what drifts
+  /// Whether the next step defers weight gradients: by the Thue-Morse sequence, so that neither what drifts
   /// nor what comes back every few steps, such as a cold first step of a turn, favours one.
   package var next: Bool { overlaps ?? isWith(taken) }
 

@@ -3,7 +3,7 @@ public import LockstepDataParallel
 public import LockstepRecording
 
 /// What one step was, the same on all ranks but for times and traffic.
-public struct StepResult: Sendable {
+public struct StepResult: Hashable, Sendable {
   /// The step's number, from 1.
   public let step: Int
   /// The epoch's number, from 1.
@@ -49,8 +49,9 @@ public struct StepResult: Sendable {
 }
 
 extension StepResult {
+  /// The step's duration on this rank, in milliseconds.
+  public var milliseconds: Double { Double(nanoseconds) / 1e6 }
+
   /// How long this rank was inside collectives or waited for them, in milliseconds.
-  public var blockedMilliseconds: Double {
-    Double((statistics + gradients + control).blockedNanoseconds) / 1e6
-  }
+  public var blockedMilliseconds: Double { (statistics + gradients + control).blockedMilliseconds }
 }

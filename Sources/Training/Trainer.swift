@@ -240,7 +240,7 @@ public final class Trainer {
   /// Steps in an epoch.
   public var stepsPerEpoch: Int { sampler.stepsPerEpoch }
 
-  /// Goes on after so many steps.
+  /// Goes on after a given number of steps.
   package func goOn(after steps: Int) { stepsTaken = steps }
 }
 

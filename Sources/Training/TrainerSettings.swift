@@ -67,7 +67,7 @@ public struct TrainerSettings: Sendable {
     (self.optimizer, self.learningRate) = (optimizer, learningRate)
   }
 
-  /// How many steps there are where an epoch has so many.
+  /// The number of steps, for a given number of steps in an epoch.
   public func totalSteps(stepsPerEpoch: Int) -> Int {
     switch length {
     case .epochs(let epochs): epochs * stepsPerEpoch

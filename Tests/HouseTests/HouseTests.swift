@@ -105,6 +105,34 @@ import Testing
     }
   }
 
+  @Test func codeInArticlesIsWhatSnippetsCompile() throws {
+    let folder = packageRoot + "/Sources/Lockstep/Lockstep.docc"
+    let snippets = try FileManager.default.contentsOfDirectory(atPath: packageRoot + "/Snippets")
+    let code = try snippets.map {
+      try String(contentsOfFile: "\(packageRoot)/Snippets/\($0)", encoding: .utf8)
+    }
+    var blocks = 0
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+      let text = try String(contentsOfFile: "\(folder)/\(name)", encoding: .utf8)
+      for block in text.components(separatedBy: "```swift\n").dropFirst() {
+        let swift = block.components(separatedBy: "```")[0]
+        #expect(code.contains(swift), "\(name): no snippet is\n\(swift)")
+        blocks += 1
+      }
+    }
+    #expect(blocks >= snippets.count)
+  }
+
+  @Test func theReadmeNamesNoFileOutsideOfTheRepository() throws {
+    let text = try String(contentsOfFile: packageRoot + "/README.md", encoding: .utf8)
+    #expect(!text.contains("../"))
+    for word in text.components(separatedBy: "](").dropFirst() {
+      let path = word.prefix { $0 != ")" && $0 != "#" }
+      guard !path.hasPrefix("http") else { continue }
+      #expect(FileManager.default.fileExists(atPath: "\(packageRoot)/\(path)"), "\(path)")
+    }
+  }
+
   @Test func theInstructionSetsShareOneSource() throws {
     for module in ["KernelsV3", "KernelsV4"] {
       let target = try FileManager.default.destinationOfSymbolicLink(

@@ -3,7 +3,7 @@ import LockstepCollectives
 import LockstepRecording
 import LockstepTensors
 
-/// The first so many of all ranks, which measure while the others wait.
+/// The first ranks of all, which measure while the others wait.
 final class CollectiveGroup {
   /// Carries what is measured and nothing else.
   let measured: any Communicator

@@ -6,7 +6,7 @@ public import LockstepNorms
 public enum CollectiveOperation: String, CaseIterable, Sendable {
   /// A blocking sum in place.
   case allReduce = "all-reduce"
-  /// A sum that is begun without blocking, and waited for at once.
+  /// A nonblocking sum, waited for at once.
   case begunAllReduce = "all-reduce-begun"
   /// A broadcast from rank 0.
   case broadcast
@@ -54,7 +54,7 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
     }
   }
 
-  /// The operation on about so many bytes over the ranks of `communicator`, ready to run.
+  /// The operation on about a given number of bytes over the ranks of `communicator`, ready to run.
   func probe(
     of type: CollectiveElement, bytes: Int, over communicator: any Communicator
   ) -> CollectiveProbe {

@@ -16,7 +16,7 @@ struct CollectiveProbe {
   let prepare: () -> Void
   /// The operation itself, and nothing else.
   let run: () throws(CommunicationError) -> Void
-  /// Describes the first element that is wrong after so many runs; nil if none is.
+  /// Describes the first element that is wrong after a given number of runs; nil if none is.
   let firstWrong: (_ runs: Int) -> String?
 }
 
@@ -52,7 +52,7 @@ extension CollectiveProbe {
       })
   }
 
-  /// The sum that is begun, and waited for at once.
+  /// The nonblocking sum, waited for at once.
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   static func begunAllReduce<Element: Communicable & BinaryFloatingPoint>(

@@ -1,6 +1,6 @@
 import LockstepAnalysis
 
-/// One operation on one size over so many ranks, as `bench collectives` prints it.
+/// One operation on one size over a given number of ranks, as `bench collectives` prints it.
 public struct CollectiveResult: Codable, Sendable {
   /// Times of a run, in microseconds.
   public struct Times: Codable, Sendable {

@@ -75,7 +75,7 @@ extension Claim {
 }
 
 /// The largest score and the entropy in percent at the start, the loss after training and at the
-/// start, and score and entropy after training, of a run whose queries and keys were made so many
+/// start, and score and entropy after training, of a run whose queries and keys were made that many
 /// times larger before.
 private func attend(_ configuration: RunConfiguration, growth: Float) throws -> [Double] {
   let data = try configuration.loadData()
