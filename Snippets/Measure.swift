@@ -13,6 +13,6 @@ MPI.run { world in
   try recorder.finish()
   if world.rank == 0 {
     let split = StepSplit(try RecordedRun(path: "runs/own-loop").records)
-    print("a step takes \(split.ranks[0].step_ms.median) ms")
+    print("a step takes \(split.ranks[0].stepMilliseconds.median) ms")
   }
 }

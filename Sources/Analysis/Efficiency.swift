@@ -12,7 +12,7 @@ public struct Efficiency: Codable, Hashable, Sendable {
   /// Computing over the step, the mean over ranks.
   public let parallel: Double
   /// The mean rank's computing over that of the rank that computes most.
-  public let load_balance: Double
+  public let loadBalance: Double
   /// The most that a rank computes over the step without a network.
   public let serialization: Double
   /// The step without a network over the step.
@@ -21,6 +21,11 @@ public struct Efficiency: Codable, Hashable, Sendable {
   /// By statistics and buckets: how long ranks would wait there without a network.
   public let sites: [Site]
 
+  private enum CodingKeys: String, CodingKey {
+    case parallel, serialization, transfer, sites
+    case loadBalance = "load_balance"
+  }
+
   /// What waiting one kind of collective causes.
   public struct Site: Codable, Hashable, Sendable {
     /// The layer, or the bucket.
@@ -28,7 +33,12 @@ public struct Efficiency: Codable, Hashable, Sendable {
     /// "forward" or "backward".
     public let pass: String
     /// The wait for the slowest rank of a step, the mean over ranks and steps, in milliseconds.
-    public let waiting_ms: Double
+    public let waitingMilliseconds: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case name, pass
+      case waitingMilliseconds = "waiting_ms"
+    }
   }
 
   /// The efficiencies of recorded steps, each the ratio of means over steps; nil where there is none in
@@ -58,12 +68,12 @@ public struct Efficiency: Codable, Hashable, Sendable {
     }
     guard count > 0, mean > 0, ideal > 0, whole > 0 else { return nil }
     parallel = mean / whole
-    load_balance = mean / most
+    loadBalance = mean / most
     serialization = most / ideal
     transfer = ideal / whole
     sites = order.filter { $0 != .control }.map {
       Site(
-        name: $0.site, pass: "\($0.pass)", waiting_ms: (waits[$0] ?? 0) / count / 1e6)
+        name: $0.site, pass: "\($0.pass)", waitingMilliseconds: (waits[$0] ?? 0) / count / 1e6)
     }
   }
 

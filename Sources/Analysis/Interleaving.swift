@@ -6,7 +6,9 @@ public struct Interleaving: Sendable {
   private let variants: Int
   private let seed: UInt64
 
-  /// How many steps a variant takes in a turn: the first is not counted, since its memory is cold; few
+  /// How many steps a variant takes in a turn.
+  ///
+  /// The first is not counted, since its memory is cold; they are few
   /// enough that a slow minute of the machine meets all variants alike. With 6 a comparison of the digits demo had
   /// 24 rounds and decided half of its ratios; with 4 it has 36, and decides two thirds.
   public static let turn = 4

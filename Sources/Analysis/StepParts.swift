@@ -9,36 +9,49 @@ public struct StepParts: Codable, Hashable, Sendable {
   /// How many steps went in.
   public private(set) var steps = 0
   /// Computing outside of norms and the optimizer.
-  public private(set) var compute_ms = 0.0
+  public private(set) var computeMilliseconds = 0.0
   /// What norms compute.
-  public private(set) var norm_ms = 0.0
+  public private(set) var normMilliseconds = 0.0
   /// Blocked for statistics before the last rank arrived.
-  public private(set) var statistics_skew_ms = 0.0
+  public private(set) var statisticsSkewMilliseconds = 0.0
   /// Blocked for statistics after it.
-  public private(set) var statistics_transfer_ms = 0.0
+  public private(set) var statisticsTransferMilliseconds = 0.0
   /// The library's own work for statistics: beginning collectives that do not block, and tests that let them
   /// make progress.
-  public private(set) var library_ms = 0.0
+  public private(set) var libraryMilliseconds = 0.0
   /// Blocked for gradient buckets.
-  public private(set) var gradients_ms = 0.0
+  public private(set) var gradientsMilliseconds = 0.0
   /// The update of the parameters.
-  public private(set) var optimizer_ms = 0.0
+  public private(set) var optimizerMilliseconds = 0.0
   /// Everything else: control traffic, and what was not recorded.
-  public private(set) var other_ms = 0.0
+  public private(set) var otherMilliseconds = 0.0
+
+  private enum CodingKeys: String, CodingKey {
+    case steps
+    case computeMilliseconds = "compute_ms"
+    case normMilliseconds = "norm_ms"
+    case statisticsSkewMilliseconds = "statistics_skew_ms"
+    case statisticsTransferMilliseconds = "statistics_transfer_ms"
+    case libraryMilliseconds = "library_ms"
+    case gradientsMilliseconds = "gradients_ms"
+    case optimizerMilliseconds = "optimizer_ms"
+    case otherMilliseconds = "other_ms"
+  }
 
   /// A whole step.
-  public var step_ms: Double {
+  public var stepMilliseconds: Double {
     named.reduce(0) { $0 + $1.milliseconds }
   }
 
   /// The parts with their names in words.
   public var named: [(name: String, milliseconds: Double)] {
     [
-      ("computing in other layers", compute_ms), ("computing in norms", norm_ms),
-      ("statistics: waiting for the last rank", statistics_skew_ms),
-      ("statistics: transfer", statistics_transfer_ms),
-      ("MPI's own work for statistics", library_ms),
-      ("gradients, blocked", gradients_ms), ("optimizer", optimizer_ms), ("the rest", other_ms),
+      ("computing in other layers", computeMilliseconds), ("computing in norms", normMilliseconds),
+      ("statistics: waiting for the last rank", statisticsSkewMilliseconds),
+      ("statistics: transfer", statisticsTransferMilliseconds),
+      ("MPI's own work for statistics", libraryMilliseconds),
+      ("gradients, blocked", gradientsMilliseconds), ("optimizer", optimizerMilliseconds),
+      ("the rest", otherMilliseconds),
     ]
   }
 
@@ -49,24 +62,30 @@ public struct StepParts: Codable, Hashable, Sendable {
       all.reduce(0) { $0 + part($1) } / Double(all.count)
     }
     steps = all.reduce(0) { $0 + $1.steps }
-    (compute_ms, norm_ms) = (mean(\.compute_ms), mean(\.norm_ms))
-    statistics_skew_ms = mean(\.statistics_skew_ms)
-    statistics_transfer_ms = mean(\.statistics_transfer_ms)
-    (library_ms, gradients_ms) = (mean(\.library_ms), mean(\.gradients_ms))
-    (optimizer_ms, other_ms) = (mean(\.optimizer_ms), mean(\.other_ms))
+    (computeMilliseconds, normMilliseconds) = (
+      mean(\.computeMilliseconds), mean(\.normMilliseconds)
+    )
+    statisticsSkewMilliseconds = mean(\.statisticsSkewMilliseconds)
+    statisticsTransferMilliseconds = mean(\.statisticsTransferMilliseconds)
+    (libraryMilliseconds, gradientsMilliseconds) = (
+      mean(\.libraryMilliseconds), mean(\.gradientsMilliseconds)
+    )
+    (optimizerMilliseconds, otherMilliseconds) = (
+      mean(\.optimizerMilliseconds), mean(\.otherMilliseconds)
+    )
   }
 
   /// What `self` has more of than `other`, part by part.
   public func less(_ other: StepParts) -> StepParts {
     var result = self
-    result.compute_ms -= other.compute_ms
-    result.norm_ms -= other.norm_ms
-    result.statistics_skew_ms -= other.statistics_skew_ms
-    result.statistics_transfer_ms -= other.statistics_transfer_ms
-    result.library_ms -= other.library_ms
-    result.gradients_ms -= other.gradients_ms
-    result.optimizer_ms -= other.optimizer_ms
-    result.other_ms -= other.other_ms
+    result.computeMilliseconds -= other.computeMilliseconds
+    result.normMilliseconds -= other.normMilliseconds
+    result.statisticsSkewMilliseconds -= other.statisticsSkewMilliseconds
+    result.statisticsTransferMilliseconds -= other.statisticsTransferMilliseconds
+    result.libraryMilliseconds -= other.libraryMilliseconds
+    result.gradientsMilliseconds -= other.gradientsMilliseconds
+    result.optimizerMilliseconds -= other.optimizerMilliseconds
+    result.otherMilliseconds -= other.otherMilliseconds
     return result
   }
 
@@ -105,13 +124,13 @@ public struct StepParts: Codable, Hashable, Sendable {
         let computing = entry.end - entry.issue - blocked.within(entry.issue, entry.end)
         rest -= computing
         switch entry.purpose {
-        case .computing(_, _, isNorm: true): norm_ms += computing * weight
-        case .computing(Self.optimizer, _, _): optimizer_ms += computing * weight
-        default: compute_ms += computing * weight
+        case .computing(_, _, isNorm: true): normMilliseconds += computing * weight
+        case .computing(Self.optimizer, _, _): optimizerMilliseconds += computing * weight
+        default: computeMilliseconds += computing * weight
         }
       case .collective:
         // Tests that let it make progress lie within segments.
-        compute_ms -= entry.tested * weight
+        computeMilliseconds -= entry.tested * weight
         rest += entry.tested
         let split = CollectiveSplit(entry, lastArrival: recorded.lastArrival(entry).time)
         switch entry.purpose {
@@ -119,17 +138,17 @@ public struct StepParts: Codable, Hashable, Sendable {
           // The call that begins a collective and comes back is work, not a wait.
           let call = entry.isBlocking ? 0 : entry.returned - entry.issue
           let early = entry.isBlocking ? 0 : split.skewOfCall
-          statistics_skew_ms += (split.exposedSkew - early) * weight
-          statistics_transfer_ms += (split.exposedTransfer - (call - early)) * weight
-          library_ms += (call + split.tested) * weight
+          statisticsSkewMilliseconds += (split.exposedSkew - early) * weight
+          statisticsTransferMilliseconds += (split.exposedTransfer - (call - early)) * weight
+          libraryMilliseconds += (call + split.tested) * weight
           rest -= split.exposed
         case .gradients:
-          gradients_ms += split.exposed * weight
+          gradientsMilliseconds += split.exposed * weight
           rest -= split.exposed
         case .control, .computing: break
         }
       }
     }
-    other_ms += rest * weight
+    otherMilliseconds += rest * weight
   }
 }

@@ -9,23 +9,35 @@ public struct StepSplit: Codable, Sendable {
   /// One rank's steps, in milliseconds.
   public struct Rank: Codable, Sendable {
     /// A step from its first moment to its last.
-    public let step_ms: MedianInterval
+    public let stepMilliseconds: MedianInterval
     /// Computing.
-    public let compute_ms: MedianInterval
+    public let computeMilliseconds: MedianInterval
     /// Blocked for statistics before the last rank arrived.
-    public let statistics_skew_ms: MedianInterval
+    public let statisticsSkewMilliseconds: MedianInterval
     /// Blocked for statistics after it.
-    public let statistics_transfer_ms: MedianInterval
+    public let statisticsTransferMilliseconds: MedianInterval
     /// Blocked for gradient buckets before the last rank arrived.
-    public let gradients_skew_ms: MedianInterval
+    public let gradientsSkewMilliseconds: MedianInterval
     /// Blocked for gradient buckets after it.
-    public let gradients_transfer_ms: MedianInterval
+    public let gradientsTransferMilliseconds: MedianInterval
     /// Blocked for everything else.
-    public let control_ms: MedianInterval
+    public let controlMilliseconds: MedianInterval
     /// Outside of what was recorded.
-    public let other_ms: MedianInterval
+    public let otherMilliseconds: MedianInterval
     /// The share of a step that is outside of what was recorded, at the median.
     public let unaccounted: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case unaccounted
+      case stepMilliseconds = "step_ms"
+      case computeMilliseconds = "compute_ms"
+      case statisticsSkewMilliseconds = "statistics_skew_ms"
+      case statisticsTransferMilliseconds = "statistics_transfer_ms"
+      case gradientsSkewMilliseconds = "gradients_skew_ms"
+      case gradientsTransferMilliseconds = "gradients_transfer_ms"
+      case controlMilliseconds = "control_ms"
+      case otherMilliseconds = "other_ms"
+    }
   }
 
   /// What one layer computes in one pass.
@@ -35,7 +47,12 @@ public struct StepSplit: Codable, Sendable {
     /// "forward" or "backward".
     public let pass: String
     /// Computing in a step, the mean over ranks.
-    public let compute_ms: MedianInterval
+    public let computeMilliseconds: MedianInterval
+
+    private enum CodingKeys: String, CodingKey {
+      case name, pass
+      case computeMilliseconds = "compute_ms"
+    }
   }
 
   /// One kind of collective: a layer's statistics in one pass, or a bucket.
@@ -51,25 +68,38 @@ public struct StepSplit: Codable, Sendable {
     /// A rank's bytes a step.
     public let bytes: Double
     /// From a rank's arrival to the last one's, the mean over ranks.
-    public let skew_ms: MedianInterval
+    public let skewMilliseconds: MedianInterval
     /// From the last arrival to the end, the mean over ranks.
-    public let transfer_ms: MedianInterval
+    public let transferMilliseconds: MedianInterval
     /// In flight while ranks computed, the mean over ranks.
-    public let in_flight_ms: MedianInterval
+    public let inFlightMilliseconds: MedianInterval
     /// Blocked, the mean over ranks.
-    public let exposed_ms: MedianInterval
+    public let exposedMilliseconds: MedianInterval
     /// The part of it before the last arrival.
-    public let exposed_skew_ms: MedianInterval
+    public let exposedSkewMilliseconds: MedianInterval
     /// The part of it after.
-    public let exposed_transfer_ms: MedianInterval
+    public let exposedTransferMilliseconds: MedianInterval
     /// The part of it in tests that let the collective make progress while ranks computed.
-    public let tests_ms: MedianInterval
+    public let testsMilliseconds: MedianInterval
     /// Blocked, the rank that was blocked longest in each step.
-    public let exposed_maximum_ms: MedianInterval
+    public let exposedMaximumMilliseconds: MedianInterval
     /// The skew of each rank.
-    public let skew_by_rank_ms: [MedianInterval]
+    public let skewByRankMilliseconds: [MedianInterval]
     /// The share of collectives in which each rank was the last to arrive.
     public let last: [Double]
+
+    private enum CodingKeys: String, CodingKey {
+      case purpose, name, pass, collectives, bytes, last
+      case skewMilliseconds = "skew_ms"
+      case transferMilliseconds = "transfer_ms"
+      case inFlightMilliseconds = "in_flight_ms"
+      case exposedMilliseconds = "exposed_ms"
+      case exposedSkewMilliseconds = "exposed_skew_ms"
+      case exposedTransferMilliseconds = "exposed_transfer_ms"
+      case testsMilliseconds = "tests_ms"
+      case exposedMaximumMilliseconds = "exposed_maximum_ms"
+      case skewByRankMilliseconds = "skew_by_rank_ms"
+    }
   }
 
   /// How many steps went in.
@@ -81,7 +111,12 @@ public struct StepSplit: Codable, Sendable {
   /// Statistics by layer and pass, then buckets, in the order of a step.
   public let sites: [Site]
   /// The most that a time may be wrong by because the ranks' clocks are not one, in microseconds.
-  public let clock_bound_us: Double
+  public let clockBoundMicroseconds: Double
+
+  private enum CodingKeys: String, CodingKey {
+    case steps, ranks, layers, sites
+    case clockBoundMicroseconds = "clock_bound_us"
+  }
 }
 
 extension StepSplit {
@@ -162,12 +197,13 @@ extension StepSplit {
         return nil
       }
       return Layer(
-        name: layer.text, pass: "\(pass)", compute_ms: MedianInterval(steps.map { $0 / 1e6 }))
+        name: layer.text, pass: "\(pass)",
+        computeMilliseconds: MedianInterval(steps.map { $0 / 1e6 }))
     }
     self.sites = order.filter { $0 != .control }.compactMap { purpose in
       sites[purpose]?.site(purpose)
     }
-    clock_bound_us = (records.map(\.clockBound).max() ?? 0) / 1e3
+    clockBoundMicroseconds = (records.map(\.clockBound).max() ?? 0) / 1e3
   }
 
   private static func rank(_ steps: [Sums]) -> Rank {
@@ -175,13 +211,13 @@ extension StepSplit {
       MedianInterval(steps.map { value($0) / 1e6 })
     }
     return Rank(
-      step_ms: figure(\.step), compute_ms: figure(\.computing),
-      statistics_skew_ms: figure { $0.skew[.statistics] ?? 0 },
-      statistics_transfer_ms: figure { $0.transfer[.statistics] ?? 0 },
-      gradients_skew_ms: figure { $0.skew[.gradients] ?? 0 },
-      gradients_transfer_ms: figure { $0.transfer[.gradients] ?? 0 },
-      control_ms: figure { ($0.skew[.control] ?? 0) + ($0.transfer[.control] ?? 0) },
-      other_ms: figure { $0.step - $0.parts },
+      stepMilliseconds: figure(\.step), computeMilliseconds: figure(\.computing),
+      statisticsSkewMilliseconds: figure { $0.skew[.statistics] ?? 0 },
+      statisticsTransferMilliseconds: figure { $0.transfer[.statistics] ?? 0 },
+      gradientsSkewMilliseconds: figure { $0.skew[.gradients] ?? 0 },
+      gradientsTransferMilliseconds: figure { $0.transfer[.gradients] ?? 0 },
+      controlMilliseconds: figure { ($0.skew[.control] ?? 0) + ($0.transfer[.control] ?? 0) },
+      otherMilliseconds: figure { $0.step - $0.parts },
       unaccounted: MedianInterval(steps.map { abs($0.step - $0.parts) / max($0.step, 1) }).median)
   }
 
@@ -222,16 +258,17 @@ extension StepSplit {
       return Site(
         purpose: purpose.kind, name: purpose.site, pass: "\(purpose.pass)",
         collectives: collectives,
-        bytes: Double(bytes) / Double(ranks * steps), skew_ms: figure(\.skew),
-        transfer_ms: figure(\.transfer), in_flight_ms: figure(\.inFlight),
-        exposed_ms: figure(\.exposed),
-        exposed_skew_ms: figure(\.exposedSkew), exposed_transfer_ms: figure(\.exposedTransfer),
-        tests_ms: figure(\.tested),
-        exposed_maximum_ms: MedianInterval(
+        bytes: Double(bytes) / Double(ranks * steps), skewMilliseconds: figure(\.skew),
+        transferMilliseconds: figure(\.transfer), inFlightMilliseconds: figure(\.inFlight),
+        exposedMilliseconds: figure(\.exposed),
+        exposedSkewMilliseconds: figure(\.exposedSkew),
+        exposedTransferMilliseconds: figure(\.exposedTransfer),
+        testsMilliseconds: figure(\.tested),
+        exposedMaximumMilliseconds: MedianInterval(
           (0..<steps).map { step in
             (0..<ranks).map { sum($0, step, \.exposed) }.max() ?? 0
           }),
-        skew_by_rank_ms: (0..<ranks).map { rank in
+        skewByRankMilliseconds: (0..<ranks).map { rank in
           MedianInterval((0..<steps).map { sum(rank, $0, \.skew) })
         }, last: last.map { Double($0) / all })
     }

@@ -10,9 +10,15 @@ public struct StepTimeline: Codable, Sendable {
     /// "forward" or "backward".
     public let pass: String
     /// When it began.
-    public let begin_us: Double
+    public let beginMicroseconds: Double
     /// When it was over.
-    public let end_us: Double
+    public let endMicroseconds: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case layer, pass
+      case beginMicroseconds = "begin_us"
+      case endMicroseconds = "end_us"
+    }
   }
 
   /// A rank's part in a collective.
@@ -24,37 +30,58 @@ public struct StepTimeline: Codable, Sendable {
     /// This rank's bytes.
     public let bytes: Int
     /// When this rank issued it.
-    public let begin_us: Double
+    public let beginMicroseconds: Double
     /// When the issuing call came back.
-    public let returned_us: Double
+    public let returnedMicroseconds: Double
     /// When this rank began to wait; later than the end, if it was found to be over before.
-    public let wait_us: Double
+    public let waitMicroseconds: Double
     /// When it was over.
-    public let end_us: Double
+    public let endMicroseconds: Double
     /// When the last rank issued it.
-    public let last_arrival_us: Double
+    public let lastArrivalMicroseconds: Double
     /// Which rank that was.
-    public let last_rank: Int
+    public let lastRank: Int
+
+    private enum CodingKeys: String, CodingKey {
+      case purpose, label, bytes
+      case beginMicroseconds = "begin_us"
+      case returnedMicroseconds = "returned_us"
+      case waitMicroseconds = "wait_us"
+      case endMicroseconds = "end_us"
+      case lastArrivalMicroseconds = "last_arrival_us"
+      case lastRank = "last_rank"
+    }
   }
 
   /// One rank's step.
   public struct Rank: Codable, Sendable {
     /// When it began.
-    public let begin_us: Double
+    public let beginMicroseconds: Double
     /// When it was over.
-    public let end_us: Double
+    public let endMicroseconds: Double
     /// What it computed, in order.
     public let segments: [Segment]
     /// What it communicated, in order of beginnings.
     public let collectives: [Collective]
+
+    private enum CodingKeys: String, CodingKey {
+      case segments, collectives
+      case beginMicroseconds = "begin_us"
+      case endMicroseconds = "end_us"
+    }
   }
 
   /// The step's number.
   public let step: Int
   /// From the first rank's beginning to the last one's end.
-  public let duration_us: Double
+  public let durationMicroseconds: Double
   /// By rank.
   public let ranks: [Rank]
+
+  private enum CodingKeys: String, CodingKey {
+    case step, ranks
+    case durationMicroseconds = "duration_us"
+  }
 
   /// The step of `recorded` whose duration on rank 0 is the median; nil where there is none.
   public init?(median recorded: RecordedSteps) {
@@ -66,21 +93,23 @@ public struct StepTimeline: Codable, Sendable {
     let origin = parts.map(\.step.issue).min() ?? 0
     func time(_ nanoseconds: Double) -> Double { (nanoseconds - origin) / 1e3 }
     step = recorded.numbers[middle]
-    duration_us = parts.map { time($0.step.end) }.max() ?? 0
+    durationMicroseconds = parts.map { time($0.step.end) }.max() ?? 0
     ranks = parts.map { part in
       Rank(
-        begin_us: time(part.step.issue), end_us: time(part.step.end),
+        beginMicroseconds: time(part.step.issue), endMicroseconds: time(part.step.end),
         segments: part.entries.filter { $0.kind == .segment }.map {
           Segment(
-            layer: $0.purpose.site, pass: "\($0.purpose.pass)", begin_us: time($0.issue),
-            end_us: time($0.end))
+            layer: $0.purpose.site, pass: "\($0.purpose.pass)", beginMicroseconds: time($0.issue),
+            endMicroseconds: time($0.end))
         },
         collectives: part.entries.filter { $0.kind == .collective }.map {
           let last = recorded.lastArrival($0)
           return Collective(
             purpose: $0.purpose.kind, label: $0.purpose.label, bytes: $0.bytes,
-            begin_us: time($0.issue), returned_us: time($0.returned), wait_us: time($0.waitBegin),
-            end_us: time($0.end), last_arrival_us: time(last.time), last_rank: last.rank)
+            beginMicroseconds: time($0.issue), returnedMicroseconds: time($0.returned),
+            waitMicroseconds: time($0.waitBegin),
+            endMicroseconds: time($0.end), lastArrivalMicroseconds: time(last.time),
+            lastRank: last.rank)
         })
     }
   }

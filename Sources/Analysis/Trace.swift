@@ -10,11 +10,11 @@ public struct TraceSummary: Codable, Hashable, Sendable {
   /// The number of ranks.
   public let ranks: Int
   /// The number of the first step in it.
-  public let first_step: Int
+  public let firstStep: Int
   /// The number of the last step in it.
-  public let last_step: Int
+  public let lastStep: Int
   /// How many steps were asked for and recorded, but would have made the file too large.
-  public let steps_cut: Int
+  public let stepsCut: Int
   /// How many events the file has.
   public let events: Int
   /// Its size.
@@ -22,7 +22,15 @@ public struct TraceSummary: Codable, Hashable, Sendable {
   /// Whether the run ended by itself.
   public let complete: Bool
   /// The most that a time may be wrong by because the ranks' clocks are not one, in microseconds.
-  public let clock_bound_us: Double
+  public let clockBoundMicroseconds: Double
+
+  private enum CodingKeys: String, CodingKey {
+    case trace, ranks, events, bytes, complete
+    case firstStep = "first_step"
+    case lastStep = "last_step"
+    case stepsCut = "steps_cut"
+    case clockBoundMicroseconds = "clock_bound_us"
+  }
 }
 
 /// Writes the last steps of a recorded run in Chrome's trace-event format, all ranks on one clock, for
@@ -83,9 +91,9 @@ public struct Trace {
     try file.write(tail)
     try file.finish()
     return TraceSummary(
-      trace: path, ranks: run.records.count, first_step: steps.numbers[0], last_step: last,
-      steps_cut: steps.numbers.count - 1 - cut, events: count, bytes: file.size,
-      complete: run.isComplete, clock_bound_us: bound / 1e3)
+      trace: path, ranks: run.records.count, firstStep: steps.numbers[0], lastStep: last,
+      stepsCut: steps.numbers.count - 1 - cut, events: count, bytes: file.size,
+      complete: run.isComplete, clockBoundMicroseconds: bound / 1e3)
   }
 
   /// The names of processes and rows.
@@ -94,7 +102,7 @@ public struct Trace {
       let rank = header.rank
       return [
         metadata("process_name", rank, .steps, .init(name: "rank \(rank) on \(header.host)")),
-        metadata("process_sort_index", rank, .steps, .init(sort_index: rank)),
+        metadata("process_sort_index", rank, .steps, .init(sortIndex: rank)),
       ] + [.steps, .computing, .collectives].flatMap { name(of: $0, rank) }
     }
   }
@@ -102,7 +110,7 @@ public struct Trace {
   private func name(of row: TraceEvent.Row, _ rank: Int) -> [TraceEvent] {
     [
       metadata("thread_name", rank, row, .init(name: row.name)),
-      metadata("thread_sort_index", rank, row, .init(sort_index: row.place)),
+      metadata("thread_sort_index", rank, row, .init(sortIndex: row.place)),
     ]
   }
 
@@ -155,9 +163,9 @@ public struct Trace {
     let args = TraceEvent.Arguments(
       layer: isStatistics ? entry.purpose.site : nil,
       pass: isStatistics ? "\(entry.purpose.pass)" : nil, purpose: entry.purpose.kind,
-      bytes: entry.bytes, elements: entry.elements, skew_us: split.skew / 1e3,
-      transfer_us: split.transfer / 1e3, in_flight_us: split.inFlight / 1e3,
-      blocked_us: split.exposed / 1e3, last_rank: arrival.rank)
+      bytes: entry.bytes, elements: entry.elements, skewMicroseconds: split.skew / 1e3,
+      transferMicroseconds: split.transfer / 1e3, inFlightMicroseconds: split.inFlight / 1e3,
+      blockedMicroseconds: split.exposed / 1e3, lastRank: arrival.rank)
     func event(_ name: String, _ row: TraceEvent.Row, _ begin: Double, _ end: Double) -> TraceEvent
     {
       TraceEvent(

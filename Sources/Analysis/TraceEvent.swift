@@ -17,18 +17,28 @@ struct TraceEvent: Encodable {
   /// What viewers show beside an event; the keys are theirs to show as they are.
   struct Arguments: Encodable {
     var name: String?
-    var sort_index: Int?
+    var sortIndex: Int?
     var step: Int?
     var layer: String?
     var pass: String?
     var purpose: String?
     var bytes: Int?
     var elements: Int?
-    var skew_us: Double?
-    var transfer_us: Double?
-    var in_flight_us: Double?
-    var blocked_us: Double?
-    var last_rank: Int?
+    var skewMicroseconds: Double?
+    var transferMicroseconds: Double?
+    var inFlightMicroseconds: Double?
+    var blockedMicroseconds: Double?
+    var lastRank: Int?
+
+    private enum CodingKeys: String, CodingKey {
+      case name, step, layer, pass, purpose, bytes, elements
+      case sortIndex = "sort_index"
+      case skewMicroseconds = "skew_us"
+      case transferMicroseconds = "transfer_us"
+      case inFlightMicroseconds = "in_flight_us"
+      case blockedMicroseconds = "blocked_us"
+      case lastRank = "last_rank"
+    }
   }
 
   /// The rows of one rank, as many of them for collectives in flight as overlap.

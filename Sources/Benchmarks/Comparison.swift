@@ -14,7 +14,7 @@ public struct Comparison: Codable, Sendable {
     /// The kind of norm.
     public let norm: String
     /// The duration of a step on rank 0, in milliseconds.
-    public let step_ms: MedianInterval
+    public let stepMilliseconds: MedianInterval
     /// Collectives of statistics.
     public let statistics: TrafficPerStep
     /// Collectives of gradients.
@@ -27,9 +27,15 @@ public struct Comparison: Codable, Sendable {
     public let diverged: [Divergence]?
     /// The step's duration over that under the first norm, from rounds in which both took a turn; nil for the
     /// first, and no numbers where they have no round in common.
-    public let against_first: PairedRatio?
+    public let againstFirst: PairedRatio?
     /// Loss and accuracy over the repeats' seeds; nil where there was one repeat, or all diverged.
     public let seeds: OverSeeds?
+
+    private enum CodingKeys: String, CodingKey {
+      case norm, statistics, gradients, final, repeats, diverged, seeds
+      case stepMilliseconds = "step_ms"
+      case againstFirst = "against_first"
+    }
   }
 
   /// What several repeats reached.
@@ -39,9 +45,15 @@ public struct Comparison: Codable, Sendable {
     /// The test set's accuracy.
     public let accuracy: MedianInterval
     /// The loss less the one under the first norm, by seed; nil for the first norm.
-    public let loss_against_first: MedianInterval?
+    public let lossAgainstFirst: MedianInterval?
     /// The accuracy less the one under the first norm, by seed; nil for the first norm.
-    public let accuracy_against_first: MedianInterval?
+    public let accuracyAgainstFirst: MedianInterval?
+
+    private enum CodingKeys: String, CodingKey {
+      case loss, accuracy
+      case lossAgainstFirst = "loss_against_first"
+      case accuracyAgainstFirst = "accuracy_against_first"
+    }
   }
 
   /// A repeat that came to no end.
@@ -59,9 +71,14 @@ public struct Comparison: Codable, Sendable {
   /// One result a norm, in the order asked for.
   public let results: [Result]
   /// The share of the counted steps that were disturbed and left out, from 0 to 1.
-  public let disturbed_share: Double
+  public let disturbedShare: Double
   /// How many they were, and why.
   public let disturbed: DisturbedSteps
+
+  private enum CodingKeys: String, CodingKey {
+    case ranks, results, disturbed
+    case disturbedShare = "disturbed_share"
+  }
 }
 
 extension Comparison {
@@ -164,14 +181,15 @@ extension Comparison {
     ranks = context.size
     // Rank 0 decides: it alone knows of what came between it and its processor at a step's very end.
     disturbed = paired.leftOut
-    disturbed_share = paired.leftOut.share
+    disturbedShare = paired.leftOut.share
     results = norms.indices.map { i in
       let times = StepTimes(steady: steps[i])
       return Result(
-        norm: norms[i].rawValue, step_ms: times.step_ms, statistics: times.statistics,
+        norm: norms[i].rawValue, stepMilliseconds: times.stepMilliseconds,
+        statistics: times.statistics,
         gradients: times.gradients, final: .mean(of: finals[i].filter { $0.loss.isFinite }),
         repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i],
-        against_first: i == 0
+        againstFirst: i == 0
           ? nil
           : paired.ratio(of: i, to: 0, comparisons: comparisons ?? norms.count - 1)
             ?? PairedRatio.none,
@@ -210,7 +228,7 @@ extension Comparison.OverSeeds {
     func paired(_ figure: (FinalFigures) -> Double) -> MedianInterval? {
       pairs.isEmpty ? nil : MedianInterval(pairs.map { figure($0) - figure($1) })
     }
-    loss_against_first = paired(\.loss)
-    accuracy_against_first = paired(\.accuracy)
+    lossAgainstFirst = paired(\.loss)
+    accuracyAgainstFirst = paired(\.accuracy)
   }
 }

@@ -13,19 +13,25 @@ public struct CostBenchmark: Codable, Sendable {
   /// ranks.
   public struct Blocked: Codable, Sendable {
     /// Before the last rank arrived: ranks that wait for a slower one.
-    public let skew_ms: Double
+    public let skewMilliseconds: Double
     /// After it.
-    public let transfer_ms: Double
+    public let transferMilliseconds: Double
     /// In tests that make the progress: no waiting, but work for the library.
-    public let tests_ms: Double
+    public let testsMilliseconds: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case skewMilliseconds = "skew_ms"
+      case transferMilliseconds = "transfer_ms"
+      case testsMilliseconds = "tests_ms"
+    }
 
     init(_ split: StepSplit?, _ pass: Pass) {
       let sites = (split?.sites ?? []).filter {
         $0.purpose == "statistics" && $0.pass == "\(pass)"
       }
-      skew_ms = sites.reduce(0) { $0 + $1.exposed_skew_ms.median }
-      transfer_ms = sites.reduce(0) { $0 + $1.exposed_transfer_ms.median }
-      tests_ms = sites.reduce(0) { $0 + $1.tests_ms.median }
+      skewMilliseconds = sites.reduce(0) { $0 + $1.exposedSkewMilliseconds.median }
+      transferMilliseconds = sites.reduce(0) { $0 + $1.exposedTransferMilliseconds.median }
+      testsMilliseconds = sites.reduce(0) { $0 + $1.testsMilliseconds.median }
     }
   }
 
@@ -36,16 +42,16 @@ public struct CostBenchmark: Codable, Sendable {
     /// How its ranks agree; nil where they do not have to.
     public let merge: String?
     /// The duration of a step on rank 0, in milliseconds.
-    public let step_ms: MedianInterval
+    public let stepMilliseconds: MedianInterval
     /// The step's duration over that under the first norm; nil for the first.
-    public let against_first: PairedRatio?
+    public let againstFirst: PairedRatio?
     /// By how much a step is longer than under the first norm, and why; nil for the first, and where no round
     /// is undisturbed.
     public let difference: StepDifference?
     /// Collectives of statistics a step.
-    public let statistics_collectives: Double
+    public let statisticsCollectives: Double
     /// A rank's bytes of statistics a step.
-    public let statistics_bytes: Double
+    public let statisticsBytes: Double
     /// Blocked for statistics of the forward pass.
     public let forward: Blocked
     /// Blocked for statistics of the backward pass.
@@ -54,13 +60,24 @@ public struct CostBenchmark: Codable, Sendable {
     public let overlaps: Bool?
     /// What computing weight gradients while statistics are in flight makes a step shorter by, in
     /// milliseconds: the paired difference, negative where it makes it longer; nil where nothing is sent.
-    public let saved_ms: MedianInterval?
+    public let savedMilliseconds: MedianInterval?
     /// The configured step over the one without overlap; nil where nothing is sent.
-    public let against_without_overlap: PairedRatio?
+    public let againstWithoutOverlap: PairedRatio?
     /// Blocked for gradients in a step on rank 0, in milliseconds.
-    public let gradients_blocked_ms: MedianInterval
+    public let gradientsBlockedMilliseconds: MedianInterval
     /// Where the ranks' time goes; nil where no step is undisturbed.
     public let efficiency: Efficiency?
+
+    private enum CodingKeys: String, CodingKey {
+      case norm, merge, difference, forward, backward, overlaps, efficiency
+      case stepMilliseconds = "step_ms"
+      case againstFirst = "against_first"
+      case statisticsCollectives = "statistics_collectives"
+      case statisticsBytes = "statistics_bytes"
+      case savedMilliseconds = "saved_ms"
+      case againstWithoutOverlap = "against_without_overlap"
+      case gradientsBlockedMilliseconds = "gradients_blocked_ms"
+    }
   }
 
   /// The configuration's name.
@@ -74,9 +91,14 @@ public struct CostBenchmark: Codable, Sendable {
   /// One a norm, and a merge.
   public let results: [Result]
   /// The share of the counted steps that were disturbed and left out, from 0 to 1.
-  public let disturbed_share: Double
+  public let disturbedShare: Double
   /// How many they were, and why.
   public let disturbed: DisturbedSteps
+
+  private enum CodingKeys: String, CodingKey {
+    case work, ranks, steps, rounds, results, disturbed
+    case disturbedShare = "disturbed_share"
+  }
 }
 
 extension CostBenchmark {
@@ -107,7 +129,7 @@ extension CostBenchmark {
     let configured = variants.indices.filter { variants[$0].mode == nil }
     let paired = runs.paired
     disturbed = paired.leftOut
-    disturbed_share = paired.leftOut.share
+    disturbedShare = paired.leftOut.share
     results = configured.map { i in
       func partner(_ mode: StatisticsOverlap) -> Int? {
         variants.indices.first { variants[$0].isLike(variants[i], but: mode) }
@@ -182,21 +204,21 @@ extension CostBenchmark.Result {
     let n = Double(max(steps.count, 1))
     norm = configuration.model.normName
     merge = settings.synchronizes ? settings.merge.rawValue : nil
-    step_ms = MedianInterval(paired.milliseconds(of: i))
-    against_first = base.flatMap { _ in paired.ratio(of: i, to: 0, comparisons: comparisons) }
+    stepMilliseconds = MedianInterval(paired.milliseconds(of: i))
+    againstFirst = base.flatMap { _ in paired.ratio(of: i, to: 0, comparisons: comparisons) }
     difference = base.flatMap { base in
       StepDifference(base: base.rounds, own: measured.rounds, comparisons: comparisons)
     }
-    statistics_collectives = Double(steps.reduce(0) { $0 + $1.statistics.collectives }) / n
-    statistics_bytes = Double(steps.reduce(0) { $0 + $1.statistics.bytes }) / n
+    statisticsCollectives = Double(steps.reduce(0) { $0 + $1.statistics.collectives }) / n
+    statisticsBytes = Double(steps.reduce(0) { $0 + $1.statistics.bytes }) / n
     forward = CostBenchmark.Blocked(measured.split, .forward)
     backward = CostBenchmark.Blocked(measured.split, .backward)
     overlaps = settings.synchronizes ? runs.overlaps(i) : nil
-    saved_ms = off.flatMap { off in
+    savedMilliseconds = off.flatMap { off in
       on.flatMap { paired.difference(of: off, to: $0, comparisons: 1) }
     }
-    against_without_overlap = off.flatMap { paired.ratio(of: i, to: $0, comparisons: 1) }
-    gradients_blocked_ms = MedianInterval(
+    againstWithoutOverlap = off.flatMap { paired.ratio(of: i, to: $0, comparisons: 1) }
+    gradientsBlockedMilliseconds = MedianInterval(
       steps.map { Double($0.gradients.blockedNanoseconds) / 1e6 })
     efficiency = measured.efficiency
   }

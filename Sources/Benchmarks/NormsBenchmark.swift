@@ -17,25 +17,39 @@ public struct NormsBenchmark: Codable, Sendable {
     /// The shape in PyTorch's order.
     public let shape: [Int]
     /// Forward, in milliseconds.
-    public let forward_ms: MedianInterval
+    public let forwardMilliseconds: MedianInterval
     /// Backward, in milliseconds.
-    public let backward_ms: MedianInterval
+    public let backwardMilliseconds: MedianInterval
     /// Both, in milliseconds.
-    public let total_ms: MedianInterval
+    public let totalMilliseconds: MedianInterval
     /// Both over the first norm's on this shape; nil for the first.
-    public let against_first: PairedRatio?
+    public let againstFirst: PairedRatio?
     /// The bytes of x, y, x, dy and dx, each moved once, over the median total, in GB/s.
-    public let gigabytes_per_s: Double
+    public let gigabytesPerSecond: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case norm, shape
+      case forwardMilliseconds = "forward_ms"
+      case backwardMilliseconds = "backward_ms"
+      case totalMilliseconds = "total_ms"
+      case againstFirst = "against_first"
+      case gigabytesPerSecond = "gigabytes_per_s"
+    }
   }
 
   /// The number of ranks; all measure at once.
   public let ranks: Int
   /// What one rank reaches copying the largest shape, bytes read and written, in GB/s.
-  public let copy_gigabytes_per_s: Double
+  public let copyGigabytesPerSecond: Double
   /// One result for each shape and norm.
   public let results: [Result]
   /// How many of the passes were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
+
+  private enum CodingKeys: String, CodingKey {
+    case ranks, results, disturbed
+    case copyGigabytesPerSecond = "copy_gigabytes_per_s"
+  }
 
   /// Times each norm on each shape, the norms in turn, `rounds` times.
   ///
@@ -82,19 +96,19 @@ public struct NormsBenchmark: Codable, Sendable {
         results.append(
           Result(
             norm: norms[i].rawValue, shape: shape,
-            forward_ms: MedianInterval(passes.map(\.forward)),
-            backward_ms: MedianInterval(passes.map(\.backward)), total_ms: total,
-            against_first: i == 0
+            forwardMilliseconds: MedianInterval(passes.map(\.forward)),
+            backwardMilliseconds: MedianInterval(passes.map(\.backward)), totalMilliseconds: total,
+            againstFirst: i == 0
               ? nil
               : paired.ratio(
                 of: i, to: 0, comparisons: (norms.count - 1) * shapes.count),
-            gigabytes_per_s: bytes / total.median / 1e6))
+            gigabytesPerSecond: bytes / total.median / 1e6))
         disturbances += bench.passes.map(\.step.disturbance)
       }
     }
     disturbed = DisturbedSteps(disturbances)
     ranks = context.size
-    copy_gigabytes_per_s = Self.copyBandwidth(elements: shapes.map { $0.reduce(1, *) }.max() ?? 1)
+    copyGigabytesPerSecond = Self.copyBandwidth(elements: shapes.map { $0.reduce(1, *) }.max() ?? 1)
     self.results = results
   }
 

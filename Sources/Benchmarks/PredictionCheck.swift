@@ -18,13 +18,19 @@ public struct PredictionCheck: Codable, Sendable {
     /// The kind of norm.
     public let norm: String
     /// A step of rank 0 by itself, in milliseconds: simulated from the same steps as the prediction.
-    public let alone_ms: MedianInterval
+    public let aloneMilliseconds: MedianInterval
     /// The prediction from rank 0's steps by itself.
     public let predicted: Prediction.Row
     /// The step of all ranks together, measured on rank 0.
-    public let measured_ms: MedianInterval
+    public let measuredMilliseconds: MedianInterval
     /// Predicted over measured, less 1, of the medians.
     public let error: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case norm, predicted, error
+      case aloneMilliseconds = "alone_ms"
+      case measuredMilliseconds = "measured_ms"
+    }
   }
 
   /// The configuration's name.
@@ -40,11 +46,17 @@ public struct PredictionCheck: Codable, Sendable {
   /// How many of rank 0's counted steps were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
   /// The median of the errors' sizes.
-  public let median_error: Double
+  public let medianError: Double
   /// The largest of them.
-  public let worst_error: Double
+  public let worstError: Double
   /// Whether every error is within what predictions promise.
   public let passed: Bool
+
+  private enum CodingKeys: String, CodingKey {
+    case work, ranks, fabric, steps, results, disturbed, passed
+    case medianError = "median_error"
+    case worstError = "worst_error"
+  }
 }
 
 extension PredictionCheck {
@@ -110,16 +122,17 @@ extension PredictionCheck {
       let measured = MedianInterval(pair.togetherTimes)
       let row = prediction.rows[1]
       return Result(
-        norm: pair.norm.rawValue, alone_ms: prediction.rows[0].step_ms, predicted: row,
-        measured_ms: measured, error: row.step_ms.median / measured.median - 1)
+        norm: pair.norm.rawValue, aloneMilliseconds: prediction.rows[0].stepMilliseconds,
+        predicted: row,
+        measuredMilliseconds: measured, error: row.stepMilliseconds.median / measured.median - 1)
     }
     // Rank 0's, on all ranks.
     let text = try context.control.broadcast(
       String(decoding: try JSONEncoder().encode(mine), as: UTF8.self), from: 0)
     results = try JSONDecoder().decode([Result].self, from: Data(text.utf8))
     let sizes = results.map { abs($0.error) }
-    median_error = MedianInterval(sizes).median
-    worst_error = sizes.max() ?? 0
+    medianError = MedianInterval(sizes).median
+    worstError = sizes.max() ?? 0
     passed = results.allSatisfy { abs($0.error) <= Prediction.tolerance }
   }
 

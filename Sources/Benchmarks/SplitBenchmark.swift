@@ -47,7 +47,7 @@ public struct SplitBenchmark: Codable, Sendable {
     let events = recording.records[context.rank].entries.count
     log = LogCost(
       events: Double(events) / Double(max(split.steps, 1)),
-      step: split.ranks[context.rank].step_ms.median)
+      step: split.ranks[context.rank].stepMilliseconds.median)
   }
 }
 
@@ -68,19 +68,25 @@ extension SplitBenchmark {
     efficiency = Efficiency(RecordedSteps(records))
     log = LogCost(
       events: Double(records[0].entries.count) / Double(max(split.steps, 1)),
-      step: split.ranks.first?.step_ms.median ?? 0)
+      step: split.ranks.first?.stepMilliseconds.median ?? 0)
   }
 }
 
 /// Whether a slower network shows as transfer, and not as ranks that wait for each other.
 public struct SplitComparison: Codable, Sendable {
   /// By how much longer ranks are blocked for transfer in a step, the mean over ranks, in milliseconds.
-  public let transfer_grew_ms: Double
+  public let transferGrewMilliseconds: Double
   /// By how much longer they are blocked for a slower rank.
-  public let skew_grew_ms: Double
+  public let skewGrewMilliseconds: Double
   /// The transfer grew by a tenth or more, and the skew by at most a quarter of that: a long transfer does
   /// not end on all ranks at once, and the first to have it waits for the others at the next layer.
   public let passed: Bool
+
+  private enum CodingKeys: String, CodingKey {
+    case passed
+    case transferGrewMilliseconds = "transfer_grew_ms"
+    case skewGrewMilliseconds = "skew_grew_ms"
+  }
 
   /// Compares `slow` with `fast`, the same run on a faster network.
   ///
@@ -97,23 +103,31 @@ public struct SplitComparison: Codable, Sendable {
     func sum(_ split: StepSplit, _ figure: (StepSplit.Site) -> MedianInterval) -> Double {
       split.sites.reduce(0) { $0 + figure($1).median }
     }
-    let before = sum(fast.split, \.exposed_transfer_ms)
-    transfer_grew_ms = sum(slow.split, \.exposed_transfer_ms) - before
-    skew_grew_ms =
-      sum(slow.split, \.exposed_skew_ms) - sum(fast.split, \.exposed_skew_ms)
-    passed = transfer_grew_ms >= before / 10 && skew_grew_ms <= transfer_grew_ms / 4
+    let before = sum(fast.split, \.exposedTransferMilliseconds)
+    transferGrewMilliseconds = sum(slow.split, \.exposedTransferMilliseconds) - before
+    skewGrewMilliseconds =
+      sum(slow.split, \.exposedSkewMilliseconds) - sum(fast.split, \.exposedSkewMilliseconds)
+    passed =
+      transferGrewMilliseconds >= before / 10
+      && skewGrewMilliseconds <= transferGrewMilliseconds / 4
   }
 }
 
 /// What the event log costs a step.
 public struct LogCost: Codable, Sendable {
   /// Events a step on this rank.
-  public let events_per_step: Double
+  public let eventsPerStep: Double
   /// Recording one, with its fingerprint and what the watchdog sees of it, in nanoseconds: the median over loops of a thousand segments and collectives of
   /// nothing.
-  public let event_ns: MedianInterval
+  public let eventNanoseconds: MedianInterval
   /// All of a step's, as a share of the step.
   public let share: Double
+
+  private enum CodingKeys: String, CodingKey {
+    case share
+    case eventsPerStep = "events_per_step"
+    case eventNanoseconds = "event_ns"
+  }
 
   /// Measures what an event costs; a step takes `step` milliseconds and has `events` of them.
   init(events: Double, step: Double) {
@@ -132,9 +146,9 @@ public struct LogCost: Codable, Sendable {
       }
       return Double(monotonicNanoseconds() - start) / Double(count)
     }
-    events_per_step = events
-    event_ns = MedianInterval(times)
-    share = events * event_ns.median / 1e6 / step
+    eventsPerStep = events
+    eventNanoseconds = MedianInterval(times)
+    share = events * eventNanoseconds.median / 1e6 / step
   }
 }
 
@@ -151,25 +165,34 @@ public struct SplitCheck: Codable, Sendable {
   /// The rank that made it.
   public let rank: Int
   /// The delay of a step, in milliseconds.
-  public let delay_ms: Double
+  public let delayMilliseconds: Double
   /// The steps without the delay.
   public let without: StepSplit
   /// The steps with it.
   public let with: StepSplit
   /// By how much the rank's lateness at the layer, which is the others' skew, grew, in milliseconds: the
   /// median over pairs of a step without the delay and the one with it that follows.
-  public let skew_grew_ms: MedianInterval
+  public let skewGrewMilliseconds: MedianInterval
   /// The share of the layer's delayed collectives to which the rank came last.
-  public let came_last: Double
+  public let cameLast: Double
   /// By how much the median transfer of the layer changed, in milliseconds.
-  public let transfer_changed_ms: Double
+  public let transferChangedMilliseconds: Double
   /// By how much it may: a tenth, or the clocks' bound and 20 µs.
-  public let transfer_may_change_ms: Double
+  public let transferMayChangeMilliseconds: Double
   /// The largest share of a step, over ranks, that is outside of what was recorded.
   public let unaccounted: Double
   /// Whether the delay was seen within a tenth, the rank came last more often than any other, the
   /// transfer stayed, and the parts of a step add up to it within 2%.
   public let passed: Bool
+
+  private enum CodingKeys: String, CodingKey {
+    case work, norm, ranks, layer, rank, without, with, unaccounted, passed
+    case delayMilliseconds = "delay_ms"
+    case skewGrewMilliseconds = "skew_grew_ms"
+    case cameLast = "came_last"
+    case transferChangedMilliseconds = "transfer_changed_ms"
+    case transferMayChangeMilliseconds = "transfer_may_change_ms"
+  }
 
   /// Makes the delay on the last rank before the middle layer's statistics, in every second step:
   /// both kinds of steps see the same minutes of the machine.
@@ -224,19 +247,20 @@ public struct SplitCheck: Codable, Sendable {
     ranks = context.size
     (self.layer, rank) = (layer, last)
     // One delay a collective of a micro-batch.
-    delay_ms = milliseconds * Double(configuration.accumulate * settings.merge.collectives)
+    delayMilliseconds = milliseconds * Double(configuration.accumulate * settings.merge.collectives)
     (self.without, self.with) = (without, with)
-    skew_grew_ms = MedianInterval(pairs)
-    came_last = delayed.last[last]
-    transfer_changed_ms = delayed.transfer_ms.median - quiet.transfer_ms.median
-    transfer_may_change_ms = max(
-      quiet.transfer_ms.median / 10, with.clock_bound_us / 1e3 + 0.02)
+    skewGrewMilliseconds = MedianInterval(pairs)
+    cameLast = delayed.last[last]
+    transferChangedMilliseconds =
+      delayed.transferMilliseconds.median - quiet.transferMilliseconds.median
+    transferMayChangeMilliseconds = max(
+      quiet.transferMilliseconds.median / 10, with.clockBoundMicroseconds / 1e3 + 0.02)
     unaccounted = (without.ranks + with.ranks).map(\.unaccounted).max() ?? 1
-    let expected = delay_ms
+    let expected = delayMilliseconds
     passed =
-      unaccounted <= 0.02 && abs(skew_grew_ms.median - expected) <= expected / 10
+      unaccounted <= 0.02 && abs(skewGrewMilliseconds.median - expected) <= expected / 10
       && delayed.last[..<last].allSatisfy { $0 < delayed.last[last] }
-      && abs(transfer_changed_ms) <= transfer_may_change_ms
+      && abs(transferChangedMilliseconds) <= transferMayChangeMilliseconds
   }
 }
 

@@ -26,25 +26,37 @@ public struct StepBenchmark: Codable, Sendable {
   /// The number of ranks.
   public let ranks: Int
   /// The duration of a step on rank 0, in milliseconds.
-  public let step_ms: MedianInterval
+  public let stepMilliseconds: MedianInterval
   /// Images or tokens a second over all ranks, at the median.
-  public let per_s: Double
+  public let perSecond: Double
   /// Rank 0's largest resident set, in MiB.
-  public let peak_rss_mb: Double
+  public let peakRssMebibytes: Double
   /// Collectives a step.
-  public let collectives_per_step: ByPurpose
+  public let collectivesPerStep: ByPurpose
   /// Rank 0's bytes a step.
-  public let bytes_per_step: ByPurpose
+  public let bytesPerStep: ByPurpose
   /// How long rank 0 was blocked in a step, at the median, in milliseconds.
-  public let blocked_ms_per_step: ByPurpose
+  public let blockedMsPerStep: ByPurpose
   /// Pages that rank 0 touched for the first time in a step, at the median.
-  public let page_faults_per_step: Double
+  public let pageFaultsPerStep: Double
   /// Whether weight gradients were computed while statistics were in flight.
   public let overlaps: Bool
   /// The share of the steps that were disturbed and left out, from 0 to 1.
-  public let disturbed_share: Double
+  public let disturbedShare: Double
   /// How many they were, and why.
   public let disturbed: DisturbedSteps
+
+  private enum CodingKeys: String, CodingKey {
+    case work, norm, ranks, overlaps, disturbed
+    case stepMilliseconds = "step_ms"
+    case perSecond = "per_s"
+    case peakRssMebibytes = "peak_rss_mb"
+    case collectivesPerStep = "collectives_per_step"
+    case bytesPerStep = "bytes_per_step"
+    case blockedMsPerStep = "blocked_ms_per_step"
+    case pageFaultsPerStep = "page_faults_per_step"
+    case disturbedShare = "disturbed_share"
+  }
 
   /// Takes `warmup` steps, and as many as it takes to know whether the run overlaps, then measures `steps`.
   ///
@@ -68,7 +80,7 @@ public struct StepBenchmark: Codable, Sendable {
     }
     overlaps = run.overlaps ?? false
     disturbed = DisturbedSteps(results.map(\.disturbance))
-    disturbed_share = disturbed.share
+    disturbedShare = disturbed.share
     let clean = results.filter(\.disturbance.isNone)
     if !clean.isEmpty { results = clean }
     let times = MedianInterval(results.map { Double($0.nanoseconds) / 1e6 })
@@ -77,15 +89,16 @@ public struct StepBenchmark: Codable, Sendable {
     work = configuration.name
     norm = configuration.model.normName
     ranks = context.size
-    step_ms = times
-    per_s = Double(results[0].labels) / times.median * 1e3
-    peak_rss_mb = ResourceUsage.current().peakMebibytes
-    collectives_per_step = ByPurpose(
-      statistics: statistics.collectives_per_step, gradients: gradients.collectives_per_step)
-    bytes_per_step = ByPurpose(
-      statistics: statistics.bytes_per_step, gradients: gradients.bytes_per_step)
-    blocked_ms_per_step = ByPurpose(
-      statistics: statistics.blocked_ms.median, gradients: gradients.blocked_ms.median)
-    page_faults_per_step = MedianInterval(faults).median
+    stepMilliseconds = times
+    perSecond = Double(results[0].labels) / times.median * 1e3
+    peakRssMebibytes = ResourceUsage.current().peakMebibytes
+    collectivesPerStep = ByPurpose(
+      statistics: statistics.collectivesPerStep, gradients: gradients.collectivesPerStep)
+    bytesPerStep = ByPurpose(
+      statistics: statistics.bytesPerStep, gradients: gradients.bytesPerStep)
+    blockedMsPerStep = ByPurpose(
+      statistics: statistics.blockedMilliseconds.median,
+      gradients: gradients.blockedMilliseconds.median)
+    pageFaultsPerStep = MedianInterval(faults).median
   }
 }

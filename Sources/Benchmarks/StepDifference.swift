@@ -16,23 +16,29 @@ public struct StepDifference: Codable, Sendable {
   /// The parts, means over ranks and over the middle half of the rounds by difference.
   public let parts: [Part]
   /// Their sum, in milliseconds.
-  public let sum_ms: Double
+  public let sumMilliseconds: Double
   /// Whether the sum lies within the interval.
-  public let adds_up: Bool
+  public let addsUp: Bool
+
+  private enum CodingKeys: String, CodingKey {
+    case ms, parts
+    case sumMilliseconds = "sum_ms"
+    case addsUp = "adds_up"
+  }
 
   /// The difference by the parts of each round, as one of several comparisons; nil where there is no round with
   /// both.
   init?(base: [StepParts?], own: [StepParts?], comparisons: Int) {
     let rounds = zip(base, own).compactMap { base, own in
       base.flatMap { base in own.map { $0.less(base) } }
-    }.sorted { $0.step_ms < $1.step_ms }
+    }.sorted { $0.stepMilliseconds < $1.stepMilliseconds }
     let middle = Array(rounds.dropFirst(rounds.count / 4).dropLast(rounds.count / 4))
     guard let mean = StepParts(meanOf: middle) else { return nil }
     ms = MedianInterval(
-      rounds.map(\.step_ms), level: PairedRatio.level(comparisons: comparisons))
+      rounds.map(\.stepMilliseconds), level: PairedRatio.level(comparisons: comparisons))
     parts = mean.named.map { Part(name: $0.name, ms: $0.milliseconds) }
-    sum_ms = mean.step_ms
-    adds_up = (ms.low...ms.high).contains(sum_ms)
+    sumMilliseconds = mean.stepMilliseconds
+    addsUp = (ms.low...ms.high).contains(sumMilliseconds)
   }
 
   /// The parts in words, the largest first; those that are less than a twentieth of the largest are left out.

@@ -133,15 +133,20 @@ public struct Finding: Codable, Sendable {
   public let because: String
   /// The smallest effect that could have been seen; nil where something was decided, or the verdict is not a
   /// matter of chance.
-  public let smallest_effect: String?
+  public let smallestEffect: String?
   /// How often the claim was looked at, with twice as many repeats each time.
   public let looks: Int
   /// How long it took, all looks together.
   public var seconds: Double
 
+  private enum CodingKeys: String, CodingKey {
+    case id, statement, source, method, rule, figures, verdict, because, looks, seconds
+    case smallestEffect = "smallest_effect"
+  }
+
   init(claim: Claim, _ outcome: Outcome, looks: Int, seconds: Double) {
     self.looks = looks
-    smallest_effect = outcome.verdict == .undecided ? outcome.smallestEffect : nil
+    smallestEffect = outcome.verdict == .undecided ? outcome.smallestEffect : nil
     id = claim.id
     statement = claim.statement
     source = claim.source

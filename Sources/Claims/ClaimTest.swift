@@ -25,7 +25,7 @@ public struct ClaimTest {
   public var isDecided: Bool { finding.map { $0.verdict != .undecided } ?? false }
 
   /// Whether more repeats can decide it: not where chance plays no part.
-  public var canGoOn: Bool { finding?.smallest_effect != nil && looks < Self.mostLooks }
+  public var canGoOn: Bool { finding?.smallestEffect != nil && looks < Self.mostLooks }
 
   /// About how long the next look takes, in seconds; nil before the first.
   ///

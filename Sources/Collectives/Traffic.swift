@@ -47,7 +47,7 @@ extension Traffic: Codable {
     blockedNanoseconds = Int(exactly: (milliseconds * 1e6).rounded()) ?? .max
   }
 
-  /// Encodes `collectives`, `bytes` and `blocked_ms`.
+  /// Encodes `collectives`, `bytes` and `blockedMilliseconds`.
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     try container.encode(collectives, forKey: .collectives)

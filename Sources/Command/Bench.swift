@@ -54,16 +54,16 @@ struct BenchStep: ParsableCommand, RankedCommand {
     try session.print(
       """
       \(result.work), \(result.norm) norm, \(result.ranks) rank(s)
-      step         \(result.step_ms.text(2)) ms (median [95% interval] of \(steps))
-      throughput   \(fixed(result.per_s, 1)) images or tokens/s over all ranks
-      statistics   \(counted(result.collectives_per_step.statistics)) collectives, \
-      \(counted(result.bytes_per_step.statistics)) bytes a step, blocked \
-      \(fixed(result.blocked_ms_per_step.statistics, 3)) ms
-      gradients    \(counted(result.collectives_per_step.gradients)) collectives, \
-      \(counted(result.bytes_per_step.gradients)) bytes a step, blocked \
-      \(fixed(result.blocked_ms_per_step.gradients, 3)) ms
-      memory       \(fixed(result.peak_rss_mb, 0)) MiB at most on rank 0, \
-      \(counted(result.page_faults_per_step)) page faults a step\
+      step         \(result.stepMilliseconds.text(2)) ms (median [95% interval] of \(steps))
+      throughput   \(fixed(result.perSecond, 1)) images or tokens/s over all ranks
+      statistics   \(counted(result.collectivesPerStep.statistics)) collectives, \
+      \(counted(result.bytesPerStep.statistics)) bytes a step, blocked \
+      \(fixed(result.blockedMsPerStep.statistics, 3)) ms
+      gradients    \(counted(result.collectivesPerStep.gradients)) collectives, \
+      \(counted(result.bytesPerStep.gradients)) bytes a step, blocked \
+      \(fixed(result.blockedMsPerStep.gradients, 3)) ms
+      memory       \(fixed(result.peakRssMebibytes, 0)) MiB at most on rank 0, \
+      \(counted(result.pageFaultsPerStep)) page faults a step\
       \(result.disturbed.text.map { "\n\($0)" } ?? "")
       """)
     return ExitStatus.done
@@ -120,8 +120,9 @@ struct BenchNorms: ParsableCommand, RankedCommand {
     for row in result.results {
       table.append([
         row.norm, row.shape.map(String.init).joined(separator: "×"),
-        fixed(row.forward_ms.median, 3), fixed(row.backward_ms.median, 3), row.total_ms.text(3),
-        row.against_first?.text ?? "–", fixed(row.gigabytes_per_s, 1),
+        fixed(row.forwardMilliseconds.median, 3), fixed(row.backwardMilliseconds.median, 3),
+        row.totalMilliseconds.text(3),
+        row.againstFirst?.text ?? "–", fixed(row.gigabytesPerSecond, 1),
       ])
     }
     try session.print(
@@ -129,7 +130,7 @@ struct BenchNorms: ParsableCommand, RankedCommand {
       \(table.text)
 
       \(result.ranks) rank(s); GB/s: x, y, x, dy and dx each moved once. A copy reaches \
-      \(fixed(result.copy_gigabytes_per_s, 1)) GB/s.\
+      \(fixed(result.copyGigabytesPerSecond, 1)) GB/s.\
       \(result.disturbed.text.map { "\n\($0)" } ?? "")
       """)
     return ExitStatus.done

@@ -62,11 +62,13 @@ struct BenchCost: ParsableCommand, RankedCommand {
       func sum(_ part: (CostBenchmark.Blocked) -> Double) -> String {
         fixed(blocked.reduce(0) { $0 + part($1) }, 2)
       }
-      var cells = [name(row), row.step_ms.text(2), row.against_first?.text ?? "–"]
-      cells += [counted(row.statistics_collectives), counted(row.statistics_bytes)]
-      cells += [sum(\.skew_ms), sum(\.transfer_ms), sum(\.tests_ms)]
-      cells += [fixed(row.gradients_blocked_ms.median, 2)]
-      cells += [row.overlaps.map { $0 ? "on" : "off" } ?? "–", row.saved_ms?.text(2) ?? "–"]
+      var cells = [name(row), row.stepMilliseconds.text(2), row.againstFirst?.text ?? "–"]
+      cells += [counted(row.statisticsCollectives), counted(row.statisticsBytes)]
+      cells += [sum(\.skewMilliseconds), sum(\.transferMilliseconds), sum(\.testsMilliseconds)]
+      cells += [fixed(row.gradientsBlockedMilliseconds.median, 2)]
+      cells += [
+        row.overlaps.map { $0 ? "on" : "off" } ?? "–", row.savedMilliseconds?.text(2) ?? "–",
+      ]
       table.append(cells)
     }
     return """
@@ -94,7 +96,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
     let lines = benchmark.results.compactMap { row in
       row.difference.map { difference in
         "\(name(row)): a step is \(difference.ms.text(2)) ms longer; the parts add up to "
-          + "\(fixed(difference.sum_ms, 2)): \(difference.text)"
+          + "\(fixed(difference.sumMilliseconds, 2)): \(difference.text)"
       }
     }
     return lines.isEmpty
@@ -111,7 +113,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
       table.append(
         [name(row)]
           + [
-            efficiency.parallel, efficiency.load_balance, efficiency.serialization,
+            efficiency.parallel, efficiency.loadBalance, efficiency.serialization,
             efficiency.transfer,
           ].map { fixed(100 * $0, 1) + "%" })
     }

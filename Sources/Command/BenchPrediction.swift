@@ -59,10 +59,11 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
     ])
     for row in check.results {
       table.append([
-        row.norm, row.alone_ms.text(2), row.predicted.step_ms.text(2),
-        fixed(row.predicted.statistics_skew_ms, 2),
-        fixed(row.predicted.statistics_transfer_ms, 2), fixed(row.predicted.gradients_ms, 2),
-        row.measured_ms.text(2),
+        row.norm, row.aloneMilliseconds.text(2), row.predicted.stepMilliseconds.text(2),
+        fixed(row.predicted.statisticsSkewMilliseconds, 2),
+        fixed(row.predicted.statisticsTransferMilliseconds, 2),
+        fixed(row.predicted.gradientsMilliseconds, 2),
+        row.measuredMilliseconds.text(2),
         (row.error < 0 ? "−" : "+") + fixed(100 * abs(row.error), 1) + "%",
       ])
     }
@@ -74,7 +75,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
 
       \(check.passed ? "passed" : "FAILED"): every predicted median has to be within \
       \(fixed(100 * Prediction.tolerance, 0))% of the measured one; the median error is \
-      \(fixed(100 * check.median_error, 1))%, the worst \(fixed(100 * check.worst_error, 1))%
+      \(fixed(100 * check.medianError, 1))%, the worst \(fixed(100 * check.worstError, 1))%
       """ + (check.disturbed.text.map { "\n\($0)" } ?? "")
   }
 }

@@ -129,10 +129,12 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     ])
     for (rank, row) in split.ranks.enumerated() {
       ranks.append([
-        "\(rank)", row.step_ms.text(2), fixed(row.compute_ms.median, 3),
-        fixed(row.statistics_skew_ms.median, 3), fixed(row.statistics_transfer_ms.median, 3),
-        fixed(row.gradients_skew_ms.median, 3), fixed(row.gradients_transfer_ms.median, 3),
-        fixed(row.control_ms.median, 3), fixed(row.other_ms.median, 3),
+        "\(rank)", row.stepMilliseconds.text(2), fixed(row.computeMilliseconds.median, 3),
+        fixed(row.statisticsSkewMilliseconds.median, 3),
+        fixed(row.statisticsTransferMilliseconds.median, 3),
+        fixed(row.gradientsSkewMilliseconds.median, 3),
+        fixed(row.gradientsTransferMilliseconds.median, 3),
+        fixed(row.controlMilliseconds.median, 3), fixed(row.otherMilliseconds.median, 3),
         fixed(100 * row.unaccounted, 2) + "%",
       ])
     }
@@ -140,7 +142,7 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     for site in split.sites { sites.append(row(of: site)) }
     var layers = Table(["computing", "pass", "ms [95%]"])
     for layer in split.layers {
-      layers.append([layer.name, layer.pass, layer.compute_ms.text(3)])
+      layers.append([layer.name, layer.pass, layer.computeMilliseconds.text(3)])
     }
     return """
       \(result.work), \(result.norm) norm, \(result.ranks) rank(s), \(split.steps) steps, medians
@@ -153,8 +155,8 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
 
       skew: from a rank's arrival to the last one's; transfer: after it; both are means over ranks.
       in flight: while ranks computed; exposed: blocked. last: who came last, how often.
-      Clocks agree to \(fixed(split.clock_bound_us, 1)) µs. Recording: \
-      \(counted(result.log.events_per_step)) events a step, \(fixed(result.log.event_ns.median, 0)) \
+      Clocks agree to \(fixed(split.clockBoundMicroseconds, 1)) µs. Recording: \
+      \(counted(result.log.eventsPerStep)) events a step, \(fixed(result.log.eventNanoseconds.median, 0)) \
       ns each: \(fixed(100 * result.log.share, 3))% of a step.
       """ + (result.efficiency.map { "\n" + efficiency($0) } ?? "")
         + (result.disturbed.text.map { "\n\($0)" } ?? "")
@@ -163,12 +165,14 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
   /// The efficiencies, and the sites at which ranks would wait longest without a network.
   private static func efficiency(_ efficiency: Efficiency) -> String {
     func percent(_ share: Double) -> String { fixed(100 * share, 1) + "%" }
-    let worst = efficiency.sites.sorted { $0.waiting_ms > $1.waiting_ms }.prefix(3).filter {
-      $0.waiting_ms >= 0.0005
-    }.map { "\($0.name) \($0.pass) \(fixed($0.waiting_ms, 3)) ms" }
+    let worst = efficiency.sites.sorted { $0.waitingMilliseconds > $1.waitingMilliseconds }.prefix(
+      3
+    ).filter {
+      $0.waitingMilliseconds >= 0.0005
+    }.map { "\($0.name) \($0.pass) \(fixed($0.waitingMilliseconds, 3)) ms" }
     return """
       Parallel efficiency \(percent(efficiency.parallel)) = load balance \
-      \(percent(efficiency.load_balance)) × serialization \(percent(efficiency.serialization)) × transfer \
+      \(percent(efficiency.loadBalance)) × serialization \(percent(efficiency.serialization)) × transfer \
       \(percent(efficiency.transfer)).
       """
         + (worst.isEmpty
@@ -189,8 +193,8 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     """
 
 
-    than on the faster network, a step's transfer is \(fixed(comparison.transfer_grew_ms, 3)) ms \
-    longer, its skew \(fixed(comparison.skew_grew_ms, 3)) ms
+    than on the faster network, a step's transfer is \(fixed(comparison.transferGrewMilliseconds, 3)) ms \
+    longer, its skew \(fixed(comparison.skewGrewMilliseconds, 3)) ms
     \(comparison.passed ? "passed" : "FAILED"): the transfer has to be longer by a tenth or more, the \
     skew by at most a quarter of that
     """
@@ -205,8 +209,8 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     let last = site.last.indices.max { site.last[$0] < site.last[$1] } ?? 0
     return [
       site.name, site.pass, counted(site.collectives), counted(site.bytes),
-      fixed(site.skew_ms.median, 4), fixed(site.transfer_ms.median, 4),
-      fixed(site.in_flight_ms.median, 4), site.exposed_ms.text(4),
+      fixed(site.skewMilliseconds.median, 4), fixed(site.transferMilliseconds.median, 4),
+      fixed(site.inFlightMilliseconds.median, 4), site.exposedMilliseconds.text(4),
       "rank \(last) \(fixed(100 * site.last[last], 0))%",
     ]
   }
@@ -220,17 +224,17 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     }
     return """
       \(check.work), \(check.norm) norm, \(check.ranks) ranks: \
-      \(check.layer) without and with \(check.delay_ms) ms on rank \(check.rank) before its forward \
+      \(check.layer) without and with \(check.delayMilliseconds) ms on rank \(check.rank) before its forward \
       statistics
 
       \(sites.text)
 
-      skew of the other ranks grew by    \(check.skew_grew_ms.text(3)) ms, expected \
-      \(fixed(check.delay_ms, 3)) ± 10%
-      rank \(check.rank) came last                  \(fixed(100 * check.came_last, 1))%, expected \
+      skew of the other ranks grew by    \(check.skewGrewMilliseconds.text(3)) ms, expected \
+      \(fixed(check.delayMilliseconds, 3)) ± 10%
+      rank \(check.rank) came last                  \(fixed(100 * check.cameLast, 1))%, expected \
       more often than others
-      transfer changed by                \(fixed(check.transfer_changed_ms, 4)) ms, at most \
-      \(fixed(check.transfer_may_change_ms, 4))
+      transfer changed by                \(fixed(check.transferChangedMilliseconds, 4)) ms, at most \
+      \(fixed(check.transferMayChangeMilliseconds, 4))
       outside of what was recorded       \(fixed(100 * check.unaccounted, 2))% of a step, at most 2%
       \(check.passed ? "passed" : "FAILED")
       """

@@ -128,7 +128,7 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
       \(table.text)
 
       \(finding.verdict.rawValue.uppercased()): \(finding.because)\
-      \(finding.smallest_effect.map { "\n\($0)" } ?? "")
+      \(finding.smallestEffect.map { "\n\($0)" } ?? "")
       (\(fixed(finding.seconds, 1)) s, \(finding.looks) look(s))
 
       """

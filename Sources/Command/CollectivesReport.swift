@@ -5,7 +5,7 @@ import LockstepFiles
 /// What `lockstep bench collectives` prints.
 struct CollectivesReport: Encodable {
   private enum Key: String, CodingKey {
-    case library, places, ranks, type, clock_bound_us, reduction_gb_per_s, results
+    case library, places, ranks, type, clockBoundMicroseconds, reductionGbPerSecond, results
   }
 
   private let result: CollectivesBenchmark
@@ -22,8 +22,8 @@ struct CollectivesReport: Encodable {
     try container.encode(places, forKey: .places)
     try container.encode(result.ranks, forKey: .ranks)
     try container.encode(result.type, forKey: .type)
-    try container.encode(result.clock_bound_us, forKey: .clock_bound_us)
-    try container.encode(result.reduction_gb_per_s, forKey: .reduction_gb_per_s)
+    try container.encode(result.clockBoundMicroseconds, forKey: .clockBoundMicroseconds)
+    try container.encode(result.reductionGbPerSecond, forKey: .reductionGbPerSecond)
     try container.encode(result.results, forKey: .results)
   }
 
@@ -36,11 +36,12 @@ struct CollectivesReport: Encodable {
     for row in result.results {
       table.append([
         row.operation, "\(row.ranks)", counted(Double(row.bytes)),
-        row.between_us.map(interval) ?? "–", row.between_us.map { fixed($0.minimum, 2) } ?? "–",
-        interval(row.tight_us), fixed(row.tight_us.minimum, 2),
-        row.tight_gb_per_s.map { fixed($0.algorithm, 3) } ?? "–",
-        row.tight_gb_per_s?.bus.map { fixed($0, 3) } ?? "–",
-        "\(row.late_windows) of \(row.windows + row.late_windows)",
+        row.betweenMicroseconds.map(interval) ?? "–",
+        row.betweenMicroseconds.map { fixed($0.minimum, 2) } ?? "–",
+        interval(row.tightMicroseconds), fixed(row.tightMicroseconds.minimum, 2),
+        row.tightGbPerSecond.map { fixed($0.algorithm, 3) } ?? "–",
+        row.tightGbPerSecond?.bus.map { fixed($0, 3) } ?? "–",
+        "\(row.lateWindows) of \(row.windows + row.lateWindows)",
       ])
     }
     return """
@@ -53,7 +54,7 @@ struct CollectivesReport: Encodable {
       after another, a run's share.
       GB/s: bytes over the tight loop's median; bus: what each rank's link carries in one direction.
       late: windows left out because a rank began late. Clocks agree to \
-      \(fixed(result.clock_bound_us, 1)) µs.
+      \(fixed(result.clockBoundMicroseconds, 1)) µs.
       """
   }
 
@@ -72,10 +73,11 @@ struct CollectivesReport: Encodable {
       ["operation", "ranks", "bytes", "channels"] + times + ["windows", "late_windows"]
     let rows = result.results.map { row in
       let numbers =
-        columns(row.between_us, row.between_gb_per_s) + columns(row.tight_us, row.tight_gb_per_s)
+        columns(row.betweenMicroseconds, row.betweenGbPerSecond)
+        + columns(row.tightMicroseconds, row.tightGbPerSecond)
       return [row.operation, "\(row.ranks)", "\(row.bytes)", row.channels.map { "\($0)" } ?? ""]
         + numbers.map { number in number.map { "\($0)" } ?? "" }
-        + ["\(row.windows)", "\(row.late_windows)"]
+        + ["\(row.windows)", "\(row.lateWindows)"]
     }
     return ([header] + rows).map { $0.joined(separator: ",") }.joined(separator: "\n")
   }

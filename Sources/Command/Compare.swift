@@ -65,7 +65,7 @@ struct Compare: ParsableCommand, RankedCommand {
 
   private func text(_ comparison: Comparison, _ settings: RunConfiguration) -> String {
     let ended = comparison.results.filter { $0.diverged?.count != repeats }
-    let hasAnswers = !ended.isEmpty && ended.allSatisfy { $0.final.exact_match != nil }
+    let hasAnswers = !ended.isEmpty && ended.allSatisfy { $0.final.exactMatch != nil }
     func final(_ result: Comparison.Result, _ text: (FinalFigures) -> String) -> String {
       result.diverged?.count == repeats ? "–" : text(result.final)
     }
@@ -80,15 +80,16 @@ struct Compare: ParsableCommand, RankedCommand {
         [
           result.norm, final(result) { fixed($0.loss, 4) },
           final(result) { fixed(100 * $0.accuracy, 2) + "%" },
-          hasAnswers ? final(result) { fixed(100 * ($0.exact_match ?? 0), 2) + "%" } : nil,
-          result.step_ms.text(2), result.against_first?.text ?? "–",
-          counted(result.statistics.collectives_per_step),
-          counted(result.statistics.bytes_per_step), fixed(result.statistics.blocked_ms.median, 3),
-          counted(result.gradients.collectives_per_step), counted(result.gradients.bytes_per_step),
-          fixed(result.gradients.blocked_ms.median, 3),
+          hasAnswers ? final(result) { fixed(100 * ($0.exactMatch ?? 0), 2) + "%" } : nil,
+          result.stepMilliseconds.text(2), result.againstFirst?.text ?? "–",
+          counted(result.statistics.collectivesPerStep),
+          counted(result.statistics.bytesPerStep),
+          fixed(result.statistics.blockedMilliseconds.median, 3),
+          counted(result.gradients.collectivesPerStep), counted(result.gradients.bytesPerStep),
+          fixed(result.gradients.blockedMilliseconds.median, 3),
         ].compactMap(\.self))
     }
-    let rounds = comparison.results.compactMap(\.against_first?.rounds).max() ?? 0
+    let rounds = comparison.results.compactMap(\.againstFirst?.rounds).max() ?? 0
     return """
       \(settings.name) on \(comparison.ranks) rank(s), \(repeats) run(s) a norm, in turn
 
@@ -116,9 +117,9 @@ struct Compare: ParsableCommand, RankedCommand {
     guard !results.isEmpty else { return "" }
     for (norm, seeds) in results {
       table.append([
-        norm, seeds.loss.text(4), seeds.loss_against_first?.text(4) ?? "–",
+        norm, seeds.loss.text(4), seeds.lossAgainstFirst?.text(4) ?? "–",
         seeds.accuracy.scaled(by: 100).text(2),
-        seeds.accuracy_against_first?.scaled(by: 100).text(2) ?? "–",
+        seeds.accuracyAgainstFirst?.scaled(by: 100).text(2) ?? "–",
       ])
     }
     let note =

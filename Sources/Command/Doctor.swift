@@ -28,17 +28,25 @@ struct Doctor: ParsableCommand, RankedCommand {
   private struct Report: Codable {
     let lockstep: String
     let mpi: String
-    let mpi_standard: String
+    let mpiStandard: String
     let launcher: String
     let onednn: String
-    let onednn_instruction_set: String
+    let onednnInstructionSet: String
     let kernels: String
-    let kernels_available: [String]
+    let kernelsAvailable: [String]
     package let ranks: [RankPlace]
-    let oversubscribed_hosts: [String]
+    let oversubscribedHosts: [String]
     let neighbours: [MachineLoad]
     let steadiness: [MachineSteadiness]
     let notes: [String]
+
+    private enum CodingKeys: String, CodingKey {
+      case lockstep, mpi, launcher, onednn, kernels, ranks, neighbours, steadiness, notes
+      case mpiStandard = "mpi_standard"
+      case onednnInstructionSet = "onednn_instruction_set"
+      case kernelsAvailable = "kernels_available"
+      case oversubscribedHosts = "oversubscribed_hosts"
+    }
   }
 
   func run(_ session: Session) throws -> Int32 {
@@ -68,12 +76,12 @@ struct Doctor: ParsableCommand, RankedCommand {
     notes += RankPlace.notes(ranks)
     let report = Report(
       lockstep: LockstepCommand.configuration.version, mpi: MPIRuntime.version,
-      mpi_standard: MPIRuntime.standardVersion,
+      mpiStandard: MPIRuntime.standardVersion,
       launcher: LaunchEnvironment.current.launcherName ?? "none (started alone)",
       onednn: OneDNN.version ?? "not built in",
-      onednn_instruction_set: OneDNN.instructionSet ?? "–", kernels: Kernel.table.name,
-      kernels_available: Kernel.available.map(\.name), ranks: ranks,
-      oversubscribed_hosts: RankPlace.crowdedHosts(ranks), neighbours: loads,
+      onednnInstructionSet: OneDNN.instructionSet ?? "–", kernels: Kernel.table.name,
+      kernelsAvailable: Kernel.available.map(\.name), ranks: ranks,
+      oversubscribedHosts: RankPlace.crowdedHosts(ranks), neighbours: loads,
       steadiness: steadiness, notes: notes)
     try session.print(self.output.json ? try jsonDocument(report) : text(report))
     return ExitStatus.done
@@ -86,10 +94,10 @@ struct Doctor: ParsableCommand, RankedCommand {
     let notes = report.notes.map { "note: \($0)" }
     return
       ([
-        report.lockstep, "MPI       \(report.mpi) (standard \(report.mpi_standard))",
+        report.lockstep, "MPI       \(report.mpi) (standard \(report.mpiStandard))",
         "launcher  \(report.launcher)",
-        "oneDNN    \(report.onednn), \(report.onednn_instruction_set)",
-        "kernels   \(report.kernels) of \(report.kernels_available.joined(separator: ", "))",
+        "oneDNN    \(report.onednn), \(report.onednnInstructionSet)",
+        "kernels   \(report.kernels) of \(report.kernelsAvailable.joined(separator: ", "))",
         "ranks     \(report.ranks.count)",
       ] + ranks + report.neighbours.compactMap(\.text) + notes).joined(separator: "\n")
   }
@@ -98,13 +106,13 @@ struct Doctor: ParsableCommand, RankedCommand {
 extension MachineSteadiness {
   /// What it comes to, in words.
   fileprivate var text: String {
-    let clock = clock_mhz.map { "\(counted($0.rounded())) MHz, " } ?? ""
+    let clock = clockMhz.map { "\(counted($0.rounded())) MHz, " } ?? ""
     let resolved =
       resolution.map {
         "; a comparison of 24 rounds tells apart what differs by \(fixed(100 * $0, 2))% or more"
       } ?? "; too busy to tell anything apart"
-    return clock + "switched out \(fixed(switches_per_s, 1)) times a second, "
-      + "\(fixed(100 * stolen_share, 1))% stolen, a fixed loop spreads by \(fixed(100 * spread, 2))%"
+    return clock + "switched out \(fixed(switchesPerSecond, 1)) times a second, "
+      + "\(fixed(100 * stolenShare, 1))% stolen, a fixed loop spreads by \(fixed(100 * spread, 2))%"
       + resolved
   }
 }

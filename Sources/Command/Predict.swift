@@ -101,29 +101,30 @@ struct Predict: ParsableCommand, LocalCommand {
     ])
     for row in prediction.rows {
       let best =
-        prediction.rows.filter { $0.ranks == row.ranks }.map(\.step_ms.median).min() ?? 0
+        prediction.rows.filter { $0.ranks == row.ranks }.map(\.stepMilliseconds.median).min() ?? 0
       table.append([
-        "\(row.ranks)" + (row.assumes_tail ? "*" : ""), row.norm,
-        row.statistics_group.map { $0 == row.ranks ? "all" : "groups of \($0)" } ?? "–",
-        row.step_ms.text(2), fixed(row.compute_ms, 2), fixed(row.statistics_skew_ms, 3),
-        fixed(row.statistics_transfer_ms, 3), fixed(row.gradients_ms, 3),
-        fixed(row.control_ms, 3),
-        "+" + fixed(100 * (row.step_ms.median / best - 1), 1) + "%",
+        "\(row.ranks)" + (row.assumesTail ? "*" : ""), row.norm,
+        row.statisticsGroup.map { $0 == row.ranks ? "all" : "groups of \($0)" } ?? "–",
+        row.stepMilliseconds.text(2), fixed(row.computeMilliseconds, 2),
+        fixed(row.statisticsSkewMilliseconds, 3),
+        fixed(row.statisticsTransferMilliseconds, 3), fixed(row.gradientsMilliseconds, 3),
+        fixed(row.controlMilliseconds, 3),
+        "+" + fixed(100 * (row.stepMilliseconds.median / best - 1), 1) + "%",
       ])
     }
     var bases = Table(["norm", "recorded ranks", "steps", "tail µs"])
     for basis in prediction.bases {
       bases.append([
-        basis.norm, "\(basis.ranks)", "\(basis.samples)", fixed(basis.tail_us, 1),
+        basis.norm, "\(basis.ranks)", "\(basis.samples)", fixed(basis.tailMicroseconds, 1),
       ])
     }
     let choices = prediction.choices.map { choice in
-      let group = choice.statistics_group.map { " over \($0 == choice.ranks ? "all" : "\($0)")" }
+      let group = choice.statisticsGroup.map { " over \($0 == choice.ranks ? "all" : "\($0)")" }
       return "\(choice.ranks) ranks: \(choice.norm)\(group ?? "")"
-        + (choice.is_sure ? "" : ", not for sure") + ": \(choice.reason)"
+        + (choice.isSure ? "" : ", not for sure") + ": \(choice.reason)"
     }
     return """
-      on \(prediction.fabric): \(prediction.fabric_source)
+      on \(prediction.fabric): \(prediction.fabricSource)
       algorithms as \(prediction.library.rawValue) chooses them; noise: \(noiseText(of: prediction))
 
       \(table.text)
@@ -135,16 +136,16 @@ struct Predict: ParsableCommand, LocalCommand {
       Each rank computes as many samples as a recorded one. * more ranks meet than there are \
       recorded steps: beyond the latest, the last is assumed to come tail · ln(ranks / steps) later.
       """
-        + (prediction.disturbed_share > 0
-          ? "\n\(fixed(100 * prediction.disturbed_share, 0))% of the recorded steps were disturbed and left out."
+        + (prediction.disturbedShare > 0
+          ? "\n\(fixed(100 * prediction.disturbedShare, 0))% of the recorded steps were disturbed and left out."
           : "")
   }
 
   private static func noiseText(of prediction: Prediction) -> String {
     let noise = prediction.noise
-    guard noise.detours_per_s > 0 else { return noise.name }
-    let median = MedianInterval(noise.detour_us).median
-    return "\(noise.name), \(fixed(noise.detours_per_s, 1)) detours a second of "
+    guard noise.detoursPerSecond > 0 else { return noise.name }
+    let median = MedianInterval(noise.detourMicroseconds).median
+    return "\(noise.name), \(fixed(noise.detoursPerSecond, 1)) detours a second of "
       + "\(significant(median)) µs (median)"
   }
 
@@ -159,11 +160,11 @@ struct Predict: ParsableCommand, LocalCommand {
       guard let cost = row.cost else { continue }
       table.append([
         "\(row.ranks)", row.norm,
-        row.statistics_group.map { $0 == row.ranks ? "all" : "groups of \($0)" } ?? "–",
-        counted((10 * cost.epoch_steps).rounded() / 10), significant(cost.epoch_s),
-        cost.epoch_price.map(significant) ?? "–",
-        cost.target_steps.map { counted(Double($0)) } ?? "–",
-        cost.target_s.map(significant) ?? "–", cost.target_price.map(significant) ?? "–",
+        row.statisticsGroup.map { $0 == row.ranks ? "all" : "groups of \($0)" } ?? "–",
+        counted((10 * cost.epochSteps).rounded() / 10), significant(cost.epochSeconds),
+        cost.epochPrice.map(significant) ?? "–",
+        cost.targetSteps.map { counted(Double($0)) } ?? "–",
+        cost.targetSeconds.map(significant) ?? "–", cost.targetPrice.map(significant) ?? "–",
       ])
     }
     return """

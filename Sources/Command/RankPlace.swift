@@ -11,18 +11,25 @@ struct RankPlace: Codable {
   /// The logical processors that the rank may use, as the system writes them: "0-3,8".
   let cores: String
   /// The first logical processor of each of their cores.
-  let core_ids: [Int]
-  let core_count: Int
-  let online_cores: Int
+  let coreIds: [Int]
+  let coreCount: Int
+  let onlineCores: Int
+
+  private enum CodingKeys: String, CodingKey {
+    case rank, host, cores
+    case coreIds = "core_ids"
+    case coreCount = "core_count"
+    case onlineCores = "online_cores"
+  }
 
   /// This rank's place.
   private init(rank: Int) {
     self.rank = rank
     host = ProcessInfo.processInfo.hostName
     cores = Processors.allowedText
-    core_ids = Processors.cores(Processors.numbers(cores))
-    core_count = core_ids.count
-    online_cores = ProcessInfo.processInfo.processorCount
+    coreIds = Processors.cores(Processors.numbers(cores))
+    coreCount = coreIds.count
+    onlineCores = ProcessInfo.processInfo.processorCount
   }
 
   /// Every rank's place.
@@ -49,22 +56,22 @@ struct RankPlace: Codable {
           + "slices, and no time measured so means anything"
       ]
     }
-    guard let unbound = places.first(where: { $0.core_count > 1 && places.count > 1 }) else {
+    guard let unbound = places.first(where: { $0.coreCount > 1 && places.count > 1 }) else {
       return []
     }
     return [
-      "rank \(unbound.rank) may run on \(unbound.core_count) cores: bind ranks to cores "
+      "rank \(unbound.rank) may run on \(unbound.coreCount) cores: bind ranks to cores "
         + "(`Launch/run`, or `mpirun --bind-to core`) before measuring"
     ]
   }
 
   /// The place in words.
-  var text: String { "rank \(rank) on \(host), core(s) \(cores) of \(online_cores)" }
+  var text: String { "rank \(rank) on \(host), core(s) \(cores) of \(onlineCores)" }
 
   /// Whether the ranks of one host are more than the cores that they may use.
   private static func oversubscribes(_ ranks: [RankPlace]) -> Bool {
-    let cores = Set(ranks.flatMap(\.core_ids))
-    let pinned = ranks.filter { $0.core_count == 1 }.map(\.core_ids)
+    let cores = Set(ranks.flatMap(\.coreIds))
+    let pinned = ranks.filter { $0.coreCount == 1 }.map(\.coreIds)
     return ranks.count > cores.count || Set(pinned).count < pinned.count
   }
 }

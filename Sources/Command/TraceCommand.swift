@@ -90,9 +90,9 @@ struct TraceCommand: ParsableCommand, LocalCommand {
       try console.print(try jsonDocument(summary), about: path)
       return ExitStatus.done
     }
-    if summary.steps_cut > 0 {
+    if summary.stepsCut > 0 {
       console.log.warning(
-        "the last \(summary.steps_cut) steps are left out: the file would be larger than \(megabytes) MB; ask for fewer --steps or more --megabytes"
+        "the last \(summary.stepsCut) steps are left out: the file would be larger than \(megabytes) MB; ask for fewer --steps or more --megabytes"
       )
     }
     if !summary.complete {
@@ -102,10 +102,10 @@ struct TraceCommand: ParsableCommand, LocalCommand {
     }
     try console.print(
       """
-      \(summary.trace): steps \(summary.first_step) to \(summary.last_step) of \(summary.ranks) \
+      \(summary.trace): steps \(summary.firstStep) to \(summary.lastStep) of \(summary.ranks) \
       rank(s), \(counted(Double(summary.events))) events, \
       \(fixed(Double(summary.bytes) / 1e6, 2)) MB; clocks agree to \
-      \(fixed(summary.clock_bound_us, 1)) µs
+      \(fixed(summary.clockBoundMicroseconds, 1)) µs
       open it at https://ui.perfetto.dev or chrome://tracing
       """, about: path)
     return ExitStatus.done

@@ -175,9 +175,9 @@ struct Train: ParsableCommand, RankedCommand {
       try session.print(
         """
         loss \(fixed(summary.final.loss, 4)), test accuracy \
-        \(fixed(100 * summary.final.accuracy, 2))%, test loss \(fixed(summary.final.test_loss, 4))\
-        \(summary.final.exact_match.map { ", exact match \(fixed(100 * $0, 2))%" } ?? "")
-        step \(summary.times.step_ms.text(2)) ms (median [95% interval]), \
+        \(fixed(100 * summary.final.accuracy, 2))%, test loss \(fixed(summary.final.testLoss, 4))\
+        \(summary.final.exactMatch.map { ", exact match \(fixed(100 * $0, 2))%" } ?? "")
+        step \(summary.times.stepMilliseconds.text(2)) ms (median [95% interval]), \
         \(summary.steps) steps in \(fixed(summary.seconds, 1)) s\
         \(summary.times.disturbed?.text.map { "\n\($0)" } ?? "")
         \(path)

@@ -8,7 +8,7 @@ public struct CheckpointSettings: Hashable, Sendable {
     case steps(Int)
     /// After every n epochs.
     case epochs(Int)
-    /// After the step in which a given number of seconds have passed since the last one, on rank 0's clock.
+    /// After the step in which that many seconds have passed since the last one, on rank 0's clock.
     case seconds(Double)
   }
 
@@ -19,25 +19,43 @@ public struct CheckpointSettings: Hashable, Sendable {
   /// How many of those with the least loss in an evaluation are kept beside them; where this is above 0, an
   /// evaluation that is among the best so far makes a checkpoint.
   public var keepBest = 1
+}
 
-  /// Decodes the `checkpoint` section.
-  init(_ node: ConfigurationNode, path: String) throws(ConfigurationError) {
-    let cadences = ["everySteps", "everyEpochs", "everySeconds"]
-    let section = try ConfigurationSection(node, path: path, keys: cadences + ["keep", "keepBest"])
-    let given = cadences.filter(section.has)
-    guard given.count < 2 else {
-      throw ConfigurationError(
-        section.place(given[1]),
-        "both \(path).\(given[0]) and \(path).\(given[1]) are given, expected one")
-    }
+/// The `checkpoint` section.
+extension CheckpointSettings: DescribedSection {
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
     let positive = ConfigurationLimits.count
-    switch given.first {
-    case "everySteps": cadence = .steps(try section.int("everySteps", in: positive))
-    case "everyEpochs": cadence = .epochs(try section.int("everyEpochs", in: positive))
-    case "everySeconds": cadence = .seconds(try section.double("everySeconds", in: 0.001...1e9))
-    default: break
-    }
-    keep = try section.int("keep", default: keep, in: positive)
-    keepBest = try section.int("keepBest", default: keepBest, in: 0...positive.upperBound)
+    let cadences = ["everySteps", "everyEpochs", "everySeconds"]
+    let given = coder.section.map { section in cadences.filter(section.has) } ?? []
+    try coder.oneOf(
+      [
+        (
+          "everySteps",
+          { section throws(ConfigurationError) in
+            Cadence.steps(try section.int("everySteps", in: positive))
+          },
+          { if case .steps(let count) = $0 { .of(count) } else { nil } }
+        ),
+        (
+          "everyEpochs",
+          { section throws(ConfigurationError) in
+            Cadence.epochs(try section.int("everyEpochs", in: positive))
+          },
+          { if case .epochs(let count) = $0 { .of(count) } else { nil } }
+        ),
+        (
+          "everySeconds",
+          { section throws(ConfigurationError) in
+            Cadence.seconds(try section.double("everySeconds", in: 0.001...1e9))
+          },
+          { if case .seconds(let seconds) = $0 { .of(seconds) } else { nil } }
+        ),
+      ], &cadence,
+      both: given.count > 1
+        ? "both \(coder.path).\(given[0]) and \(coder.path).\(given[1]) are given, expected one"
+        : "",
+      none: nil)
+    try coder.int("keep", &keep, in: positive)
+    try coder.int("keepBest", &keepBest, in: 0...positive.upperBound)
   }
 }

@@ -28,65 +28,9 @@ public struct DataConfiguration: Hashable, Sendable {
   /// Where samples come from.
   public var source: Source
   /// Random crops and flips of training images.
-  public var augmentation: Augmentation
+  public var augmentation = Augmentation()
   /// Whether the last batch of an epoch is left out where it is smaller.
-  public var dropLast: Bool
-
-  init(_ node: ConfigurationNode, path: String) throws(ConfigurationError) {
-    let own = [
-      "digits": [], "mnist": ["path", "files", "holdOut"], "cifar10": ["path"],
-      "synthetic": ["imageSize", "channels", "classes", "samples", "vocabulary"],
-      "text": ["path", "unit", "trainShare"], "tokens": ["path", "vocabulary"],
-      "arithmetic": ["digits", "samples"],
-    ]
-    let shared = ["kind", "augment", "dropLast"]
-    let kind = try ConfigurationSection(
-      node, path: path, keys: shared + Set(own.values.joined()).sorted()
-    ).choice("kind", of: own.keys.sorted())
-    let section = try ConfigurationSection(node, path: path, keys: shared + (own[kind] ?? []))
-    switch kind {
-    case "mnist":
-      source = .mnist(
-        folder: try section.text("path"),
-        files: try section.choice("files", of: ["train", "t10k"], default: "train"),
-        holdOut: section.has("holdOut")
-          ? try section.int("holdOut", in: 2...ConfigurationLimits.count.upperBound) : nil)
-    case "cifar10": source = .cifar10(folder: try section.text("path"))
-    case "synthetic" where section.has("vocabulary"):
-      for key in ["imageSize", "channels", "classes"] where section.has(key) {
-        throw ConfigurationError(
-          section.place(key), "\(path).\(key) describes images, and \(path).vocabulary tokens")
-      }
-      source = .syntheticTokens(
-        vocabulary: try section.int("vocabulary", in: 2...65_536),
-        samples: try section.int("samples", default: 1024, in: ConfigurationLimits.extent))
-    case "text":
-      source = .text(
-        path: try section.text("path"),
-        bytes: try section.choice("unit", of: ["character", "byte"], default: "character")
-          == "byte", trainShare: try section.double("trainShare", default: 0.9, in: 0...1))
-    case "tokens":
-      source = .tokens(
-        folder: try section.text("path"), vocabulary: try section.int("vocabulary", in: 2...65_536))
-    case "arithmetic":
-      source = .arithmetic(
-        digits: try section.int("digits", default: 3, in: 1...9),
-        samples: try section.int("samples", default: 20_000, in: ConfigurationLimits.extent))
-    case "synthetic":
-      let size = try section.int("imageSize", in: 1...4096)
-      source = .synthetic(
-        shape: [size, size, try section.int("channels", default: 3, in: 1...4096)],
-        classes: try section.int("classes", default: 10, in: 1...256),
-        samples: try section.int("samples", default: 1024, in: ConfigurationLimits.extent))
-    default: source = .digits
-    }
-    let augment = try ConfigurationSection(
-      section.nodeOrEmpty("augment"), path: "\(path).augment", keys: ["crop", "flip"])
-    augmentation = Augmentation(
-      crop: try augment.int("crop", default: 0, in: 0...1024),
-      flip: try augment.bool("flip", default: false))
-    dropLast = try section.bool("dropLast", default: false)
-  }
+  public var dropLast = false
 
   /// Whether samples are sequences of tokens, not images.
   var isTokens: Bool {
@@ -144,5 +88,101 @@ public struct DataConfiguration: Hashable, Sendable {
       let train = all.subset(Array(0..<samples))
       return (train, all.subset(Array(samples..<all.count), normalizedAs: train))
     }
+  }
+}
+
+extension DataConfiguration: SectionOfKinds {
+  private static let sources: [(name: String, source: Source)] = [
+    ("arithmetic", .arithmetic(digits: 3, samples: 20_000)), ("cifar10", .cifar10(folder: "")),
+    ("digits", .digits), ("mnist", .mnist(folder: "", files: "train", holdOut: nil)),
+    ("synthetic", .synthetic(shape: [1, 1, 3], classes: 10, samples: 1024)),
+    ("text", .text(path: "", bytes: false, trainShare: 0.9)),
+    ("tokens", .tokens(folder: "", vocabulary: 0)),
+  ]
+
+  static let kinds = sources.map { (name: $0.name, initial: DataConfiguration(source: $0.source)) }
+
+  var kindName: String {
+    switch source {
+    case .digits: "digits"
+    case .mnist: "mnist"
+    case .cifar10: "cifar10"
+    case .synthetic, .syntheticTokens: "synthetic"
+    case .text: "text"
+    case .tokens: "tokens"
+    case .arithmetic: "arithmetic"
+    }
+  }
+
+  private static let vocabulary = 2...65_536
+
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    switch source {
+    case .digits: break
+    case .mnist(var folder, var files, var holdOut):
+      try coder.text("path", &folder, isRequired: true)
+      try coder.choice("files", &files, of: ["train", "t10k"])
+      try coder.int("holdOut", &holdOut, in: 2...ConfigurationLimits.count.upperBound)
+      source = .mnist(folder: folder, files: files, holdOut: holdOut)
+    case .cifar10(var folder):
+      try coder.text("path", &folder, isRequired: true)
+      source = .cifar10(folder: folder)
+    case .text(var path, let bytes, var share):
+      try coder.text("path", &path, isRequired: true)
+      var unit = bytes ? "byte" : "character"
+      try coder.choice("unit", &unit, of: ["character", "byte"])
+      try coder.double("trainShare", &share, in: 0...1)
+      source = .text(path: path, bytes: unit == "byte", trainShare: share)
+    case .tokens(var folder, var vocabulary):
+      try coder.text("path", &folder, isRequired: true)
+      try coder.int("vocabulary", &vocabulary, isRequired: true, in: Self.vocabulary)
+      source = .tokens(folder: folder, vocabulary: vocabulary)
+    case .arithmetic(var digits, var samples):
+      try coder.int("digits", &digits, in: 1...9)
+      try coder.int("samples", &samples, in: ConfigurationLimits.extent)
+      source = .arithmetic(digits: digits, samples: samples)
+    case .synthetic, .syntheticTokens: try describeSynthetic(&coder)
+    }
+    try coder.section("augment", &augmentation)
+    try coder.bool("dropLast", &dropLast)
+  }
+
+  /// Images, or where a vocabulary is given tokens.
+  private mutating func describeSynthetic(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    var vocabulary: Int?
+    var (size, channels, classes, samples) = (1, 3, 10, 1024)
+    switch source {
+    case .syntheticTokens(let known, let count): (vocabulary, samples) = (known, count)
+    case .synthetic(let shape, let known, let count):
+      (size, channels, classes, samples) = (shape[0], shape[2], known, count)
+    default: break
+    }
+    if let section = coder.section, section.has("vocabulary") {
+      for key in ["imageSize", "channels", "classes"] where section.has(key) {
+        throw ConfigurationError(
+          section.place(key),
+          "\(coder.path).\(key) describes images, and \(coder.path).vocabulary tokens")
+      }
+      vocabulary = 0
+    }
+    if vocabulary == nil || coder.isListing {
+      try coder.int("imageSize", &size, isRequired: true, in: 1...4096)
+      try coder.int("channels", &channels, in: 1...4096)
+      try coder.int("classes", &classes, in: 1...256)
+    }
+    if vocabulary != nil || coder.isListing {
+      try coder.int("vocabulary", &vocabulary, in: Self.vocabulary)
+    }
+    try coder.int("samples", &samples, in: ConfigurationLimits.extent)
+    source =
+      vocabulary.map { .syntheticTokens(vocabulary: $0, samples: samples) }
+      ?? .synthetic(shape: [size, size, channels], classes: classes, samples: samples)
+  }
+}
+
+extension Augmentation: DescribedSection {
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    try coder.int("crop", &crop, in: 0...1024)
+    try coder.bool("flip", &flip)
   }
 }

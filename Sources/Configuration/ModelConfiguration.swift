@@ -30,69 +30,29 @@ public struct ModelConfiguration: Hashable, Sendable {
   /// Which network.
   public var kind: Kind
   /// The norm at every norm site.
-  public var norm: NormSettings
+  public var norm = NormSettings(.none)
   /// Whether the weights of linear layers and convolutions are trained by direction and length.
-  public var weightNorm: Bool
+  public var weightNorm = false
   /// The activation.
   public var activation: Activation
   /// What the section says of the data; a run's data say it themselves, parity files do not.
   public var input: InputDescription?
 
-  package init(_ node: ConfigurationNode, path: String, describesInput: Bool = false)
-    throws(ConfigurationError)
-  {
-    let shared = ["norm", "weightNorm", "activation"]
-    let image = shared + (describesInput ? ["inputChannels", "imageSize", "classes"] : [])
-    let text = describesInput ? ["vocabulary"] : []
-    let own = [
-      "mlp": ["hidden"] + image, "resnet": ["blocks", "widths"] + image,
-      "transformer": shared + TransformerSettings.keys + text,
-      "ngpt": NormalizedTransformerSettings.keys + text,
-    ]
-    let kind = try ConfigurationSection(
-      node, path: path, keys: ["kind"] + Set(own.values.joined()).sorted()
-    ).choice("kind", of: own.keys.sorted())
-    let section = try ConfigurationSection(node, path: path, keys: ["kind"] + (own[kind] ?? []))
-    let positive = ConfigurationLimits.extent
-    norm =
-      try section.node("norm").map { node throws(ConfigurationError) in
-        try NormSettings(node, path: "\(path).norm")
-      } ?? NormSettings(.none)
-    weightNorm = try section.bool("weightNorm", default: false)
-    activation =
-      kind == "transformer"
-      ? .geluTanh : try section.choice("activation", default: .relu)
-    switch kind {
-    case "transformer": self.kind = .transformer(try TransformerSettings(section, path: path))
-    case "ngpt": self.kind = .nGPT(try NormalizedTransformerSettings(section, path: path))
-    case "mlp": self.kind = .mlp(hidden: try section.ints("hidden", in: positive))
-    default:
-      let blocks = try section.ints("blocks", in: ConfigurationLimits.depth)
-      let widths = try section.ints("widths", in: positive)
-      guard blocks.count == widths.count else {
-        throw ConfigurationError(
-          section.place("widths"),
-          "\(path).blocks has \(blocks.count) stages and \(path).widths \(widths.count), "
-            + "expected as many")
-      }
-      self.kind = .resNet(blocks: blocks, widths: widths)
-    }
-    if describesInput, let context {
-      input = InputDescription(
-        shape: [context], classes: try section.int("vocabulary", in: positive))
-    } else if describesInput {
-      let size = try section.int("imageSize", in: positive)
-      input = InputDescription(
-        shape: [size, size, try section.int("inputChannels", in: positive)],
-        classes: try section.int("classes", in: positive))
-    }
+  /// Whether the section says what its input is, as parity files do.
+  private var describesInput = false
+
+  private init(_ kind: Kind, activation: Activation = .relu) {
+    (self.kind, self.activation) = (kind, activation)
   }
 
-  /// The activation's name in a configuration.
-  var activationName: String {
-    if case .transformer(let settings) = kind { return settings.activation?.rawValue ?? "swiglu" }
-    return activation.rawValue
+  /// Decodes the section of a parity file, which also describes the input.
+  package init(describingInput node: ConfigurationNode, path: String) throws(ConfigurationError) {
+    self.init(.mlp(hidden: []))
+    try SectionCoder.readKind(node, path: path, into: &self, among: Self.kindsWithInput)
   }
+
+  /// A model before its section is read.
+  static let initial = ModelConfiguration(.mlp(hidden: []))
 
   /// The norm in a word: nGPT's unit vectors are its own.
   public var normName: String {
@@ -125,21 +85,90 @@ public struct ModelConfiguration: Hashable, Sendable {
   }
 }
 
-extension NormSettings {
-  /// Decodes the `norm` section.
-  ///
-  /// Every norm's settings may be given whatever the kind, so that a run is moved to another norm
-  /// by its kind alone.
-  package init(_ node: ConfigurationNode, path: String) throws(ConfigurationError) {
-    let settings = NormRegistry.settings
-    let section = try ConfigurationSection(
-      node, path: path, keys: ["kind"] + settings.map(\.name))
-    self.init(NormKind(rawValue: try section.choice("kind", of: NormRegistry.names)))
-    for setting in settings { try section.decode(setting, into: &self) }
+extension ModelConfiguration: SectionOfKinds {
+  static let kinds: [(name: String, initial: ModelConfiguration)] = [
+    ("mlp", ModelConfiguration(.mlp(hidden: []))),
+    ("ngpt", ModelConfiguration(.nGPT(.initial))),
+    ("resnet", ModelConfiguration(.resNet(blocks: [], widths: []))),
+    ("transformer", ModelConfiguration(.transformer(.initial), activation: .geluTanh)),
+  ]
+
+  fileprivate static let kindsWithInput = kinds.map { name, initial in
+    var model = initial
+    model.describesInput = true
+    return (name: name, initial: model)
   }
 
-  /// The settings of all norms as a configuration gives them, in order.
-  var pairs: [(key: String, value: String)] {
-    [("kind", kind.rawValue)] + NormRegistry.settings.map { ($0.name, $0.text(in: self)) }
+  var kindName: String {
+    switch kind {
+    case .mlp: "mlp"
+    case .resNet: "resnet"
+    case .transformer: "transformer"
+    case .nGPT: "ngpt"
+    }
+  }
+
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    let positive = ConfigurationLimits.extent
+    switch kind {
+    case .mlp(var hidden):
+      try coder.ints("hidden", &hidden, in: positive)
+      kind = .mlp(hidden: hidden)
+    case .resNet(var blocks, var widths):
+      try coder.ints("blocks", &blocks, in: ConfigurationLimits.depth)
+      try coder.ints("widths", &widths, in: positive)
+      if let section = coder.section, blocks.count != widths.count {
+        throw ConfigurationError(
+          section.place("widths"),
+          "\(coder.path).blocks has \(blocks.count) stages and \(coder.path).widths \(widths.count), "
+            + "expected as many")
+      }
+      kind = .resNet(blocks: blocks, widths: widths)
+    case .transformer(var settings):
+      try settings.describe(&coder)
+      kind = .transformer(settings)
+    case .nGPT(var settings):
+      try settings.describe(&coder)
+      kind = .nGPT(settings)
+    }
+    if context == nil { try coder.choice("activation", &activation) }
+    if case .nGPT = kind {
+      // Its norms are its own, and so are its weights.
+    } else {
+      try coder.bool("weightNorm", &weightNorm)
+      try coder.givenSection("norm", &norm)
+    }
+    if describesInput { try describeInput(&coder) }
+  }
+
+  private mutating func describeInput(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    let positive = ConfigurationLimits.extent
+    var (size, channels, classes) = (1, 1, input?.classes ?? 0)
+    if let context {
+      try coder.int("vocabulary", &classes, isRequired: true, in: positive)
+      input = InputDescription(shape: [context], classes: classes)
+    } else {
+      if let shape = input?.shape { (size, channels) = (shape[0], shape[2]) }
+      try coder.int("imageSize", &size, isRequired: true, in: positive)
+      try coder.int("inputChannels", &channels, isRequired: true, in: positive)
+      try coder.int("classes", &classes, isRequired: true, in: positive)
+      input = InputDescription(shape: [size, size, channels], classes: classes)
+    }
+  }
+}
+
+/// The `norm` section: every norm's settings may be given whatever the kind, so that a run is moved to another
+/// norm by its kind alone.
+extension NormSettings: DescribedSection {
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    try coder.visit("kind", as: .of(kind.rawValue)) { section throws(ConfigurationError) in
+      kind = NormKind(rawValue: try section.choice("kind", of: NormRegistry.names))
+    }
+    for setting in NormRegistry.settings {
+      try coder.visit(setting.name, as: .of(setting.text(in: self))) {
+        section throws(ConfigurationError) in
+        try section.decode(setting, into: &self)
+      }
+    }
   }
 }

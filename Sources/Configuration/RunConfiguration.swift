@@ -21,49 +21,43 @@ public struct RunConfiguration: Sendable {
   }
 
   /// The run's name.
-  public var name: String
+  public var name = "run"
   /// Keys every random number.
-  public var seed: UInt64
+  public var seed: UInt64 = 1
   /// The network.
-  public var model: ModelConfiguration
+  public var model = ModelConfiguration.initial
   /// The data.
-  public var data: DataConfiguration
+  public var data = DataConfiguration(source: .digits)
   /// The samples of a step.
-  public var batch: BatchSize
+  public var batch = BatchSize.global(0)
   /// Into how many micro-batches a step's samples are cut.
-  public var accumulate: Int
+  public var accumulate = 1
   /// The run's length.
-  public var length: TrainingLength
+  public var length = TrainingLength.steps(0)
   /// The optimizer.
-  public var optimizer: OptimizerSettings
+  public var optimizer = OptimizerSettings.sgd()
   /// The base learning rate.
-  public var learningRate: Double
+  public var learningRate = 0.0
   /// Steps of warm-up.
-  public var warmupSteps: Int
+  public var warmupSteps = 0
   /// How the rate falls after warm-up.
-  public var decay: LearningRateSchedule.Decay
+  public var decay = LearningRateSchedule.Decay.constant
   /// The global gradient norm is clipped to this, unless nil.
   public var clipNorm: Double?
   /// Whether gradients are made of length 1.
-  public var gradientNormalization: GradientNormalization
+  public var gradientNormalization = GradientNormalization.none
   /// How gradients are cut into buckets.
-  public var buckets: BucketSettings
+  public var buckets = BucketSettings()
   /// Whether gradients travel while backward goes on.
-  public var overlap: Bool
+  public var overlap = true
   /// How long a rank waits for a collective, in seconds, before it ends the run.
-  public var watchdogSeconds: Int
+  public var watchdogSeconds = 60
   /// When to evaluate.
-  public var evaluation: EvaluationCadence
+  public var evaluation = EvaluationCadence.atEnd
   /// When to write checkpoints.
-  public var checkpoint: CheckpointSettings
+  public var checkpoint = CheckpointSettings()
   /// Where the values stand, for messages.
   package private(set) var places: ConfigurationPlaces
-
-  static let keys = [
-    "name", "seed", "model", "data", "batch", "batchPerRank", "accumulate", "epochs", "steps",
-    "optimizer", "schedule", "clipNorm", "gradientNormalization", "parallel", "evaluate",
-    "checkpoint",
-  ]
 
   /// Reads a configuration file, with `key.path=value` assignments on top.
   public init(path: String, set assignments: [String] = []) throws(ConfigurationError) {
@@ -90,150 +84,41 @@ public struct RunConfiguration: Sendable {
   {
     var root = try ConfigurationNode.parse(yaml, name: name)
     for assignment in assignments { try root.assign(assignment) }
-    let section = try ConfigurationSection(root, path: "", keys: Self.keys)
     places = ConfigurationPlaces(root)
-    self.name = try section.text("name", default: "run")
+    try SectionCoder.read(root, path: "", into: &self)
+    try checkTogether()
+  }
+
+  /// What keys of different sections say against each other.
+  private func checkTogether() throws(ConfigurationError) {
     guard
-      (1...200).contains(self.name.utf8.count),
-      !self.name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+      (1...200).contains(name.utf8.count),
+      !name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
     else {
       throw ConfigurationError(
-        section.place("name"), "name is \"\(self.name)\", expected one line of at most 200 bytes")
+        places["name"], "name is \"\(name)\", expected one line of at most 200 bytes")
     }
-    seed = UInt64(try section.int("seed", default: 1, in: 0...Int.max))
-    model = try ModelConfiguration(section.requiredNode("model"), path: "model")
-    data = try DataConfiguration(section.requiredNode("data"), path: "data")
     if data.isTokens != (model.context != nil) {
       throw ConfigurationError(
-        section.place("data"),
+        places["data"],
         data.isTokens
           ? "data are sequences of tokens, which model.kind transformer takes"
           : "data are images, which model.kind mlp and resnet take")
     }
-    let positive = ConfigurationLimits.count
-    switch (section.has("batch"), section.has("batchPerRank")) {
-    case (true, false): batch = .global(try section.int("batch", in: positive))
-    case (false, true): batch = .perRank(try section.int("batchPerRank", in: positive))
-    case (true, true):
-      throw ConfigurationError(
-        section.place("batchPerRank"),
-        "both batch and batchPerRank are given, expected exactly one of them")
-    case (false, false):
-      throw ConfigurationError(
-        section.place, "neither batch (over all ranks) nor batchPerRank is given, expected one")
-    }
-    accumulate = try section.int("accumulate", default: 1, in: positive)
-    switch (section.has("epochs"), section.has("steps")) {
-    case (true, false): length = .epochs(try section.int("epochs", in: positive))
-    case (false, true): length = .steps(try section.int("steps", in: positive))
-    case (true, true):
-      throw ConfigurationError(
-        section.place("steps"), "both epochs and steps are given, expected exactly one of them")
-    case (false, false):
-      throw ConfigurationError(section.place, "neither epochs nor steps is given, expected one")
-    }
-    (optimizer, learningRate) = try Self.optimizer(
-      section.requiredNode("optimizer"), path: "optimizer")
-    let schedule = try ConfigurationSection(
-      section.nodeOrEmpty("schedule"), path: "schedule",
-      keys: ["warmupSteps", "decay", "milestones", "factor", "final"])
-    warmupSteps = try schedule.int(
-      "warmupSteps", default: 0, in: 0...ConfigurationLimits.count.upperBound)
-    decay = try Self.decay(schedule)
-    clipNorm =
-      section.has("clipNorm")
-      ? try section.double("clipNorm", in: .leastNonzeroMagnitude ... .greatestFiniteMagnitude)
-      : nil
-    gradientNormalization = try section.choice("gradientNormalization", default: .none)
     if gradientNormalization != .none && clipNorm != nil {
       throw ConfigurationError(
-        section.place("clipNorm"),
+        places["clipNorm"],
         "clipNorm and gradientNormalization both set the gradients' length, expected one")
     }
-    let parallel = try ConfigurationSection(
-      section.nodeOrEmpty("parallel"), path: "parallel",
-      keys: ["firstBucketMegabytes", "bucketMegabytes", "overlap", "watchdogSeconds"])
-    let sizes = 0.000_001...1024.0
-    buckets = BucketSettings(
-      firstBytes: Int(
-        try parallel.double("firstBucketMegabytes", default: 1, in: sizes) * 1_048_576),
-      bytes: Int(try parallel.double("bucketMegabytes", default: 25, in: sizes) * 1_048_576))
-    overlap = try parallel.bool("overlap", default: true)
-    watchdogSeconds = try parallel.int("watchdogSeconds", default: 60, in: 2...86_400)
-    let evaluate = try ConfigurationSection(
-      section.nodeOrEmpty("evaluate"), path: "evaluate", keys: ["everyEpochs", "everySteps"])
-    switch (evaluate.has("everyEpochs"), evaluate.has("everySteps")) {
-    case (true, false): evaluation = .epochs(try evaluate.int("everyEpochs", in: positive))
-    case (false, true): evaluation = .steps(try evaluate.int("everySteps", in: positive))
-    case (false, false): evaluation = .atEnd
-    case (true, true):
-      throw ConfigurationError(
-        evaluate.place("everySteps"),
-        "both evaluate.everyEpochs and evaluate.everySteps are given, expected one")
-    }
-    checkpoint = try CheckpointSettings(section.nodeOrEmpty("checkpoint"), path: "checkpoint")
   }
 
   /// Decodes an optimizer with its learning rate.
-  package static func optimizer(_ node: ConfigurationNode, path: String) throws(ConfigurationError)
-    -> (OptimizerSettings, Double)
+  package static func optimizer(_ node: ConfigurationNode, path: String)
+    throws(ConfigurationError) -> (OptimizerSettings, Double)
   {
-    let any = [
-      "kind", "learningRate", "momentum", "nesterov", "weightDecay", "betas", "epsilon",
-    ]
-    let kind = try ConfigurationSection(node, path: path, keys: any)
-      .choice("kind", of: ["sgd", "adamw"])
-    let nonNegative = 0...Double.greatestFiniteMagnitude
-    switch kind {
-    case "sgd":
-      let section = try ConfigurationSection(
-        node, path: path, keys: ["kind", "learningRate", "momentum", "nesterov", "weightDecay"])
-      let momentum = try section.double("momentum", default: 0, in: 0...1)
-      let nesterov = try section.bool("nesterov", default: false)
-      if nesterov && momentum == 0 {
-        throw ConfigurationError(
-          section.place("nesterov"), "\(path).nesterov needs a momentum above 0")
-      }
-      return (
-        .sgd(
-          momentum: momentum, nesterov: nesterov,
-          weightDecay: try section.double("weightDecay", default: 0, in: nonNegative)),
-        try section.double("learningRate", in: nonNegative)
-      )
-    default:
-      let section = try ConfigurationSection(
-        node, path: path, keys: ["kind", "learningRate", "betas", "epsilon", "weightDecay"])
-      let betas = try section.doubles("betas", count: 2, default: [0.9, 0.999], in: 0..<1)
-      return (
-        .adamW(
-          beta1: betas[0], beta2: betas[1],
-          epsilon: try section.double("epsilon", default: 1e-8, in: nonNegative),
-          weightDecay: try section.double("weightDecay", default: 0.01, in: nonNegative)),
-        try section.double("learningRate", in: nonNegative)
-      )
-    }
-  }
-
-  private static func decay(_ section: ConfigurationSection) throws(ConfigurationError)
-    -> LearningRateSchedule.Decay
-  {
-    let kind = try section.choice(
-      "decay", of: ["constant", "step", "cosine", "linear"], default: "constant")
-    let known = ["step": ["milestones", "factor"], "cosine": ["final"], "linear": ["final"]]
-    for key in ["milestones", "factor", "final"]
-    where section.has(key) && !(known[kind]?.contains(key) ?? false) {
-      throw ConfigurationError(
-        section.place(key), "schedule.\(key) means nothing to schedule.decay \"\(kind)\"")
-    }
-    switch kind {
-    case "step":
-      return .step(
-        milestones: try section.ints("milestones", in: ConfigurationLimits.count),
-        factor: try section.double("factor", default: 0.1, in: 0...1))
-    case "cosine": return .cosine(final: try section.double("final", default: 0, in: 0...1))
-    case "linear": return .linear(final: try section.double("final", default: 0, in: 0...1))
-    default: return .constant
-    }
+    var section = OptimizerSection(optimizer: .sgd())
+    try SectionCoder.readKind(node, path: path, into: &section)
+    return (section.optimizer, section.learningRate)
   }
 
   /// The same run with another kind of norm, one of a list.

@@ -1,92 +1,104 @@
-package import LockstepFiles
+import LockstepFiles
 import LockstepLayers
 import LockstepModels
+import Yams
 
-extension TransformerSettings {
-  /// The keys of a transformer's section, besides those of every model.
-  static let keys = [
-    "context", "width", "heads", "layers", "hidden", "positions", "tiedEmbedding", "dropout",
-    "placement", "mixShare", "attention", "fixNorm",
-  ]
+/// A transformer's part of the `model` section.
+extension TransformerSettings: DescribedSection {
+  static let initial = TransformerSettings(context: 0, width: 0, heads: 1, layers: 0)
 
-  /// Decodes a transformer's part of the `model` section.
-  package init(_ section: ConfigurationSection, path: String)
+  /// The name of a feed-forward part that has no activation of its own.
+  private static let gated = "swiglu"
+
+  /// The activation as a configuration names it.
+  private var activationName: String { activation?.rawValue ?? Self.gated }
+
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    try coder.int("context", &context, isRequired: true, in: ConfigurationLimits.extent)
+    try coder.heads(&width, &heads)
+    try coder.int("layers", &layers, isRequired: true, in: ConfigurationLimits.depth)
+    try coder.choice("positions", &positions)
+    if positions == .rotary { try coder.checkPairs(width, heads, at: "positions") }
+    var name = activationName
+    try coder.choice(
+      "activation", &name, of: Activation.allCases.map(\.rawValue) + [Self.gated])
+    activation = name == Self.gated ? nil : Activation(rawValue: name) ?? .geluTanh
+    if coder.section != nil {
+      // SwiGLU has three matrices: two thirds of the width give it as many parameters.
+      hidden = name == Self.gated ? (8 * width / 3 + 15) / 16 * 16 : 4 * width
+    }
+    try coder.int("hidden", &hidden, in: ConfigurationLimits.count)
+    try coder.bool("tiedEmbedding", &tiedEmbedding)
+    try coder.double("dropout", &dropout, in: 0...0.99)
+    try coder.choice("placement", &placement)
+    try coder.double("mixShare", &mixShare, in: 0...1)
+    var fixNorm = FixNormSection(embedding: fixesEmbeddingNorm, output: fixesOutputNorm)
+    try coder.section("fixNorm", &fixNorm)
+    (fixesEmbeddingNorm, fixesOutputNorm) = (fixNorm.embedding, fixNorm.output)
+    try coder.section("attention", &attention)
+  }
+}
+
+private struct FixNormSection: DescribedSection {
+  var embedding: Bool
+  var output: Bool
+
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    try coder.bool("embedding", &embedding)
+    try coder.bool("output", &output)
+  }
+}
+
+extension AttentionSettings: DescribedSection {
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    try coder.choice("queryKeyNorm", &queryKeyNorm)
+    try coder.bool("queryKeyValueNorm", &normalizesQueryKeyValue)
+    try coder.bool("outputNorm", &normalizesOutput)
+    try coder.double("softCap", &softCap, in: 0...1e6)
+  }
+}
+
+/// An nGPT's part of the `model` section.
+extension NormalizedTransformerSettings: DescribedSection {
+  static let initial = NormalizedTransformerSettings(context: 0, width: 0, heads: 1, layers: 0)
+
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    try coder.int("context", &context, isRequired: true, in: ConfigurationLimits.extent)
+    try coder.heads(&width, &heads)
+    try coder.checkPairs(width, heads, at: "heads")
+    try coder.int("layers", &layers, isRequired: true, in: ConfigurationLimits.depth)
+    if coder.section != nil {
+      hidden =
+        NormalizedTransformerSettings(
+          context: context, width: width, heads: heads, layers: layers
+        ).hidden
+    }
+    try coder.int("hidden", &hidden, in: ConfigurationLimits.count)
+    try coder.bool("tiedEmbedding", &tiedEmbedding)
+    try coder.double("initialStep", &initialStep, in: 0...1)
+  }
+}
+
+extension SectionCoder {
+  /// The width, and the heads that divide it.
+  fileprivate mutating func heads(_ width: inout Int, _ heads: inout Int)
     throws(ConfigurationError)
   {
     let positive = ConfigurationLimits.extent
-    let (width, heads) = try section.heads(path: path)
-    self.init(
-      context: try section.int("context", in: positive), width: width, heads: heads,
-      layers: try section.int("layers", in: ConfigurationLimits.depth))
-    positions = try section.choice("positions", default: positions)
-    if positions == .rotary {
-      try section.checkPairs(width / heads, at: "positions", path: path)
-    }
-    let gated = "swiglu"
-    let name = try section.choice(
-      "activation", of: Activation.allCases.map(\.rawValue) + [gated],
-      default: Activation.geluTanh.rawValue)
-    activation = name == gated ? nil : Activation(rawValue: name) ?? .geluTanh
-    // SwiGLU has three matrices: two thirds of the width give it as many parameters.
-    let usual = name == gated ? (8 * width / 3 + 15) / 16 * 16 : 4 * width
-    hidden = try section.int("hidden", default: usual, in: ConfigurationLimits.count)
-    tiedEmbedding = try section.bool("tiedEmbedding", default: tiedEmbedding)
-    dropout = try section.double("dropout", default: 0, in: 0...0.99)
-    placement = try section.choice("placement", default: placement)
-    mixShare = try section.double("mixShare", default: mixShare, in: 0...1)
-    let fixNorm = try ConfigurationSection(
-      section.nodeOrEmpty("fixNorm"), path: "\(path).fixNorm", keys: ["embedding", "output"])
-    fixesEmbeddingNorm = try fixNorm.bool("embedding", default: false)
-    fixesOutputNorm = try fixNorm.bool("output", default: false)
-    let part = try ConfigurationSection(
-      section.nodeOrEmpty("attention"), path: "\(path).attention",
-      keys: ["queryKeyNorm", "queryKeyValueNorm", "outputNorm", "softCap"])
-    attention.queryKeyNorm = try part.choice("queryKeyNorm", default: QueryKeyNorm.none)
-    attention.normalizesQueryKeyValue = try part.bool("queryKeyValueNorm", default: false)
-    attention.normalizesOutput = try part.bool("outputNorm", default: false)
-    attention.softCap = try part.double("softCap", default: 0, in: 0...1e6)
-  }
-}
-
-extension NormalizedTransformerSettings {
-  /// The keys of an nGPT's section, besides its kind.
-  static let keys = [
-    "context", "width", "heads", "layers", "hidden", "tiedEmbedding", "initialStep",
-  ]
-
-  /// Decodes an nGPT's part of the `model` section.
-  package init(_ section: ConfigurationSection, path: String) throws(ConfigurationError) {
-    let positive = ConfigurationLimits.extent
-    let (width, heads) = try section.heads(path: path)
-    try section.checkPairs(width / heads, at: "heads", path: path)
-    self.init(
-      context: try section.int("context", in: positive), width: width, heads: heads,
-      layers: try section.int("layers", in: ConfigurationLimits.depth))
-    hidden = try section.int("hidden", default: hidden, in: ConfigurationLimits.count)
-    tiedEmbedding = try section.bool("tiedEmbedding", default: tiedEmbedding)
-    initialStep = try section.double("initialStep", default: initialStep, in: 0...1)
-  }
-}
-
-extension ConfigurationSection {
-  /// The width, and the heads that divide it.
-  fileprivate func heads(path: String) throws(ConfigurationError) -> (width: Int, heads: Int) {
-    let positive = ConfigurationLimits.extent
-    let (width, heads) = (try int("width", in: positive), try int("heads", in: positive))
-    guard width % heads == 0 else {
-      throw ConfigurationError(
-        place("heads"), "\(path).heads \(heads) does not divide the width \(width)")
-    }
-    return (width, heads)
+    try int("width", &width, isRequired: true, in: positive)
+    try int("heads", &heads, isRequired: true, in: positive)
+    guard let section, width % heads != 0 else { return }
+    throw ConfigurationError(
+      section.place("heads"), "\(path).heads \(heads) does not divide the width \(width)")
   }
 
   /// Throws unless a head's channels are pairs.
-  fileprivate func checkPairs(_ size: Int, at key: String, path: String)
+  fileprivate func checkPairs(_ width: Int, _ heads: Int, at key: String)
     throws(ConfigurationError)
   {
-    guard size % 2 == 0 else {
-      throw ConfigurationError(
-        place(key), "\(path): rotary positions turn pairs of channels, and a head has \(size)")
-    }
+    guard let section, width / heads % 2 != 0 else { return }
+    throw ConfigurationError(
+      section.place(key),
+      "\(path): rotary positions turn pairs of channels, and a head has \(width / heads)")
   }
 }

@@ -14,19 +14,26 @@ public struct MachineNoise: Codable, Hashable, Sendable {
   /// Where its figures come from.
   public let source: String
   /// How many detours there are in a second of computing, on average.
-  public let detours_per_s: Double
+  public let detoursPerSecond: Double
   /// How long detours took, in microseconds: each as likely as the next.
-  public let detour_us: [Double]
+  public let detourMicroseconds: [Double]
+
+  private enum CodingKeys: String, CodingKey {
+    case name, source
+    case detoursPerSecond = "detours_per_s"
+    case detourMicroseconds = "detour_us"
+  }
 
   /// A noise of detours that were seen.
-  public init(name: String, source: String, detours_per_s: Double, detour_us: [Double]) {
+  public init(name: String, source: String, detoursPerSecond: Double, detourMicroseconds: [Double])
+  {
     (self.name, self.source) = (name, source)
-    (self.detours_per_s, self.detour_us) = (detours_per_s, detour_us)
+    (self.detoursPerSecond, self.detourMicroseconds) = (detoursPerSecond, detourMicroseconds)
   }
 
   /// A machine on which nothing comes between.
   public static let none = MachineNoise(
-    name: "none", source: "left out", detours_per_s: 0, detour_us: [])
+    name: "none", source: "left out", detoursPerSecond: 0, detourMicroseconds: [])
 
   /// The noise of the machine on which steps were recorded: of each that was disturbed on a rank, what that
   /// rank computed longer than in its median undisturbed step.
@@ -45,7 +52,8 @@ public struct MachineNoise: Codable, Hashable, Sendable {
     }
     self.init(
       name: "recorded", source: "\(detours.count) disturbed steps of the recorded runs",
-      detours_per_s: seconds > 0 ? Double(detours.count) / seconds : 0, detour_us: detours)
+      detoursPerSecond: seconds > 0 ? Double(detours.count) / seconds : 0,
+      detourMicroseconds: detours)
   }
 
   /// Reads a file that `lockstep doctor --noise FILE` wrote.
@@ -75,7 +83,7 @@ public struct MachineNoise: Codable, Hashable, Sendable {
         file: path, problem: "its detours take all of the time", remedy: remedy)
     }
     return MachineNoise(
-      name: try top.text("name"), source: try top.text("source"), detours_per_s: rate,
-      detour_us: detours)
+      name: try top.text("name"), source: try top.text("source"), detoursPerSecond: rate,
+      detourMicroseconds: detours)
   }
 }

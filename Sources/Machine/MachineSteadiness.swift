@@ -6,18 +6,25 @@ import LockstepFiles
 /// How steadily one rank's processor works, and so what a comparison on it can tell apart.
 public struct MachineSteadiness: Codable, Sendable {
   /// How often a second another process took the processor.
-  public let switches_per_s: Double
+  public let switchesPerSecond: Double
   /// The share of the time that the hypervisor took.
-  public let stolen_share: Double
+  public let stolenShare: Double
   /// By how much the slowest tenth of the undisturbed loops took longer than the fastest, over the median.
   public let spread: Double
   /// The processor's clock as the system says, in MHz; nil where it does not.
-  public let clock_mhz: Double?
+  public let clockMhz: Double?
   /// What two variants of the same may seem to differ by after a given number of rounds as a comparison of some hundred
   /// steps has: half of the interval of their ratio, at its widest; nil where too few loops were undisturbed.
   public let resolution: Double?
   /// What takes the processor away, for predictions.
   public let noise: MachineNoise
+
+  private enum CodingKeys: String, CodingKey {
+    case spread, resolution, noise
+    case switchesPerSecond = "switches_per_s"
+    case stolenShare = "stolen_share"
+    case clockMhz = "clock_mhz"
+  }
 
   /// Repeats a loop of about a millisecond for a given number of seconds.
   public init(seconds: Double, name: String) {
@@ -39,20 +46,20 @@ public struct MachineSteadiness: Codable, Sendable {
       }
     }
     let elapsed = Double(monotonicNanoseconds() - start) / 1e9
-    switches_per_s = Double(ThreadUsage.current().switches - before.switches) / elapsed
-    stolen_share = Self.share(
+    switchesPerSecond = Double(ThreadUsage.current().switches - before.switches) / elapsed
+    stolenShare = Self.share(
       from: stolenBefore, to: ProcessorAccount.now()?.stolen, seconds: elapsed)
     let sorted = (clean.isEmpty ? disturbed : clean).sorted()
     let median = sorted[sorted.count / 2]
     spread = (sorted[sorted.count * 9 / 10] - sorted[sorted.count / 10]) / median
-    clock_mhz = Self.clock
+    clockMhz = Self.clock
     resolution = Self.resolution(clean)
     let detours = disturbed.filter { $0 > median }.map { 1e3 * ($0 - median) }
     noise = MachineNoise(
       name: name, source: "a loop of a millisecond, repeated for \(fixed(elapsed, 1)) s",
       // Of a second of computing, which detours are none of.
-      detours_per_s: Double(detours.count) / max(1e-3, elapsed - detours.reduce(0, +) / 1e6),
-      detour_us: detours)
+      detoursPerSecond: Double(detours.count) / max(1e-3, elapsed - detours.reduce(0, +) / 1e6),
+      detourMicroseconds: detours)
   }
 
   private static func share(from before: Int?, to after: Int?, seconds: Double) -> Double {

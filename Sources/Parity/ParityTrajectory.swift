@@ -30,7 +30,7 @@ struct ParityTrajectory {
       ConfigurationNode.parse(json, name: "\(file.path)'s metadata"), path: "",
       keys: ["model", "optimizer", "steps"])
     model = try ModelConfiguration(
-      section.requiredNode("model"), path: "model", describesInput: true)
+      describingInput: section.requiredNode("model"), path: "model")
     (optimizer, learningRate) = try RunConfiguration.optimizer(
       section.requiredNode("optimizer"), path: "optimizer")
     steps = try section.int("steps", in: ConfigurationLimits.count)

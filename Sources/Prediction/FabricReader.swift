@@ -23,9 +23,9 @@ extension Fabric {
     let top = try JSONSection(value, file: path, path: "", fields: topFields)
     return Fabric(
       name: try top.text("name"), source: try top.text("source"),
-      ranks: try top.count("ranks", from: 1), latency_us: try top.number("latency_us"),
-      bandwidth_gbit: try top.number("bandwidth_gbit"),
-      reduction_gb_per_s: top.has("reduction_gb_per_s")
+      ranks: try top.count("ranks", from: 1), latencyMicroseconds: try top.number("latency_us"),
+      bandwidthGigabits: try top.number("bandwidth_gbit"),
+      reductionGbPerSecond: top.has("reduction_gb_per_s")
         ? try top.number("reduction_gb_per_s") : nil,
       points: top.has("points") ? try points(top) : nil)
   }
@@ -44,8 +44,9 @@ extension Fabric {
       let section = try JSONSection(value, file: top.file, path: path, fields: pointFields)
       let point = Point(
         ranks: try section.count("ranks", from: 2), bytes: try section.count("bytes", from: 1),
-        between_us: try section.number("between_us"), tight_us: try section.number("tight_us"),
-        nonblocking_us: try section.number("nonblocking_us"))
+        betweenMicroseconds: try section.number("between_us"),
+        tightMicroseconds: try section.number("tight_us"),
+        nonblockingMicroseconds: try section.number("nonblocking_us"))
       if let last = points.last {
         guard (last.ranks, last.bytes) != (point.ranks, point.bytes) else {
           throw InputFileError(

@@ -76,7 +76,7 @@ public struct NetworkModel: Sendable {
       let algorithm = AllReduceAlgorithm.chosen(
         by: library, bytes: point.bytes, ranks: nearest,
         world: max(fabric.ranks, nearest), blocking: blocking)
-      let measured = blocking ? point.between_us : point.nonblocking_us
+      let measured = blocking ? point.betweenMicroseconds : point.nonblockingMicroseconds
       return (
         size: log(Double(point.bytes)),
         ratio: measured / fabric.time(algorithm, bytes: point.bytes, ranks: nearest)
@@ -96,7 +96,7 @@ extension Fabric {
   func time(_ algorithm: AllReduceAlgorithm, bytes: Int, ranks: Int) -> Double {
     // A Gbit/s is 125 bytes in a microsecond, a GB/s a thousand.
     algorithm.cost(ranks: ranks).time(
-      bytes: Double(bytes), alpha: latency_us, beta: 1 / (125 * bandwidth_gbit),
-      gamma: reduction_gb_per_s.map { 1e-3 / $0 } ?? 0)
+      bytes: Double(bytes), alpha: latencyMicroseconds, beta: 1 / (125 * bandwidthGigabits),
+      gamma: reductionGbPerSecond.map { 1e-3 / $0 } ?? 0)
   }
 }

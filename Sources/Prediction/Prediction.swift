@@ -54,7 +54,12 @@ public struct Prediction: Codable, Sendable {
     public let samples: Int
     /// θ: where more ranks meet than there are samples, the last one is assumed to come
     /// θ · ln(ranks / samples) after the latest sample; the mean over collectives, in microseconds.
-    public let tail_us: Double
+    public let tailMicroseconds: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case norm, ranks, samples
+      case tailMicroseconds = "tail_us"
+    }
   }
 
   /// One norm on a number of ranks.
@@ -62,29 +67,43 @@ public struct Prediction: Codable, Sendable {
     /// The norm.
     public let norm: String
     /// How many ranks share statistics; nil where none do.
-    public let statistics_group: Int?
+    public let statisticsGroup: Int?
     /// The ranks.
     public let ranks: Int
     /// A step: the median over simulated steps, with what holds 95% of medians like it.
-    public let step_ms: MedianInterval
-    /// Compute time. This and all fields below are means over ranks.
-    public let compute_ms: Double
+    public let stepMilliseconds: MedianInterval
+    /// Compute time; this and all fields below are means over ranks.
+    public let computeMilliseconds: Double
     /// Blocked for statistics before the last rank arrived.
-    public let statistics_skew_ms: Double
+    public let statisticsSkewMilliseconds: Double
     /// Blocked for statistics after it.
-    public let statistics_transfer_ms: Double
+    public let statisticsTransferMilliseconds: Double
     /// Blocked for gradients.
-    public let gradients_ms: Double
+    public let gradientsMilliseconds: Double
     /// Blocked for everything else.
-    public let control_ms: Double
+    public let controlMilliseconds: Double
     /// How the largest message of statistics is summed; nil where none is sent.
-    public let statistics_algorithm: String?
+    public let statisticsAlgorithm: String?
     /// How the largest bucket of gradients is summed; nil where none is sent.
-    public let gradients_algorithm: String?
+    public let gradientsAlgorithm: String?
     /// Whether more ranks meet than there are samples, so that the tail is assumed.
-    public let assumes_tail: Bool
+    public let assumesTail: Bool
     /// What an epoch and a loss cost; nil where it was not asked for.
     public let cost: TrainingCost?
+
+    private enum CodingKeys: String, CodingKey {
+      case norm, ranks, cost
+      case statisticsGroup = "statistics_group"
+      case stepMilliseconds = "step_ms"
+      case computeMilliseconds = "compute_ms"
+      case statisticsSkewMilliseconds = "statistics_skew_ms"
+      case statisticsTransferMilliseconds = "statistics_transfer_ms"
+      case gradientsMilliseconds = "gradients_ms"
+      case controlMilliseconds = "control_ms"
+      case statisticsAlgorithm = "statistics_algorithm"
+      case gradientsAlgorithm = "gradients_algorithm"
+      case assumesTail = "assumes_tail"
+    }
   }
 
   /// What to take on a number of ranks, by step time alone.
@@ -94,19 +113,25 @@ public struct Prediction: Codable, Sendable {
     /// The norm with the shortest step.
     public let norm: String
     /// Its statistics group; nil where there is none.
-    public let statistics_group: Int?
+    public let statisticsGroup: Int?
     /// By how much the next one's step is longer, as a share; nil where there is no other.
     public let ahead: Double?
     /// Whether that is more than predictions may be wrong by.
-    public let is_sure: Bool
+    public let isSure: Bool
     /// Why, in words.
     public let reason: String
+
+    private enum CodingKeys: String, CodingKey {
+      case ranks, norm, ahead, reason
+      case statisticsGroup = "statistics_group"
+      case isSure = "is_sure"
+    }
   }
 
   /// The fabric's name.
   public let fabric: String
   /// Where its figures come from.
-  public let fabric_source: String
+  public let fabricSource: String
   /// The library whose choice of algorithms is assumed.
   public let library: MPILibrary
   /// What it rests on, by norm.
@@ -118,7 +143,13 @@ public struct Prediction: Codable, Sendable {
   /// The noise that was added to the undisturbed steps.
   public let noise: MachineNoise
   /// The share of the recorded steps that were disturbed and left out, from 0 to 1: the largest of the runs.
-  public let disturbed_share: Double
+  public let disturbedShare: Double
+
+  private enum CodingKeys: String, CodingKey {
+    case fabric, library, bases, rows, choices, noise
+    case fabricSource = "fabric_source"
+    case disturbedShare = "disturbed_share"
+  }
 }
 
 extension Prediction {
@@ -139,9 +170,9 @@ extension Prediction {
   ) throws(RecordingError) {
     self.noise = noise
     let clean = sources.map(\.clean)
-    disturbed_share = clean.map(\.share).max() ?? 0
+    disturbedShare = clean.map(\.share).max() ?? 0
     fabric = network.fabric.name
-    fabric_source = network.fabric.source
+    fabricSource = network.fabric.source
     library = network.library
     var (rows, bases): ([Row], [Basis]) = ([], [])
     for (source, clean) in zip(sources, clean) {
@@ -153,7 +184,7 @@ extension Prediction {
       bases.append(
         Basis(
           norm: source.norm, ranks: samples.ranks.count, samples: samples.count,
-          tail_us: all.meanTail / 1e3))
+          tailMicroseconds: all.meanTail / 1e3))
       for count in ranks {
         let sizes = Set(groups.filter { $0 > 1 && $0 < count && count % $0 == 0 } + [count])
         for group in source.synchronizes ? sizes.sorted() : [1] {
@@ -166,7 +197,7 @@ extension Prediction {
     }
     self.bases = bases
     self.rows = rows.sorted { $0.ranks < $1.ranks }
-    let isClean = disturbed_share <= Self.mostDisturbed
+    let isClean = disturbedShare <= Self.mostDisturbed
     choices = Set(ranks).sorted().compactMap { [rows] count in
       Self.choice(rows.filter { $0.ranks == count }, isClean: isClean)
     }
@@ -199,50 +230,51 @@ extension Prediction {
     }
     let time = MedianInterval(steps.map { $0.step / 1e6 })
     return Row(
-      norm: source.norm, statistics_group: group > 1 ? group : nil, ranks: ranks,
-      step_ms: time, compute_ms: mean(\.computing),
-      statistics_skew_ms: mean(\.statisticsSkew),
-      statistics_transfer_ms: mean(\.statisticsTransfer), gradients_ms: mean(\.gradients),
-      control_ms: mean(\.control),
-      statistics_algorithm: algorithm(group) { if case .statistics = $0 { true } else { false } },
-      gradients_algorithm: algorithm(ranks) { if case .gradients = $0 { true } else { false } },
-      assumes_tail: ranks > samples.count,
+      norm: source.norm, statisticsGroup: group > 1 ? group : nil, ranks: ranks,
+      stepMilliseconds: time, computeMilliseconds: mean(\.computing),
+      statisticsSkewMilliseconds: mean(\.statisticsSkew),
+      statisticsTransferMilliseconds: mean(\.statisticsTransfer),
+      gradientsMilliseconds: mean(\.gradients),
+      controlMilliseconds: mean(\.control),
+      statisticsAlgorithm: algorithm(group) { if case .statistics = $0 { true } else { false } },
+      gradientsAlgorithm: algorithm(ranks) { if case .gradients = $0 { true } else { false } },
+      assumesTail: ranks > samples.count,
       cost: source.course.map {
         TrainingCost($0, ranks: ranks, step: time.median / 1e3, price: price)
       })
   }
 
   private static func choice(_ rows: [Row], isClean: Bool) -> Choice? {
-    let sorted = rows.sorted { $0.step_ms.median < $1.step_ms.median }
+    let sorted = rows.sorted { $0.stepMilliseconds.median < $1.stepMilliseconds.median }
     guard let best = sorted.first else { return nil }
     let ahead = sorted.dropFirst().first.map {
-      $0.step_ms.median / max(best.step_ms.median, 1e-9) - 1
+      $0.stepMilliseconds.median / max(best.stepMilliseconds.median, 1e-9) - 1
     }
     func name(_ row: Row) -> String {
-      row.statistics_group.map {
+      row.statisticsGroup.map {
         $0 == row.ranks ? "\(row.norm) over all ranks" : "\(row.norm) over groups of \($0)"
       } ?? row.norm
     }
     var (reason, isSure) = ("it is the only one that was recorded", false)
     if let ahead, let next = sorted.dropFirst().first {
       let parts = [
-        ("computes", next.compute_ms - best.compute_ms),
+        ("computes", next.computeMilliseconds - best.computeMilliseconds),
         (
           "waits for the slowest rank at its statistics",
-          next.statistics_skew_ms - best.statistics_skew_ms
+          next.statisticsSkewMilliseconds - best.statisticsSkewMilliseconds
         ),
         (
           "waits for the transfer of its statistics",
-          next.statistics_transfer_ms - best.statistics_transfer_ms
+          next.statisticsTransferMilliseconds - best.statisticsTransferMilliseconds
         ),
-        ("waits for gradients", next.gradients_ms - best.gradients_ms),
+        ("waits for gradients", next.gradientsMilliseconds - best.gradientsMilliseconds),
       ]
       let most = parts.max { $0.1 < $1.1 } ?? parts[0]
       reason =
         "\(name(next)) takes \(fixed(100 * ahead, 0))% longer; most of all it \(most.0) longer"
       // Apart even where both predictions are wrong by as much as was found, each to its own side.
       let areApart =
-        best.step_ms.high * (1 + tolerance) < next.step_ms.low * (1 - tolerance)
+        best.stepMilliseconds.high * (1 + tolerance) < next.stepMilliseconds.low * (1 - tolerance)
       isSure = areApart && isClean
       if !areApart {
         reason +=
@@ -254,7 +286,7 @@ extension Prediction {
       }
     }
     return Choice(
-      ranks: best.ranks, norm: best.norm, statistics_group: best.statistics_group, ahead: ahead,
-      is_sure: isSure, reason: reason)
+      ranks: best.ranks, norm: best.norm, statisticsGroup: best.statisticsGroup, ahead: ahead,
+      isSure: isSure, reason: reason)
   }
 }

@@ -96,13 +96,13 @@ struct StepSimulation {
     var links = [Link](repeating: Link(), count: groups)
     var begin = 0.0
     let meanDetour =
-      1e3 * noise.detour_us.reduce(0, +) / Double(max(1, noise.detour_us.count))
-    var detours = noise.detours_per_s > 0 ? (0..<ranks).map { _ in gap(&random) } : []
+      1e3 * noise.detourMicroseconds.reduce(0, +) / Double(max(1, noise.detourMicroseconds.count))
+    var detours = noise.detoursPerSecond > 0 ? (0..<ranks).map { _ in gap(&random) } : []
     return (0..<count).map { _ in
       var draws = kinds.map { $0[random.below($0.count)] }
       for rank in detours.indices {
         for place in draws[rank].indices {
-          let expected = draws[rank][place] / 1e9 * noise.detours_per_s
+          let expected = draws[rank][place] / 1e9 * noise.detoursPerSecond
           if expected > Self.mostDetours {
             draws[rank][place] += expected * meanDetour
             continue
@@ -110,7 +110,8 @@ struct StepSimulation {
           // What is left until the next detour, in nanoseconds of computing.
           detours[rank] -= draws[rank][place]
           while detours[rank] < 0 {
-            draws[rank][place] += 1e3 * noise.detour_us[random.below(noise.detour_us.count)]
+            draws[rank][place] +=
+              1e3 * noise.detourMicroseconds[random.below(noise.detourMicroseconds.count)]
             detours[rank] += gap(&random)
           }
         }
@@ -128,7 +129,7 @@ struct StepSimulation {
 
   /// The computing between two detours, in nanoseconds: exponentially distributed.
   private func gap(_ random: inout RandomStream) -> Double {
-    -log(1 - Double(random.uniform())) / noise.detours_per_s * 1e9
+    -log(1 - Double(random.uniform())) / noise.detoursPerSecond * 1e9
   }
 
   private var groups: Int { group > 1 ? (ranks + group - 1) / group : ranks }

@@ -21,26 +21,35 @@ public struct TrainingCourse: Hashable, Sendable {
 /// at a learning rate that is not adapted to it.
 public struct TrainingCost: Codable, Hashable, Sendable {
   /// The steps of an epoch.
-  public let epoch_steps: Double
+  public let epochSteps: Double
   /// An epoch, in seconds.
-  public let epoch_s: Double
+  public let epochSeconds: Double
   /// What its ranks cost together; nil without a price.
-  public let epoch_price: Double?
+  public let epochPrice: Double?
   /// The steps to the target loss; nil where it was not reached, or none was given.
-  public let target_steps: Int?
+  public let targetSteps: Int?
   /// The time to it, in seconds.
-  public let target_s: Double?
+  public let targetSeconds: Double?
   /// What the ranks cost until then.
-  public let target_price: Double?
+  public let targetPrice: Double?
+
+  private enum CodingKeys: String, CodingKey {
+    case epochSteps = "epoch_steps"
+    case epochSeconds = "epoch_s"
+    case epochPrice = "epoch_price"
+    case targetSteps = "target_steps"
+    case targetSeconds = "target_s"
+    case targetPrice = "target_price"
+  }
 
   /// The cost of a course on `ranks` ranks, each at `price` an hour, with steps of `seconds`.
   init(_ course: TrainingCourse, ranks: Int, step: Double, price: Double?) {
     func cost(_ seconds: Double) -> Double? { price.map { seconds / 3600 * Double(ranks) * $0 } }
-    epoch_steps = max(1, course.epochSamples / (course.samplesPerRank * Double(ranks)))
-    epoch_s = epoch_steps * step
-    epoch_price = cost(epoch_s)
-    target_steps = course.stepsToTarget
-    target_s = course.stepsToTarget.map { Double($0) * step }
-    target_price = target_s.flatMap(cost)
+    epochSteps = max(1, course.epochSamples / (course.samplesPerRank * Double(ranks)))
+    epochSeconds = epochSteps * step
+    epochPrice = cost(epochSeconds)
+    targetSteps = course.stepsToTarget
+    targetSeconds = course.stepsToTarget.map { Double($0) * step }
+    targetPrice = targetSeconds.flatMap(cost)
   }
 }

@@ -14,23 +14,25 @@ extension RunReport {
       run.parts.map { parts in
         StackedBars.Row(
           label: run.label,
-          value: "\(fixed(parts.step_ms, 2)) ms",
+          value: "\(fixed(parts.stepMilliseconds, 2)) ms",
           parts: [
-            .init(style: "compute", label: "computing", milliseconds: parts.compute_ms),
-            .init(style: "norm", label: "computing of norms", milliseconds: parts.norm_ms),
+            .init(style: "compute", label: "computing", milliseconds: parts.computeMilliseconds),
+            .init(style: "norm", label: "computing of norms", milliseconds: parts.normMilliseconds),
             .init(
               style: "skew", label: "statistics, waiting for the last rank",
-              milliseconds: parts.statistics_skew_ms),
+              milliseconds: parts.statisticsSkewMilliseconds),
             .init(
               style: "transfer", label: "statistics, transfer",
-              milliseconds: parts.statistics_transfer_ms),
+              milliseconds: parts.statisticsTransferMilliseconds),
             .init(
               style: "library", label: "statistics, MPI's own work",
-              milliseconds: parts.library_ms),
+              milliseconds: parts.libraryMilliseconds),
             .init(
-              style: "gradients", label: "gradients, blocked", milliseconds: parts.gradients_ms),
-            .init(style: "optimizer", label: "optimizer", milliseconds: parts.optimizer_ms),
-            .init(style: "other", label: "other", milliseconds: parts.other_ms),
+              style: "gradients", label: "gradients, blocked",
+              milliseconds: parts.gradientsMilliseconds),
+            .init(
+              style: "optimizer", label: "optimizer", milliseconds: parts.optimizerMilliseconds),
+            .init(style: "other", label: "other", milliseconds: parts.otherMilliseconds),
           ])
       }
     }
@@ -53,7 +55,7 @@ extension RunReport {
   /// The ratios of step times to the first run's; nil where the runs did not take turns.
   var ratioChart: Chart? {
     let rows = runs.enumerated().compactMap { index, run in
-      run.against_first.map {
+      run.againstFirst.map {
         IntervalChart.Row(label: run.label, style: "series\(index % 6)", ratio: $0)
       }
     }
@@ -89,16 +91,17 @@ extension RunReport {
           label: norm, style: Self.series(order.firstIndex(of: norm) ?? 0),
           points: prediction.rows.filter { $0.norm == norm }.map {
             .init(
-              ranks: $0.ranks, step_ms: $0.step_ms.median, low: $0.step_ms.low,
-              high: $0.step_ms.high)
+              ranks: $0.ranks, stepMilliseconds: $0.stepMilliseconds.median,
+              low: $0.stepMilliseconds.low,
+              high: $0.stepMilliseconds.high)
           })
       }
-      let assumed = prediction.rows.filter(\.assumes_tail).map(\.ranks).min()
+      let assumed = prediction.rows.filter(\.assumesTail).map(\.ranks).min()
       return PredictionChart(series: series).chart(
         id: "chart-prediction-\(index)",
         title: "Predicted step time by number of ranks, on \(prediction.fabric)",
         caption:
-          "\(prediction.fabric_source.prefix(1).uppercased() + prediction.fabric_source.dropFirst()). "
+          "\(prediction.fabricSource.prefix(1).uppercased() + prediction.fabricSource.dropFirst()). "
           + "Each rank computes as many samples as a recorded one. Bars hold 95% of medians of "
           + "simulated steps; predictions were checked to \(Int(100 * Prediction.tolerance))%."
           + (assumed.map {
@@ -118,7 +121,7 @@ extension RunReport {
         line: run.curves.training.map { ($0.step, value($0)) },
         points: run.curves.test.map { ($0.step, value($0)) })
     }
-    let size = runs.map(\.curves.steps_per_point).max() ?? 1
+    let size = runs.map(\.curves.stepsPerPoint).max() ?? 1
     return LineChart(series: series, scale: scale, unit: unit).chart(
       id: id, title: title,
       caption: "Lines: training batches"
@@ -137,17 +140,17 @@ extension ReportedRun {
     for layer in split.layers where !order.contains(layer.name) { order.append(layer.name) }
     let byName = Dictionary(grouping: split.layers, by: \.name)
     func cost(_ name: String) -> Double {
-      byName[name, default: []].reduce(0) { $0 + $1.compute_ms.median }
+      byName[name, default: []].reduce(0) { $0 + $1.computeMilliseconds.median }
     }
     let shown = Set(order.sorted { cost($0) > cost($1) }.prefix(Self.mostRows))
     let rows = order.filter(shown.contains).map { name in
       StackedBars.Row(
-        label: name + (norm_layers.contains(name) ? " (norm)" : ""),
+        label: name + (normLayers.contains(name) ? " (norm)" : ""),
         value: "\(fixed(cost(name), 3)) ms",
         parts: byName[name, default: []].map {
           .init(
-            style: norm_layers.contains(name) ? "norm-\($0.pass)" : "compute-\($0.pass)",
-            label: $0.pass, milliseconds: $0.compute_ms.median)
+            style: normLayers.contains(name) ? "norm-\($0.pass)" : "compute-\($0.pass)",
+            label: $0.pass, milliseconds: $0.computeMilliseconds.median)
         })
     }
     let left = order.count - rows.count
@@ -167,17 +170,20 @@ extension ReportedRun {
   func statisticsChart(id: String) -> Chart? {
     let sites = split?.sites.filter { !$0.isBucket } ?? []
     guard let split, !sites.isEmpty else { return nil }
-    func cost(_ site: StepSplit.Site) -> Double { site.skew_ms.median + site.transfer_ms.median }
+    func cost(_ site: StepSplit.Site) -> Double {
+      site.skewMilliseconds.median + site.transferMilliseconds.median
+    }
     let least = sites.map(cost).sorted(by: >).prefix(Self.mostRows).last ?? 0
     let rows = sites.filter { cost($0) >= least }.map { site in
       StackedBars.Row(
         label: "\(site.name) \(site.pass)", value: "\(fixed(cost(site), 4)) ms",
         parts: [
-          .init(style: "skew", label: "skew", milliseconds: site.skew_ms.median),
-          .init(style: "transfer", label: "transfer", milliseconds: site.transfer_ms.median),
+          .init(style: "skew", label: "skew", milliseconds: site.skewMilliseconds.median),
+          .init(
+            style: "transfer", label: "transfer", milliseconds: site.transferMilliseconds.median),
         ],
         under: .init(
-          style: "flight", label: "in flight", milliseconds: site.in_flight_ms.median))
+          style: "flight", label: "in flight", milliseconds: site.inFlightMilliseconds.median))
     }
     let left = sites.count - rows.count
     return StackedBars(rows: rows, thickness: 9).chart(
@@ -193,10 +199,10 @@ extension ReportedRun {
 
   /// The median step on all ranks.
   func timelineChart(id: String) -> Chart? {
-    guard let median_step else { return nil }
-    let left = median_step.ranks.count - TimelineChart.mostRanks
-    return TimelineChart(timeline: median_step, norms: Set(norm_layers)).chart(
-      id: id, title: "\(label): step \(median_step.step), the median one",
+    guard let medianStep else { return nil }
+    let left = medianStep.ranks.count - TimelineChart.mostRanks
+    return TimelineChart(timeline: medianStep, norms: Set(normLayers)).chart(
+      id: id, title: "\(label): step \(medianStep.step), the median one",
       caption:
         "Of each rank, from above: what it computed, what blocked it, and what was in flight "
         + "meanwhile. Rest the pointer on a block for its name and duration."

@@ -60,7 +60,7 @@ public struct ReportPage {
           "\(started)\(place). Run directory: \(run.path). \(counted(Double(run.steps))) steps.")
     }
     clock =
-      report.clock_bound_us.map {
+      report.clockBoundMicroseconds.map {
         "The ranks' clocks agree to \(fixed($0, 1)) µs"
           + ($0 == 0 ? ": all ranks shared one machine's." : ".")
       } ?? "No run has events, so that nothing was compared between ranks."
@@ -82,15 +82,15 @@ public struct ReportPage {
   private static func cells(_ run: ReportedRun) -> [String] {
     let (statistics, gradients) = (run.times.statistics, run.times.gradients)
     return [
-      run.label, run.ranks.map(String.init) ?? "–", run.times.step_ms.text(2),
-      run.against_first?.text ?? "–", counted(statistics.collectives_per_step),
-      counted(statistics.bytes_per_step),
-      fixed(statistics.blocked_ms.median, 3),
-      run.statistics_in_flight_ms.map { fixed($0, 3) } ?? "–",
-      counted(gradients.collectives_per_step), fixed(gradients.blocked_ms.median, 3),
-      run.gradients_in_flight_ms.map { fixed($0, 3) } ?? "–",
+      run.label, run.ranks.map(String.init) ?? "–", run.times.stepMilliseconds.text(2),
+      run.againstFirst?.text ?? "–", counted(statistics.collectivesPerStep),
+      counted(statistics.bytesPerStep),
+      fixed(statistics.blockedMilliseconds.median, 3),
+      run.statisticsInFlightMilliseconds.map { fixed($0, 3) } ?? "–",
+      counted(gradients.collectivesPerStep), fixed(gradients.blockedMilliseconds.median, 3),
+      run.gradientsInFlightMilliseconds.map { fixed($0, 3) } ?? "–",
       run.efficiency.map { fixed(100 * $0.parallel, 1) + "%" } ?? "–",
-      run.efficiency.map { fixed(100 * $0.load_balance, 1) + "%" } ?? "–",
+      run.efficiency.map { fixed(100 * $0.loadBalance, 1) + "%" } ?? "–",
       run.efficiency.map { fixed(100 * $0.serialization, 1) + "%" } ?? "–",
       run.efficiency.map { fixed(100 * $0.transfer, 1) + "%" } ?? "–",
       run.final.map { fixed($0.loss, 4) } ?? "–",

@@ -5,6 +5,7 @@ import LockstepConfiguration
 import LockstepFiles
 import LockstepRecording
 public import LockstepRuns
+import LockstepTraining
 
 /// What a report says of one run.
 public struct ReportedRun: Encodable, Sendable {
@@ -30,16 +31,16 @@ public struct ReportedRun: Encodable, Sendable {
   public let times: StepTimes
   /// Statistics in flight while ranks computed, in milliseconds a step, the mean over ranks; nil
   /// without events.
-  public let statistics_in_flight_ms: Double?
+  public let statisticsInFlightMilliseconds: Double?
   /// Gradients in flight while ranks computed, likewise.
-  public let gradients_in_flight_ms: Double?
+  public let gradientsInFlightMilliseconds: Double?
   /// Where the run ended; nil if it did not.
   public let final: FinalFigures?
   /// Loss and accuracy over the steps.
   public let curves: RunCurves
   /// The step's duration over the first run's, from rounds in which both took a turn; nil for the first, and
   /// where runs were not taken in turn.
-  public internal(set) var against_first: PairedRatio?
+  public internal(set) var againstFirst: PairedRatio?
   /// Where the time of a usual step went; nil without events.
   public let parts: StepParts?
   /// The recorded steps by layer and collective; nil without events.
@@ -47,18 +48,19 @@ public struct ReportedRun: Encodable, Sendable {
   /// What the ranks' time goes into; nil without events.
   public let efficiency: Efficiency?
   /// The median step; nil without events.
-  public let median_step: StepTimeline?
+  public let medianStep: StepTimeline?
   /// The names under which norms were recorded.
-  public let norm_layers: [String]
+  public let normLayers: [String]
   /// What is missing.
   public let notes: [String]
   /// What was trained; nil of a loop of one's own.
   let configuration: RunConfiguration?
 
-  private enum CodingKeys: CodingKey {
+  private enum CodingKeys: String, CodingKey {
     case path, label, name, norm, ranks, hosts, command, started, steps, times
-    case statistics_in_flight_ms, gradients_in_flight_ms, final, curves, against_first, parts, split
-    case efficiency, median_step, norm_layers, notes
+    case statisticsInFlightMilliseconds = "statistics_in_flight_ms", gradientsInFlightMilliseconds =
+      "gradients_in_flight_ms", final, curves, againstFirst = "against_first", parts, split
+    case efficiency, medianStep = "median_step", normLayers = "norm_layers", notes
   }
 
   /// The records of undisturbed steps of a whole batch; of all steps where there is no such.
@@ -108,7 +110,7 @@ public struct ReportedRun: Encodable, Sendable {
     let steps = clean.map { RecordedSteps($0) }
     let split = clean.map { StepSplit($0) }
     func inFlight(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {
-      split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.in_flight_ms.median } }
+      split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.inFlightMilliseconds.median } }
     }
     self.path = path
     name = described.name
@@ -118,15 +120,15 @@ public struct ReportedRun: Encodable, Sendable {
     (command, started) = (launch?.command, launch?.started)
     self.steps = metrics.steps.count
     times = StepTimes([metrics.steps])
-    statistics_in_flight_ms = inFlight { !$0.isBucket }
-    gradients_in_flight_ms = inFlight(\.isBucket)
+    statisticsInFlightMilliseconds = inFlight { !$0.isBucket }
+    gradientsInFlightMilliseconds = inFlight(\.isBucket)
     final = summary?.final
     curves = RunCurves(metrics)
     parts = steps.flatMap { StepParts($0) }
     self.split = split
     efficiency = steps.flatMap { Efficiency($0) }
-    median_step = steps.flatMap { StepTimeline(median: $0) }
-    norm_layers = norms.sorted()
+    medianStep = steps.flatMap { StepTimeline(median: $0) }
+    normLayers = norms.sorted()
     self.notes = notes
   }
 

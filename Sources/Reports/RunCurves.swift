@@ -1,4 +1,5 @@
 import LockstepRuns
+import LockstepTraining
 
 /// Loss and accuracy of a run over its steps, thinned out so that any run can be drawn.
 public struct RunCurves: Codable, Hashable, Sendable {
@@ -13,11 +14,16 @@ public struct RunCurves: Codable, Hashable, Sendable {
   }
 
   /// How many steps a point of the training curve is the mean of.
-  public let steps_per_point: Int
+  public let stepsPerPoint: Int
   /// The training batches.
   public let training: [Point]
   /// The test set.
   public let test: [Point]
+
+  private enum CodingKeys: String, CodingKey {
+    case training, test
+    case stepsPerPoint = "steps_per_point"
+  }
 
   /// The most points of a training curve.
   static let most = 400
@@ -25,7 +31,7 @@ public struct RunCurves: Codable, Hashable, Sendable {
   init(_ metrics: RunMetrics) {
     let steps = metrics.steps
     let size = max(1, (steps.count + Self.most - 1) / Self.most)
-    steps_per_point = size
+    stepsPerPoint = size
     training = stride(from: 0, to: steps.count, by: size).map { first in
       let part = steps[first..<min(first + size, steps.count)]
       let count = Double(part.count)

@@ -5,6 +5,7 @@ import LockstepFiles
 public import LockstepPrediction
 import LockstepRecording
 import LockstepRuns
+import LockstepTraining
 
 /// What `lockstep report` says of one run or several: figures alone, without their drawing.
 public struct RunReport: Encodable, Sendable {
@@ -13,7 +14,7 @@ public struct RunReport: Encodable, Sendable {
   /// What the report finds, in one sentence.
   public let answer: String
   /// The share of all steps that were disturbed, from 0 to 1.
-  public let disturbed_share: Double
+  public let disturbedShare: Double
   /// The runs, in the order given.
   public let runs: [ReportedRun]
   /// Settings besides the norm in which the runs differ, with each run's value.
@@ -22,11 +23,17 @@ public struct RunReport: Encodable, Sendable {
   public let notes: [String]
   /// The most that a time may be wrong by because the ranks' clocks are not one, in microseconds; nil
   /// where no run has events.
-  public let clock_bound_us: Double?
+  public let clockBoundMicroseconds: Double?
 
   /// What steps would take on more ranks, for each fabric, from the first run of each norm that has
   /// events.
   public let predictions: [Prediction]
+
+  private enum CodingKeys: String, CodingKey {
+    case work, answer, runs, differences, notes, predictions
+    case disturbedShare = "disturbed_share"
+    case clockBoundMicroseconds = "clock_bound_us"
+  }
 
   /// The rank counts of predictions.
   public static let predictedRanks = [2, 8, 64, 512, 4096]
@@ -42,7 +49,7 @@ public struct RunReport: Encodable, Sendable {
     let metrics = try directories.map { try RunMetrics(run: $0) }
     var read = try zip(directories, metrics).map { try ReportedRun(path: $0, $1) }
     Self.compare(&read, metrics)
-    disturbed_share =
+    disturbedShare =
       DisturbedSteps(
         metrics.flatMap { $0.steps.map(\.disturbance) }
       ).share
@@ -69,7 +76,7 @@ public struct RunReport: Encodable, Sendable {
     runs = read
     answer = Self.answer(read)
     work = Set(read.map(\.name)).sorted().joined(separator: ", ")
-    clock_bound_us = read.compactMap { $0.split?.clock_bound_us }.max()
+    clockBoundMicroseconds = read.compactMap { $0.split?.clockBoundMicroseconds }.max()
     notes += Self.notes(read, differences)
     var norms: Set<String> = []
     let sources = read.filter { $0.split != nil && norms.insert($0.norm).inserted }.map(\.path)
@@ -125,7 +132,7 @@ public struct RunReport: Encodable, Sendable {
       let ratios = (0..<index).compactMap {
         paired.ratio(of: index, to: $0, comparisons: count - 1)
       }
-      runs[index].against_first = ratios.first
+      runs[index].againstFirst = ratios.first
     }
   }
 
@@ -134,23 +141,24 @@ public struct RunReport: Encodable, Sendable {
     guard let first = runs.first else { return "" }
     let others = runs.dropFirst()
     guard !others.isEmpty else {
-      return "Under \(first.label) a step takes \(first.times.step_ms.text(2)) ms (median, 95%)."
+      return
+        "Under \(first.label) a step takes \(first.times.stepMilliseconds.text(2)) ms (median, 95%)."
     }
-    guard others.contains(where: { $0.against_first != nil }) else {
+    guard others.contains(where: { $0.againstFirst != nil }) else {
       return
         "Which of these steps is shorter is not decided: the runs did not take turns, as those of "
         + "`lockstep compare --run-dir` do, so that the machine may have been another for each."
     }
     var parts: [String] = []
     for verdict in [RatioVerdict.slower, .faster] {
-      let found = others.filter { $0.against_first?.verdict == verdict }
+      let found = others.filter { $0.againstFirst?.verdict == verdict }
       if !found.isEmpty {
         parts.append(
-          found.map { "\($0.label) \($0.against_first?.ratio.text(3) ?? "") times" }
+          found.map { "\($0.label) \($0.againstFirst?.ratio.text(3) ?? "") times" }
             .joined(separator: ", "))
       }
     }
-    let open = others.filter { $0.against_first?.verdict == .undecided }.map(\.label)
+    let open = others.filter { $0.againstFirst?.verdict == .undecided }.map(\.label)
     let decided =
       parts.isEmpty
       ? "" : "Against \(first.label), a step takes under \(parts.joined(separator: ", "))"

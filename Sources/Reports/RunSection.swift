@@ -38,15 +38,16 @@ struct RunSection {
       run.computingChart(id: "chart-computing-\(number)"),
     ].compactMap(\.self)
     computing = split.layers.map {
-      Layer(name: $0.name, pass: $0.pass, time: $0.compute_ms.text(3))
+      Layer(name: $0.name, pass: $0.pass, time: $0.computeMilliseconds.text(3))
     }
     collectives = split.sites.map { site in
       let last = site.last.indices.max { site.last[$0] < site.last[$1] } ?? 0
       return Collective(
         name: site.name, pass: site.pass, count: counted(site.collectives),
-        bytes: counted(site.bytes), skew: fixed(site.skew_ms.median, 4),
-        transfer: fixed(site.transfer_ms.median, 4), inFlight: fixed(site.in_flight_ms.median, 4),
-        blocked: site.exposed_ms.text(4),
+        bytes: counted(site.bytes), skew: fixed(site.skewMilliseconds.median, 4),
+        transfer: fixed(site.transferMilliseconds.median, 4),
+        inFlight: fixed(site.inFlightMilliseconds.median, 4),
+        blocked: site.exposedMilliseconds.text(4),
         last: "rank \(last), \(fixed(100 * site.last[last], 0))%")
     }
   }

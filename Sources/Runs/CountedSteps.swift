@@ -1,7 +1,7 @@
 public import LockstepAnalysis
 import LockstepFiles
 import LockstepRecording
-package import LockstepTraining
+public import LockstepTraining
 
 extension TrainingRun {
   /// The steps of a turn that count in a comparison: all of a whole batch but the first, whose memory is

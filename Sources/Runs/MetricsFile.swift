@@ -1,5 +1,6 @@
 import Foundation
 import LockstepFiles
+import LockstepTraining
 
 /// `metrics.jsonl` of a run directory, as it is written.
 final class MetricsFile {

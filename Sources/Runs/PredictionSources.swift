@@ -4,6 +4,7 @@ import LockstepFiles
 import LockstepNorms
 public import LockstepPrediction
 import LockstepRecording
+import LockstepTraining
 
 /// Run directories to predict from.
 public enum PredictionSources {

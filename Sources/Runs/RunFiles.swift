@@ -263,7 +263,7 @@ public final class RunFiles {
     var summary = summary
     summary.checkpoints = writer.map {
       CheckpointCost(
-        written: $0.written, blocked_ms_per_step: Double(blocked) / 1e6 / Double(max(steps, 1)))
+        written: $0.written, blockedMsPerStep: Double(blocked) / 1e6 / Double(max(steps, 1)))
     }
     do {
       try agreeing(over: context.control) {

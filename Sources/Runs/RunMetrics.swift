@@ -1,6 +1,8 @@
 import Foundation
+import LockstepCollectives
+import LockstepDataParallel
 public import LockstepFiles
-public import LockstepRecording
+import LockstepRecording
 public import LockstepTraining
 
 /// A step's row of `metrics.jsonl`, on rank 0: what the step gave, under the file's names. What is not written

@@ -9,17 +9,23 @@ public import LockstepTraining
 /// The traffic of many steps, by step.
 public struct TrafficPerStep: Codable, Hashable, Sendable {
   /// Collectives a step.
-  public let collectives_per_step: Double
+  public let collectivesPerStep: Double
   /// This rank's bytes a step.
-  public let bytes_per_step: Double
+  public let bytesPerStep: Double
   /// How long this rank was blocked in a step, in milliseconds.
-  public let blocked_ms: MedianInterval
+  public let blockedMilliseconds: MedianInterval
+
+  private enum CodingKeys: String, CodingKey {
+    case collectivesPerStep = "collectives_per_step"
+    case bytesPerStep = "bytes_per_step"
+    case blockedMilliseconds = "blocked_ms"
+  }
 
   package init(_ steps: [Traffic]) {
     let n = Double(max(steps.count, 1))
-    collectives_per_step = steps.reduce(0) { $0 + Double($1.collectives) } / n
-    bytes_per_step = steps.reduce(0) { $0 + Double($1.bytes) } / n
-    blocked_ms = MedianInterval(steps.isEmpty ? [0] : steps.map(\.blockedMilliseconds))
+    collectivesPerStep = steps.reduce(0) { $0 + Double($1.collectives) } / n
+    bytesPerStep = steps.reduce(0) { $0 + Double($1.bytes) } / n
+    blockedMilliseconds = MedianInterval(steps.isEmpty ? [0] : steps.map(\.blockedMilliseconds))
   }
 }
 
@@ -30,19 +36,25 @@ public struct FinalFigures: Codable, Hashable, Sendable {
   /// The test set's accuracy.
   public let accuracy: Double
   /// The test set's mean loss.
-  public let test_loss: Double
+  public let testLoss: Double
   /// The share of the test set's problems whose whole answer is right; nil where labels are none.
-  public let exact_match: Double?
+  public let exactMatch: Double?
+
+  private enum CodingKeys: String, CodingKey {
+    case loss, accuracy
+    case testLoss = "test_loss"
+    case exactMatch = "exact_match"
+  }
 
   package init(loss: Double, _ evaluation: Evaluation) {
     self.init(
-      loss: loss, accuracy: evaluation.accuracy, test_loss: evaluation.loss,
-      exact_match: evaluation.exactMatch)
+      loss: loss, accuracy: evaluation.accuracy, testLoss: evaluation.loss,
+      exactMatch: evaluation.exactMatch)
   }
 
   /// No numbers: of a run that came to no end.
   package static let none = FinalFigures(
-    loss: .nan, accuracy: .nan, test_loss: .nan, exact_match: nil)
+    loss: .nan, accuracy: .nan, testLoss: .nan, exactMatch: nil)
 
   /// The means over some runs; no numbers over none.
   package static func mean(of runs: [FinalFigures]) -> FinalFigures {
@@ -51,15 +63,15 @@ public struct FinalFigures: Codable, Hashable, Sendable {
       runs.map(figure).reduce(0, +) / Double(runs.count)
     }
     return FinalFigures(
-      loss: mean(\.loss), accuracy: mean(\.accuracy), test_loss: mean(\.test_loss),
-      exact_match: runs.allSatisfy { $0.exact_match != nil } ? mean { $0.exact_match ?? 0 } : nil)
+      loss: mean(\.loss), accuracy: mean(\.accuracy), testLoss: mean(\.testLoss),
+      exactMatch: runs.allSatisfy { $0.exactMatch != nil } ? mean { $0.exactMatch ?? 0 } : nil)
   }
 
-  package init(loss: Double, accuracy: Double, test_loss: Double, exact_match: Double?) {
+  package init(loss: Double, accuracy: Double, testLoss: Double, exactMatch: Double?) {
     self.loss = loss
     self.accuracy = accuracy
-    self.test_loss = test_loss
-    self.exact_match = exact_match
+    self.testLoss = testLoss
+    self.exactMatch = exactMatch
   }
 }
 
@@ -67,13 +79,18 @@ public struct FinalFigures: Codable, Hashable, Sendable {
 /// first three.
 public struct StepTimes: Codable, Hashable, Sendable {
   /// The duration of a step on this rank, in milliseconds.
-  public let step_ms: MedianInterval
+  public let stepMilliseconds: MedianInterval
   /// Collectives of statistics.
   public let statistics: TrafficPerStep
   /// Collectives of gradients.
   public let gradients: TrafficPerStep
   /// How many steady steps were left out, and why; nil in a summary of a Lockstep that did not look.
   public let disturbed: DisturbedSteps?
+
+  private enum CodingKeys: String, CodingKey {
+    case statistics, gradients, disturbed
+    case stepMilliseconds = "step_ms"
+  }
 
   /// Summarizes the steps of one run or several.
   public init(_ runs: [[StepResult]]) {
@@ -89,7 +106,7 @@ public struct StepTimes: Codable, Hashable, Sendable {
   package init(steady: [StepResult]) {
     let clean = steady.filter { $0.disturbance.isNone }
     let counted = clean.isEmpty ? steady : clean
-    step_ms = MedianInterval(
+    stepMilliseconds = MedianInterval(
       counted.isEmpty ? [0] : counted.map(\.milliseconds))
     statistics = TrafficPerStep(counted.map(\.statistics))
     gradients = TrafficPerStep(counted.map(\.gradients))
@@ -121,7 +138,12 @@ public struct CheckpointCost: Codable, Hashable, Sendable {
   public let written: Int
   /// How long training waited for them, in milliseconds a step: for statistics to be gathered, for the
   /// state to be copied, and for a checkpoint before that was still being written.
-  public let blocked_ms_per_step: Double
+  public let blockedMsPerStep: Double
+
+  private enum CodingKeys: String, CodingKey {
+    case written
+    case blockedMsPerStep = "blocked_ms_per_step"
+  }
 }
 /// What `summary.json` holds.
 public struct RunSummary: Codable, Sendable {

@@ -16,7 +16,12 @@ package struct SafetensorsWriter {
   private struct Entry: Encodable {
     let dtype: String
     let shape: [Int]
-    let data_offsets: [Int]
+    let dataOffsets: [Int]
+
+    private enum CodingKeys: String, CodingKey {
+      case dtype, shape
+      case dataOffsets = "data_offsets"
+    }
   }
 
   private enum HeaderValue: Encodable {
@@ -41,7 +46,7 @@ package struct SafetensorsWriter {
       let from = end
       end += value.shape.count * value.elementBytes
       entries[name] = .entry(
-        Entry(dtype: value.type, shape: value.shape.dimensions, data_offsets: [from, end]))
+        Entry(dtype: value.type, shape: value.shape.dimensions, dataOffsets: [from, end]))
     }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -45,22 +45,22 @@ import Testing
   @Test func ranksThatTakeTurnsInBeingLateLoseToSerialization() throws {
     let efficiency = try #require(
       Efficiency(RecordedSteps(records([[2, 4, 1], [4, 2, 1]], transfer: 0))))
-    expectNear(efficiency.load_balance, 1)
+    expectNear(efficiency.loadBalance, 1)
     expectNear(efficiency.serialization, 7.0 / 9)
     expectNear(efficiency.transfer, 1)
     expectNear(efficiency.parallel, 7.0 / 9)
-    expectNear(efficiency.sites[0].waiting_ms, 2)
+    expectNear(efficiency.sites[0].waitingMilliseconds, 2)
   }
 
   @Test func aRankThatIsAlwaysLateIsLoadImbalance() throws {
     let efficiency = try #require(
       Efficiency(RecordedSteps(records([[2, 2, 1], [4, 4, 1]], transfer: 0.5))))
-    expectNear(efficiency.load_balance, 7.0 / 9)
+    expectNear(efficiency.loadBalance, 7.0 / 9)
     expectNear(efficiency.serialization, 1)
     expectNear(efficiency.transfer, 0.9)
     expectNear(
       efficiency.parallel,
-      efficiency.load_balance * efficiency.serialization * efficiency.transfer)
+      efficiency.loadBalance * efficiency.serialization * efficiency.transfer)
   }
 
   @Test func oneRankLosesNothing() throws {
@@ -76,10 +76,10 @@ import Testing
       try #require(StepParts(RecordedSteps($0)))
     }
     let difference = parts[0].less(parts[1])
-    expectNear(difference.statistics_skew_ms, (2 - 0.5) / 2)
-    expectNear(difference.step_ms, parts[0].step_ms - parts[1].step_ms)
+    expectNear(difference.statisticsSkewMilliseconds, (2 - 0.5) / 2)
+    expectNear(difference.stepMilliseconds, parts[0].stepMilliseconds - parts[1].stepMilliseconds)
     let mean = try #require(StepParts(meanOf: parts))
-    expectNear(mean.step_ms, (parts[0].step_ms + parts[1].step_ms) / 2)
+    expectNear(mean.stepMilliseconds, (parts[0].stepMilliseconds + parts[1].stepMilliseconds) / 2)
     #expect(StepParts(meanOf: []) == nil)
   }
 }

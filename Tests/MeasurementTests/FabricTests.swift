@@ -16,7 +16,8 @@ import Testing
       let time = AllReduceCost.cheapest(
         ranks: ranks, bytes: Double($0), alpha: alpha, beta: beta, gamma: gamma)
       return Fabric.Point(
-        ranks: ranks, bytes: $0, between_us: time, tight_us: time / 2, nonblocking_us: 2 * time)
+        ranks: ranks, bytes: $0, betweenMicroseconds: time, tightMicroseconds: time / 2,
+        nonblockingMicroseconds: 2 * time)
     }
   }
 
@@ -26,11 +27,12 @@ import Testing
     let fabric = try #require(
       Fabric(
         name: "made", source: "a formula", ranks: ranks,
-        points: points(ranks: ranks, alpha: alpha, beta: beta, gamma: 2e-5), reduction_gb_per_s: 50)
+        points: points(ranks: ranks, alpha: alpha, beta: beta, gamma: 2e-5),
+        reductionGbPerSecond: 50)
     )
-    #expect(abs(fabric.latency_us / alpha - 1) < 1e-6, "\(fabric.latency_us)")
-    #expect(abs(fabric.bandwidth_gbit * beta / 8e-3 - 1) < 1e-6, "\(fabric.bandwidth_gbit)")
-    #expect(fabric.reduction_gb_per_s == 50)
+    #expect(abs(fabric.latencyMicroseconds / alpha - 1) < 1e-6, "\(fabric.latencyMicroseconds)")
+    #expect(abs(fabric.bandwidthGigabits * beta / 8e-3 - 1) < 1e-6, "\(fabric.bandwidthGigabits)")
+    #expect(fabric.reductionGbPerSecond == 50)
   }
 
   @Test func oneSizeThatWentWrongDoesNotTurnTheFit() throws {
@@ -48,8 +50,8 @@ import Testing
       points(ranks: 4, alpha: 99, beta: 1e-2, gamma: 0)
       + points(ranks: 2, alpha: 5, beta: 1e-3, gamma: 0)
     let fabric = try #require(
-      Fabric(name: "made", source: "a formula", ranks: 4, points: both, reduction_gb_per_s: 1e9))
-    #expect(abs(fabric.latency_us - 5) < 1e-6)
+      Fabric(name: "made", source: "a formula", ranks: 4, points: both, reductionGbPerSecond: 1e9))
+    #expect(abs(fabric.latencyMicroseconds - 5) < 1e-6)
     let order = fabric.points?.map { [$0.ranks, $0.bytes] }
     #expect(order == Self.sizes.map { [2, $0] } + Self.sizes.map { [4, $0] })
   }
@@ -57,9 +59,9 @@ import Testing
   @Test func addingThatTakesLongerThanTheAllReduceIsCountedInTheBandwidth() throws {
     let made = points(ranks: 2, alpha: 5, beta: 1e-3, gamma: 0)
     let fabric = try #require(
-      Fabric(name: "made", source: "a formula", ranks: 2, points: made, reduction_gb_per_s: 1))
-    #expect(fabric.reduction_gb_per_s == nil)
-    #expect(abs(fabric.bandwidth_gbit - 8) < 1e-6)
+      Fabric(name: "made", source: "a formula", ranks: 2, points: made, reductionGbPerSecond: 1))
+    #expect(fabric.reductionGbPerSecond == nil)
+    #expect(abs(fabric.bandwidthGigabits - 8) < 1e-6)
   }
 
   @Test func timesThatDoNotGrowGiveNoFit() {
@@ -73,8 +75,8 @@ import Testing
   @Test func aFileHoldsTheFabricAndIsNotOverwritten() throws {
     try withTemporaryFolder { folder in
       let fabric = Fabric(
-        name: "made", source: "a formula", ranks: 2, latency_us: 5, bandwidth_gbit: 8,
-        reduction_gb_per_s: 3, points: points(ranks: 2, alpha: 5, beta: 1e-3, gamma: 0))
+        name: "made", source: "a formula", ranks: 2, latencyMicroseconds: 5, bandwidthGigabits: 8,
+        reductionGbPerSecond: 3, points: points(ranks: 2, alpha: 5, beta: 1e-3, gamma: 0))
       let path = folder + "/made.json"
       try fabric.write(to: path)
       let back = try Fabric.read(path)
@@ -95,7 +97,8 @@ import Testing
     #expect(
       read
         == Fabric(
-          name: "wire", source: "data sheet", ranks: 2, latency_us: 1.5, bandwidth_gbit: 100))
+          name: "wire", source: "data sheet", ranks: 2, latencyMicroseconds: 1.5,
+          bandwidthGigabits: 100))
   }
 
   private func read(_ text: String) throws -> Fabric {

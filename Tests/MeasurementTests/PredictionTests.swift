@@ -53,7 +53,7 @@ import Testing
   }
 
   private static let free = Fabric(
-    name: "free", source: "a test", ranks: 2, latency_us: 1e-9, bandwidth_gbit: 1e9)
+    name: "free", source: "a test", ranks: 2, latencyMicroseconds: 1e-9, bandwidthGigabits: 1e9)
 
   private func rows(
     _ records: [RankRecord], on fabric: Fabric = free, ranks: [Int], groups: [Int] = [],
@@ -77,9 +77,9 @@ import Testing
   @Test func withoutNoiseOrNetworkAStepTakesAsLongAsTheRecordedOne() throws {
     let record = record(Array(repeating: [2, 3, 4], count: 8))
     for row in try rows([record], ranks: [2, 64]) {
-      expectNear(row.step_ms.median, 10)
-      expectNear(row.compute_ms, 10)
-      expectNear(row.statistics_skew_ms, 0)
+      expectNear(row.stepMilliseconds.median, 10)
+      expectNear(row.computeMilliseconds, 10)
+      expectNear(row.statisticsSkewMilliseconds, 0)
     }
   }
 
@@ -89,54 +89,54 @@ import Testing
       record(Array(repeating: [1, 5], count: 8)), record(Array(repeating: [5, 2], count: 8)),
     ]
     let together = try rows(records, ranks: [2])[0]
-    expectNear(together.step_ms.median, 5 + 5 + 1)
+    expectNear(together.stepMilliseconds.median, 5 + 5 + 1)
     // Rank 0 waits 4 at the first layer, rank 1 waits 3 at the second.
-    expectNear(together.statistics_skew_ms, (4 + 3) / 2.0)
+    expectNear(together.statisticsSkewMilliseconds, (4 + 3) / 2.0)
     let apart = try rows(records, ranks: [2], synchronizes: false)[0]
-    expectNear(apart.step_ms.median, 7 + 1)
-    expectNear(apart.statistics_skew_ms, 0)
-    expectNear(apart.gradients_ms, 0.5)
+    expectNear(apart.stepMilliseconds.median, 7 + 1)
+    expectNear(apart.statisticsSkewMilliseconds, 0)
+    expectNear(apart.gradientsMilliseconds, 0.5)
     // Consecutive ranks of a group are the two kinds, so that groups of two cost as much as all.
     let groups = try rows(records, ranks: [8], groups: [2])
-    #expect(groups.map(\.statistics_group) == [2, 8])
-    for row in groups { expectNear(row.step_ms.median, 11) }
+    #expect(groups.map(\.statisticsGroup) == [2, 8])
+    for row in groups { expectNear(row.stepMilliseconds.median, 11) }
   }
 
   @Test func whatIsSlowAboutARankStaysAndNoiseIsDrawnAnew() throws {
     // Steps of 1 or 3 ms in turn: of two ranks the slower one takes 3 in three of four steps.
     let noisy = (0..<40).map { [$0 % 2 == 0 ? 1.0 : 3] }
     let row = try rows([record(noisy)], ranks: [2])[0]
-    expectNear(row.compute_ms, 3, 0.2)
-    #expect(row.statistics_skew_ms > 0.3 && row.statistics_skew_ms < 0.7)
+    expectNear(row.computeMilliseconds, 3, 0.2)
+    #expect(row.statisticsSkewMilliseconds > 0.3 && row.statisticsSkewMilliseconds < 0.7)
     let steady = try rows(
       [record(noisy.map { _ in [1] }), record(noisy.map { _ in [3] })], ranks: [2])[0]
-    expectNear(steady.step_ms.median, 4)
-    expectNear(steady.statistics_skew_ms, 1)
+    expectNear(steady.stepMilliseconds.median, 4)
+    expectNear(steady.statisticsSkewMilliseconds, 1)
   }
 
   @Test func theTailIsAssumedOnlyPastTheSamplesAndGrowsWithTheLogarithmOfTheRanks() throws {
     let noisy = (0..<20).map { [$0 % 10 == 0 ? 2.0 : 1] }
     let rows = try rows([record(noisy)], ranks: [8, 1000, 8000])
-    #expect(rows.map(\.assumes_tail) == [false, true, true])
-    let growth = rows[2].step_ms.median - rows[1].step_ms.median
+    #expect(rows.map(\.assumesTail) == [false, true, true])
+    let growth = rows[2].stepMilliseconds.median - rows[1].stepMilliseconds.median
     #expect(growth > 0.5 && growth < 2 * log(8) + 0.1, "\(growth)")
   }
 
   private static let slow = Fabric(
-    name: "slow", source: "a test", ranks: 2, latency_us: 100, bandwidth_gbit: 0.008)
+    name: "slow", source: "a test", ranks: 2, latencyMicroseconds: 100, bandwidthGigabits: 0.008)
 
   @Test func theNetworkCostsWhatItsAlgorithmDoes() throws {
     let record = record(Array(repeating: [2], count: 8))
     // A byte takes a microsecond: 80 bytes by recursive doubling, 4000 too, as both block.
     let row = try rows([record], on: Self.slow, ranks: [4])[0]
-    expectNear(row.statistics_transfer_ms, 2 * (0.1 + 0.08), 1e-3)
-    expectNear(row.gradients_ms, 2 * (0.1 + 4), 1e-3)
-    #expect(row.statistics_algorithm == "recursive doubling")
-    expectNear(row.step_ms.median, 3 + 2 * (0.1 + 0.08) + 2 * (0.1 + 4), 1e-3)
+    expectNear(row.statisticsTransferMilliseconds, 2 * (0.1 + 0.08), 1e-3)
+    expectNear(row.gradientsMilliseconds, 2 * (0.1 + 4), 1e-3)
+    #expect(row.statisticsAlgorithm == "recursive doubling")
+    expectNear(row.stepMilliseconds.median, 3 + 2 * (0.1 + 0.08) + 2 * (0.1 + 4), 1e-3)
     let large = try rows(
       [self.record(Array(repeating: [2], count: 8), bytes: 80_000)], on: Self.slow, ranks: [4])[0]
-    #expect(large.gradients_algorithm == "recursive halving and doubling")
-    expectNear(large.gradients_ms, 4 * 0.1 + 1.5 * 80, 1e-2)
+    #expect(large.gradientsAlgorithm == "recursive halving and doubling")
+    expectNear(large.gradientsMilliseconds, 4 * 0.1 + 1.5 * 80, 1e-2)
   }
 
   @Test func whatIsComputedWhileStatisticsAreInFlightHidesThem() throws {
@@ -144,18 +144,19 @@ import Testing
     for (meanwhile, blocked) in [(0.1, 0.62), (1.0, 0)] {
       let record = record(Array(repeating: [2], count: 8), overlapped: meanwhile)
       let row = try rows([record], on: Self.slow, ranks: [4])[0]
-      #expect(row.statistics_algorithm == "reduce and broadcast")
-      expectNear(row.statistics_transfer_ms, blocked, 1e-3)
+      #expect(row.statisticsAlgorithm == "reduce and broadcast")
+      expectNear(row.statisticsTransferMilliseconds, blocked, 1e-3)
     }
   }
 
   @Test func aMeasuredFabricCostsWhatWasMeasuredAtItsRanksAndScalesFromThere() throws {
     let points = [8, 80, 8000].map {
       Fabric.Point(
-        ranks: 2, bytes: $0, between_us: 7 + Double($0) / 100, tight_us: 1, nonblocking_us: 30)
+        ranks: 2, bytes: $0, betweenMicroseconds: 7 + Double($0) / 100, tightMicroseconds: 1,
+        nonblockingMicroseconds: 30)
     }
     let fabric = Fabric(
-      name: "measured", source: "a test", ranks: 2, latency_us: 5, bandwidth_gbit: 1,
+      name: "measured", source: "a test", ranks: 2, latencyMicroseconds: 5, bandwidthGigabits: 1,
       points: points)
     let network = NetworkModel(fabric, library: .openMPI)
     expectNear(network.allReduce(bytes: 80, ranks: 2, world: 2, blocking: true).microseconds, 7.8)
@@ -182,10 +183,10 @@ import Testing
     let near = try Prediction(
       [source("sync-batch", 20, true), source("layer", 20.5, false)], on: network, ranks: [2, 4096])
     #expect(near.choices.map(\.norm) == ["sync-batch", "layer"])
-    #expect(near.choices.allSatisfy { !$0.is_sure && $0.reason.contains("measure both") })
+    #expect(near.choices.allSatisfy { !$0.isSure && $0.reason.contains("measure both") })
     let far = try Prediction(
       [source("sync-batch", 20, true), source("layer", 10, false)], on: network, ranks: [64])
-    #expect(far.choices[0].norm == "layer" && far.choices[0].is_sure)
+    #expect(far.choices[0].norm == "layer" && far.choices[0].isSure)
     #expect(far.choices[0].reason.contains("computes longer"))
   }
 
@@ -213,15 +214,15 @@ import Testing
         on: NetworkModel(Self.free, library: .openMPI), ranks: [2], noise: noise)
     }
     let clean = try predict(.none)
-    expectNear(clean.rows[0].step_ms.high, 10)
-    expectNear(clean.disturbed_share, 0.25)
+    expectNear(clean.rows[0].stepMilliseconds.high, 10)
+    expectNear(clean.disturbedShare, 0.25)
     let recorded = MachineNoise(recordedIn: marked)
-    #expect(recorded.detour_us.count == 10)
-    #expect(recorded.detour_us.allSatisfy { abs($0 - 40_000) < 1 })
-    expectNear(recorded.detours_per_s, 25, 1e-3)
+    #expect(recorded.detourMicroseconds.count == 10)
+    #expect(recorded.detourMicroseconds.allSatisfy { abs($0 - 40_000) < 1 })
+    expectNear(recorded.detoursPerSecond, 25, 1e-3)
     // 25 a second of 10 ms of computing: a quarter of 40 ms a step.
     let noisy = try predict(recorded)
-    expectNear(noisy.rows[0].compute_ms, 20, 2)
+    expectNear(noisy.rows[0].computeMilliseconds, 20, 2)
   }
 
   @Test func aChoiceFromStepsMostOfWhichWereDisturbedIsNotSure() throws {
@@ -246,7 +247,7 @@ import Testing
       let prediction = try Prediction(
         [source("slow", 20, marks: marks), source("fast", 10, marks: 0)],
         on: NetworkModel(Self.slow, library: .openMPI), ranks: [64])
-      #expect(prediction.choices[0].norm == "fast" && prediction.choices[0].is_sure == isSure)
+      #expect(prediction.choices[0].norm == "fast" && prediction.choices[0].isSure == isSure)
       #expect(prediction.choices[0].reason.contains("quieter") == !isSure)
     }
   }

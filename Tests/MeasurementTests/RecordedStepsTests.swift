@@ -24,12 +24,13 @@ import Testing
   @Test func thePartsOfStepsAddUp() throws {
     let steps = RecordedSteps(HandMade.records(late: 2))
     let parts = try #require(StepParts(steps))
-    expectNear(parts.norm_ms, (7.4 + 9.4) / 2)
-    expectNear(parts.statistics_skew_ms, 1)
-    expectNear(parts.statistics_transfer_ms, 0.5)
-    expectNear(parts.other_ms, 0.1)
-    expectNear(parts.compute_ms + parts.optimizer_ms + parts.gradients_ms, 0)
-    expectNear(parts.step_ms, 10)
+    expectNear(parts.normMilliseconds, (7.4 + 9.4) / 2)
+    expectNear(parts.statisticsSkewMilliseconds, 1)
+    expectNear(parts.statisticsTransferMilliseconds, 0.5)
+    expectNear(parts.otherMilliseconds, 0.1)
+    expectNear(
+      parts.computeMilliseconds + parts.optimizerMilliseconds + parts.gradientsMilliseconds, 0)
+    expectNear(parts.stepMilliseconds, 10)
     #expect(StepParts(RecordedSteps([])) == nil)
   }
 
@@ -37,12 +38,12 @@ import Testing
     let steps = RecordedSteps(HandMade.records(late: 2, offset: -7))
     let timeline = try #require(StepTimeline(median: steps))
     #expect(timeline.step == 1)
-    expectNear(timeline.duration_us, 10_000)
+    expectNear(timeline.durationMicroseconds, 10_000)
     let collectives = timeline.ranks.map { $0.collectives[0] }
-    expectNear(collectives[0].begin_us, 4000)
+    expectNear(collectives[0].beginMicroseconds, 4000)
     for collective in collectives {
-      expectNear(collective.last_arrival_us, 6000)
-      expectNear(collective.end_us, 6500)
+      expectNear(collective.lastArrivalMicroseconds, 6000)
+      expectNear(collective.endMicroseconds, 6500)
     }
   }
 }

@@ -20,13 +20,13 @@ import Testing
     #expect(split.steps == 1 && split.sites.count == 1)
     let site = split.sites[0]
     #expect(site.name == "layer1.bn1" && site.pass == "forward")
-    expectNear(site.skew_by_rank_ms[0].median, 2)
-    expectNear(site.skew_by_rank_ms[1].median, 0)
-    expectNear(site.transfer_ms.median, 0.5)
-    expectNear(site.exposed_ms.median, 1.5)
-    expectNear(site.in_flight_ms.median, 0)
+    expectNear(site.skewByRankMilliseconds[0].median, 2)
+    expectNear(site.skewByRankMilliseconds[1].median, 0)
+    expectNear(site.transferMilliseconds.median, 0.5)
+    expectNear(site.exposedMilliseconds.median, 1.5)
+    expectNear(site.inFlightMilliseconds.median, 0)
     #expect(site.last == [0, 1] && site.collectives == 1 && site.bytes == 40)
-    expectNear(split.clock_bound_us, 3)
+    expectNear(split.clockBoundMicroseconds, 3)
   }
 
   @Test(arguments: [2.0, -1.5]) func latenessIsSignedAndOfEveryStep(late: Double) {
@@ -40,15 +40,15 @@ import Testing
   @Test func thePartsOfAStepAddUpToIt() {
     let split = StepSplit(records(late: 2))
     for (rank, blocked) in zip(split.ranks, [2.5, 0.5]) {
-      expectNear(rank.step_ms.median, 10)
-      expectNear(rank.compute_ms.median, 9.9 - blocked)
-      expectNear(rank.statistics_skew_ms.median, blocked - 0.5)
-      expectNear(rank.statistics_transfer_ms.median, 0.5)
-      expectNear(rank.other_ms.median, 0.1)
+      expectNear(rank.stepMilliseconds.median, 10)
+      expectNear(rank.computeMilliseconds.median, 9.9 - blocked)
+      expectNear(rank.statisticsSkewMilliseconds.median, blocked - 0.5)
+      expectNear(rank.statisticsTransferMilliseconds.median, 0.5)
+      expectNear(rank.otherMilliseconds.median, 0.1)
       expectNear(rank.unaccounted, 0.01)
     }
     #expect(split.layers.map(\.name) == ["layer1.bn1"])
-    expectNear(split.layers[0].compute_ms.median, (7.4 + 9.4) / 2)
+    expectNear(split.layers[0].computeMilliseconds.median, (7.4 + 9.4) / 2)
   }
 
   @Test func noStepsSplitIntoNothing() {

@@ -1,5 +1,6 @@
 import LockstepAutograd
 import LockstepCollectives
+import LockstepFiles
 import LockstepKernels
 import LockstepNorms
 import LockstepTensors

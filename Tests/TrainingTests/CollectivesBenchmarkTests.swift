@@ -27,8 +27,8 @@ import Testing
     let rows = results[0]
     #expect(rows.count == 3 * (2 * (CollectiveOperation.allCases.count - 1) + 1))
     for row in rows {
-      #expect(row.tight_us.minimum > 0 && row.windows + row.late_windows >= 3)
-      #expect((row.between_us == nil) == (row.windows == 0))
+      #expect(row.tightMicroseconds.minimum > 0 && row.windows + row.lateWindows >= 3)
+      #expect((row.betweenMicroseconds == nil) == (row.windows == 0))
       let merge = CollectiveOperation(rawValue: row.operation)?.merge
       #expect(row.channels.map { merge?.bytes(channels: $0) == row.bytes } ?? (merge == nil))
     }

@@ -534,8 +534,8 @@ import Testing
       / Double(last.reduce(0) { $0 + $1.samples })
     #expect(tally.finalLoss == expected && tally.steps == 20)
     var long = RunTally()
-    for _ in 0..<5 * RunTally.window { for step in steps.prefix(1) { long.append(.init(step)) } }
+    for _ in 0..<5 * RunTally.window { for step in steps.prefix(1) { long.append(step) } }
     #expect(long.steps == 5 * RunTally.window)
-    #expect(long.times.step_ms.median == Double(steps[0].nanoseconds) / 1e6)
+    #expect(long.times.stepMilliseconds.median == Double(steps[0].nanoseconds) / 1e6)
   }
 }

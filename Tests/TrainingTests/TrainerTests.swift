@@ -1,5 +1,4 @@
 import Foundation
-import Spawning
 import LockstepAutograd
 import LockstepCollectives
 import LockstepDataParallel
@@ -8,10 +7,13 @@ import LockstepFiles
 import LockstepLayers
 import LockstepModels
 import LockstepNorms
+import LockstepOptimizers
+import LockstepPrediction
 import LockstepRecording
 import LockstepRuns
 import LockstepTensors
 import LockstepTraining
+import Spawning
 import Testing
 
 /// Training a model of one's own, without a configuration.

@@ -49,17 +49,26 @@ public struct CollectiveResult: Codable, Sendable {
   public let channels: Int?
   /// Between computing, as a step meets it: from the last rank's arrival to the last rank's end; nil if
   /// there was no window that all ranks began in time.
-  public let between_us: Times?
+  public let betweenMicroseconds: Times?
   /// In a tight loop, a run's share of a batch on the slowest rank.
-  public let tight_us: Times
+  public let tightMicroseconds: Times
   /// From the median between computing.
-  public let between_gb_per_s: Bandwidths?
+  public let betweenGbPerSecond: Bandwidths?
   /// From the median of the tight loop.
-  public let tight_gb_per_s: Bandwidths?
+  public let tightGbPerSecond: Bandwidths?
   /// The windows between computing that count.
   public let windows: Int
   /// The windows that were left out because a rank began late.
-  public let late_windows: Int
+  public let lateWindows: Int
+
+  private enum CodingKeys: String, CodingKey {
+    case operation, ranks, bytes, channels, windows
+    case betweenMicroseconds = "between_us"
+    case tightMicroseconds = "tight_us"
+    case betweenGbPerSecond = "between_gb_per_s"
+    case tightGbPerSecond = "tight_gb_per_s"
+    case lateWindows = "late_windows"
+  }
 
   init?(
     _ operation: CollectiveOperation, ranks: Int, probe: CollectiveProbe,
@@ -70,13 +79,13 @@ public struct CollectiveResult: Codable, Sendable {
     (self.ranks, bytes, channels) = (ranks, probe.bytes, probe.channels)
     let bytes = probe.bytes
     let between = Times(windows.microseconds)
-    (between_us, tight_us) = (between, tight)
-    between_gb_per_s = between.flatMap {
+    (betweenMicroseconds, tightMicroseconds) = (between, tight)
+    betweenGbPerSecond = between.flatMap {
       Bandwidths(operation, ranks: ranks, bytes: bytes, microseconds: $0.median)
     }
-    tight_gb_per_s = Bandwidths(
+    tightGbPerSecond = Bandwidths(
       operation, ranks: ranks, bytes: bytes, microseconds: tight.median)
     self.windows = windows.microseconds.count
-    late_windows = windows.late
+    lateWindows = windows.late
   }
 }

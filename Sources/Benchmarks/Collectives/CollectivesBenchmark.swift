@@ -33,11 +33,17 @@ public struct CollectivesBenchmark: Codable, Sendable {
   public let type: String
   /// The most that a time between computing may be wrong by because the ranks' clocks are not one, in
   /// microseconds.
-  public let clock_bound_us: Double
+  public let clockBoundMicroseconds: Double
   /// The bytes of addends that rank 0 adds to others, in GB/s.
-  public let reduction_gb_per_s: Double
+  public let reductionGbPerSecond: Double
   /// In the order of rank counts, operations and sizes.
   public let results: [CollectiveResult]
+
+  private enum CodingKeys: String, CodingKey {
+    case ranks, type, results
+    case clockBoundMicroseconds = "clock_bound_us"
+    case reductionGbPerSecond = "reduction_gb_per_s"
+  }
 
   /// Measures; `progress` is told what is done.
   ///
@@ -81,8 +87,8 @@ public struct CollectivesBenchmark: Codable, Sendable {
     }
     ranks = world.size
     type = settings.type.rawValue
-    clock_bound_us = clockBound / 1e3
-    reduction_gb_per_s = computing.reductionSpeed()
+    clockBoundMicroseconds = clockBound / 1e3
+    reductionGbPerSecond = computing.reductionSpeed()
     self.results = results
   }
 
@@ -134,7 +140,7 @@ public struct CollectivesBenchmark: Codable, Sendable {
         $0.operation == CollectiveOperation.begunAllReduce.rawValue && $0.ranks == result.ranks
           && $0.bytes == result.bytes
       }
-      guard let between = result.between_us, let begun = begun?.between_us else {
+      guard let between = result.betweenMicroseconds, let begun = begun?.betweenMicroseconds else {
         throw CollectivesFailure(
           description:
             "no fabric: no window of \(result.bytes) bytes over \(result.ranks) ranks was "
@@ -142,12 +148,13 @@ public struct CollectivesBenchmark: Codable, Sendable {
       }
       points.append(
         Fabric.Point(
-          ranks: result.ranks, bytes: result.bytes, between_us: between.median,
-          tight_us: result.tight_us.median, nonblocking_us: begun.median))
+          ranks: result.ranks, bytes: result.bytes, betweenMicroseconds: between.median,
+          tightMicroseconds: result.tightMicroseconds.median, nonblockingMicroseconds: begun.median)
+      )
     }
     let fabric = Fabric(
       name: name, source: source, ranks: benchmark.ranks, points: points,
-      reduction_gb_per_s: benchmark.reduction_gb_per_s)
+      reductionGbPerSecond: benchmark.reductionGbPerSecond)
     guard let fabric else {
       throw CollectivesFailure(
         description: "no fabric: the times do not grow with the sizes; measure larger --sizes, or "

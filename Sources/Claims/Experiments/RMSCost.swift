@@ -39,13 +39,13 @@ extension Claim {
       configuration, norms: [.layer, .rms], repeats: 1, data: configuration.loadData(),
       context: lab.context, comparisons: lab.comparisons, onStep: { _, _, _ in }
     ).results
-    let steps = results.map(\.step_ms)
+    let steps = results.map(\.stepMilliseconds)
     let norms = try NormsBenchmark(
       norms: [.layer, .rms], shapes: [[16_384, 768], [2_048, 1_024]],
       rounds: rounds, context: lab.context
     ).results
     // Where every step was disturbed, nothing is known.
-    let ratio = results[1].against_first.flatMap {
+    let ratio = results[1].againstFirst.flatMap {
       MedianInterval.exists(samples: $0.rounds, level: lab.level) ? $0 : nil
     }
     let saved =
@@ -66,12 +66,12 @@ extension Claim {
     for pair in stride(from: 0, to: norms.count, by: 2) {
       let shape = norms[pair].shape.map(String.init).joined(separator: "×")
       figures += norms[pair...pair + 1].map {
-        Figure("\($0.norm) alone, \(shape)", $0.total_ms, samples: rounds, unit: "ms")
+        Figure("\($0.norm) alone, \(shape)", $0.totalMilliseconds, samples: rounds, unit: "ms")
       }
       figures.append(
         Figure(
           "saved of the norm alone, \(shape)",
-          norms[pair + 1].against_first.map { saving($0.ratio) }
+          norms[pair + 1].againstFirst.map { saving($0.ratio) }
             ?? MedianInterval(median: 0, low: -.infinity, high: 100), samples: nil, unit: "%"))
     }
     return Outcome(

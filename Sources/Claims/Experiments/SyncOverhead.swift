@@ -50,14 +50,15 @@ extension Claim {
     for result in results {
       figures += [
         Figure("\(result.norm): statistics collectives a step", result.collectives),
-        Figure("\(result.norm): statistics bytes a step", result.statistics.bytes_per_step),
+        Figure("\(result.norm): statistics bytes a step", result.statistics.bytesPerStep),
         Figure(
-          "\(result.norm): blocked for statistics", result.statistics.blocked_ms,
+          "\(result.norm): blocked for statistics", result.statistics.blockedMilliseconds,
           samples: steps * repeats, unit: "ms"),
         Figure(
-          "\(result.norm): blocked for gradients", result.gradients.blocked_ms,
+          "\(result.norm): blocked for gradients", result.gradients.blockedMilliseconds,
           samples: steps * repeats, unit: "ms"),
-        Figure("\(result.norm): step", result.step_ms, samples: steps * repeats, unit: "ms"),
+        Figure(
+          "\(result.norm): step", result.stepMilliseconds, samples: steps * repeats, unit: "ms"),
         Figure(
           "\(result.norm): test accuracy", result.repeats.map { 100 * $0.accuracy }, unit: "%"),
       ]
@@ -77,5 +78,5 @@ extension Claim {
 
 extension Comparison.Result {
   /// Statistics collectives a step.
-  fileprivate var collectives: Double { statistics.collectives_per_step }
+  fileprivate var collectives: Double { statistics.collectivesPerStep }
 }

@@ -15,7 +15,7 @@ struct PredictionChart {
   /// A predicted step, in milliseconds.
   struct Point {
     package let ranks: Int
-    let step_ms: Double
+    let stepMilliseconds: Double
     let low: Double
     let high: Double
   }
@@ -51,7 +51,8 @@ struct PredictionChart {
     for one in series {
       for (a, b) in zip(one.points, one.points.dropFirst()) {
         elements.append(
-          Self.line(one.style, x(a.ranks), y(a.step_ms), x(b.ranks), y(b.step_ms)))
+          Self.line(one.style, x(a.ranks), y(a.stepMilliseconds), x(b.ranks), y(b.stepMilliseconds))
+        )
       }
       for point in one.points {
         elements.append(
@@ -62,10 +63,10 @@ struct PredictionChart {
             "circle",
             [
               "class": "mark dot \(one.style)", "cx": SVGElement.percent(x(point.ranks)),
-              "cy": SVGElement.number(y(point.step_ms)), "r": "4",
+              "cy": SVGElement.number(y(point.stepMilliseconds)), "r": "4",
             ]
           ).titled(
-            "\(one.label), \(counted(Double(point.ranks))) ranks: \(fixed(point.step_ms, 2)) ms "
+            "\(one.label), \(counted(Double(point.ranks))) ranks: \(fixed(point.stepMilliseconds, 2)) ms "
               + "[\(fixed(point.low, 2)), \(fixed(point.high, 2))]"))
         marks += 1
       }

@@ -13,14 +13,15 @@ struct TimelineChart {
 
   /// The chart of the step.
   func chart(id: String, title: String, caption: String) -> Chart {
-    let axis = Axis(from: 0, to: timeline.duration_us / 1e3, count: 5, isTight: true)
+    let axis = Axis(from: 0, to: timeline.durationMicroseconds / 1e3, count: 5, isTight: true)
     var elements: [SVGElement] = []
     var (y, marks) = (0.0, 0)
     for (rank, step) in timeline.ranks.prefix(Self.mostRanks).enumerated() {
       elements.append(.label("rank \(rank)", y: y + 14))
       elements.append(
         .label(
-          "\(fixed((step.end_us - step.begin_us) / 1e3, 2)) ms", x: 1, y: y + 14, anchor: "end",
+          "\(fixed((step.endMicroseconds - step.beginMicroseconds) / 1e3, 2)) ms", x: 1, y: y + 14,
+          anchor: "end",
           style: "label value"))
       y += 18
       let computing = computing(step, axis, y: y, rank: rank)
@@ -52,16 +53,19 @@ struct TimelineChart {
     -> [SVGElement]
   {
     let blocked = step.collectives.flatMap {
-      [(begin: $0.begin_us, end: $0.returned_us), (begin: $0.wait_us, end: $0.end_us)]
+      [
+        (begin: $0.beginMicroseconds, end: $0.returnedMicroseconds),
+        (begin: $0.waitMicroseconds, end: $0.endMicroseconds),
+      ]
     }.filter { $0.end > $0.begin }.sorted { $0.begin < $1.begin }
     return step.segments.flatMap { segment -> [SVGElement] in
-      var begin = segment.begin_us
+      var begin = segment.beginMicroseconds
       var pieces: [(Double, Double)] = []
-      for stop in blocked where stop.end > begin && stop.begin < segment.end_us {
+      for stop in blocked where stop.end > begin && stop.begin < segment.endMicroseconds {
         pieces.append((begin, stop.begin))
         begin = stop.end
       }
-      pieces.append((begin, segment.end_us))
+      pieces.append((begin, segment.endMicroseconds))
       return pieces.filter { $0.1 > $0.0 }.map {
         bar(
           style(of: segment.layer), axis, $0.0, $0.1, y: y, height: 20,
@@ -89,12 +93,13 @@ struct TimelineChart {
   ) -> [SVGElement] {
     let title =
       "rank \(rank): \(collective.label), \(counted(Double(collective.bytes))) bytes, rank "
-      + "\(collective.last_rank) came last"
+      + "\(collective.lastRank) came last"
     let spans = [
-      (collective.begin_us, collective.returned_us), (collective.wait_us, collective.end_us),
+      (collective.beginMicroseconds, collective.returnedMicroseconds),
+      (collective.waitMicroseconds, collective.endMicroseconds),
     ]
     return spans.flatMap { begin, end -> [SVGElement] in
-      let cut = min(max(collective.last_arrival_us, begin), end)
+      let cut = min(max(collective.lastArrivalMicroseconds, begin), end)
       let parts = [(begin, cut, "skew", "waiting"), (cut, end, "transfer", "transfer")]
       return parts.filter { $0.1 > $0.0 }.map { begin, end, style, what in
         bar(
@@ -109,12 +114,14 @@ struct TimelineChart {
     _ collectives: [StepTimeline.Collective], _ axis: Axis, y: Double, rank: Int
   ) -> ([SVGElement], lanes: Int) {
     var ends: [Double] = []
-    let elements = collectives.filter { $0.wait_us > $0.returned_us }.map { collective in
-      let lane = ends.firstIndex { $0 <= collective.begin_us } ?? ends.count
+    let elements = collectives.filter { $0.waitMicroseconds > $0.returnedMicroseconds }.map {
+      collective in
+      let lane = ends.firstIndex { $0 <= collective.beginMicroseconds } ?? ends.count
       if lane == ends.count { ends.append(0) }
-      ends[lane] = collective.end_us
+      ends[lane] = collective.endMicroseconds
       return bar(
-        "flight", axis, collective.begin_us, collective.end_us, y: y + Double(lane) * 6, height: 4,
+        "flight", axis, collective.beginMicroseconds, collective.endMicroseconds,
+        y: y + Double(lane) * 6, height: 4,
         "rank \(rank): \(collective.label) in flight")
     }
     return (elements, ends.count)

@@ -37,7 +37,7 @@ func readRun(_ input: [UInt8], in folder: String) {
   expectingMessage {
     let sources = try PredictionSources.read([run])
     let fabric = Fabric(
-      name: "any", source: "none", ranks: 2, latency_us: 1, bandwidth_gbit: 100)
+      name: "any", source: "none", ranks: 2, latencyMicroseconds: 1, bandwidthGigabits: 100)
     _ = try jsonDocument(
       Prediction(
         sources, on: NetworkModel(fabric, library: .openMPI), ranks: [2, 4],
@@ -93,8 +93,9 @@ func runSeed(in folder: String) throws -> [UInt8] {
 /// A noise file.
 private func readNoise(_ path: String) {
   guard let noise = try? MachineNoise.read(path) else { return }
-  precondition(noise.detours_per_s == 0 || !noise.detour_us.isEmpty, "detours of no length")
-  precondition(noise.detour_us.allSatisfy { $0 > 0 && $0.isFinite }, "a detour of no time")
+  precondition(
+    noise.detoursPerSecond == 0 || !noise.detourMicroseconds.isEmpty, "detours of no length")
+  precondition(noise.detourMicroseconds.allSatisfy { $0 > 0 && $0.isFinite }, "a detour of no time")
 }
 
 /// A fabric file.
@@ -124,11 +125,12 @@ func fabricSeed(in folder: String) throws -> [UInt8] {
   try? FileManager.default.removeItem(atPath: path)
   let points = [64, 4096, 1 << 20].map {
     Fabric.Point(
-      ranks: 2, bytes: $0, between_us: 5 + Double($0) / 1e3, tight_us: 4, nonblocking_us: 6)
+      ranks: 2, bytes: $0, betweenMicroseconds: 5 + Double($0) / 1e3, tightMicroseconds: 4,
+      nonblockingMicroseconds: 6)
   }
   try Fabric(
-    name: "seed", source: "made up", ranks: 2, latency_us: 1.5, bandwidth_gbit: 10,
-    reduction_gb_per_s: 4, points: points
+    name: "seed", source: "made up", ranks: 2, latencyMicroseconds: 1.5, bandwidthGigabits: 10,
+    reductionGbPerSecond: 4, points: points
   ).write(to: path)
   return [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
 }

@@ -2,13 +2,13 @@ import Foundation
 import Synchronization
 
 /// The signals after which training ends with a checkpoint.
-enum InterruptionSignals {
+package enum InterruptionSignals {
   /// What mpirun and schedulers send.
   private static let numbers = [SIGTERM, SIGINT, SIGUSR1]
   private static let received = Atomic<CInt>(0)
 
   /// The first signal that came, if one did.
-  static var current: CInt? {
+  package static var current: CInt? {
     let number = received.load(ordering: .relaxed)
     return number == 0 ? nil : number
   }
@@ -20,7 +20,7 @@ enum InterruptionSignals {
   ///
   /// A thread of its own receives them, and this one does not: oneDNN's kernels use the stack pointer for
   /// other things, so that the kernel would write a handler's frame into the heap.
-  static func install() {
+  package static func install() {
     // A handler may not be the first to touch it.
     _ = received.load(ordering: .relaxed)
     var taken = sigset_t()

@@ -1,0 +1,23 @@
+import LockstepDataParallel
+import LockstepFiles
+
+/// The `parallel` section.
+struct ParallelSection: DescribedSection {
+  var buckets = BucketSettings()
+  var overlap = true
+  var watchdogSeconds = 60
+
+  private static let megabyte = 1_048_576.0
+  private static let sizes = 0.000_001...1024.0
+
+  mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
+    var first = Double(buckets.firstBytes) / Self.megabyte
+    var other = Double(buckets.bytes) / Self.megabyte
+    try coder.double("firstBucketMegabytes", &first, in: Self.sizes)
+    try coder.double("bucketMegabytes", &other, in: Self.sizes)
+    buckets = BucketSettings(
+      firstBytes: Int(first * Self.megabyte), bytes: Int(other * Self.megabyte))
+    try coder.bool("overlap", &overlap)
+    try coder.int("watchdogSeconds", &watchdogSeconds, in: 2...86_400)
+  }
+}
