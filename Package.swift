@@ -165,8 +165,8 @@ targets += [
   house(
     "LockstepModels",
     [
-      "LockstepTensors", "LockstepKernels", "LockstepCollectives", "LockstepAutograd",
-      "LockstepLayers", "LockstepNorms",
+      "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
+      "LockstepAutograd", "LockstepLayers", "LockstepNorms",
     ]),
   house(
     "LockstepDataParallel",

@@ -99,7 +99,7 @@ public struct StepParts: Codable, Hashable, Sendable {
     self.init(recorded, steps: Array(middle))
   }
 
-  /// The parts of the steps in a given number of places of `recorded`, or nil where there are none.
+  /// The parts of the steps at the places `steps` of `recorded`, or nil where there are none.
   public init?(_ recorded: RecordedSteps, steps: [Int]) {
     guard let ranks = recorded.parts.first?.count, !steps.isEmpty else { return nil }
     for step in steps {

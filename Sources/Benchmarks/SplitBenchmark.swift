@@ -63,7 +63,7 @@ extension SplitBenchmark {
     let disturbances = recorded.records.disturbances
     let numbers = recorded.records[0].entries.filter { $0.kind == .step }.map(\.key.number)
     disturbed = DisturbedSteps(numbers.map { disturbances[$0] ?? .none })
-    let records = recorded.records.undisturbed
+    let records = recorded.usualRecords(try RunMetrics(run: path))
     split = StepSplit(records)
     efficiency = Efficiency(RecordedSteps(records))
     log = LogCost(

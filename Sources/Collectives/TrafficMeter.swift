@@ -42,6 +42,9 @@ public final class TrafficMeter {
   /// A meter at zero.
   public init() {}
 
+  /// Whether it records.
+  public var isRecorded: Bool { log != nil }
+
   /// Records in `log` from now on.
   public func record(in log: EventLog) {
     self.log = log

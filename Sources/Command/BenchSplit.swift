@@ -41,11 +41,14 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
   @Option(help: "The norm, instead of the configuration's: \(NormKind.names).")
   var norm: NormKind?
 
-  @Option(help: "Steps to record.")
-  var steps = 50
+  @Option(name: .customLong("steps"), help: "Steps to record (default: 50).")
+  var givenSteps: Int?
 
-  @Option(help: "Steps to take before.")
-  var warmup = 5
+  @Option(name: .customLong("warmup"), help: "Steps to take before (default: 5).")
+  var givenWarmup: Int?
+
+  private var steps: Int { givenSteps ?? 50 }
+  private var warmup: Int { givenWarmup ?? 5 }
 
   @Flag(help: "Check the split with a delay made on purpose.")
   var check = false
@@ -68,8 +71,10 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
           ? "Missing expected argument '<configuration>', or --run with a run directory."
           : "--run splits what was recorded, and takes no configuration.")
     }
-    if recorded != nil, check || against != nil || norm != nil || !set.isEmpty {
-      throw ValidationError("--run takes no --check, --against, --norm or --set: it takes no step.")
+    let asksForSteps = check || against != nil || norm != nil || !set.isEmpty
+    if recorded != nil, asksForSteps || givenSteps != nil || givenWarmup != nil {
+      throw ValidationError(
+        "--run takes no --check, --against, --norm, --set, --steps or --warmup: it takes no step.")
     }
     guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
     guard !check || against == nil else {

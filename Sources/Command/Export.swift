@@ -48,7 +48,12 @@ struct Export: ParsableCommand, LocalCommand {
 
   private func read() throws -> (Checkpoint, problems: [String]) {
     guard FileManager.default.fileExists(atPath: "\(run)/config.yaml") else {
-      throw ConfigurationError(run, "is no run directory: it has no config.yaml")
+      let isRecorded = FileManager.default.fileExists(atPath: "\(run)/\(RunDescription.file)")
+      throw ConfigurationError(
+        run,
+        isRecorded
+          ? "was recorded by a program of one's own: it has no model here"
+          : "is no run directory: it has no config.yaml")
     }
     let folder = CheckpointFolder(run: run)
     if let step {

@@ -8,7 +8,7 @@ public struct CheckpointSettings: Hashable, Sendable {
     case steps(Int)
     /// After every n epochs.
     case epochs(Int)
-    /// After the step in which that many seconds have passed since the last one, on rank 0's clock.
+    /// After the first step that ends n seconds or more after the last checkpoint, on rank 0's clock.
     case seconds(Double)
   }
 

@@ -157,6 +157,9 @@ public struct RunConfiguration: Sendable {
     return settings
   }
 
-  /// Where the value of a path stands, for messages.
-  package func place(_ path: String) -> String { places[path] }
+  /// Where the value of a path stands, for messages; of a norm's setting that is not given, where its kind does.
+  package func place(_ path: String) -> String {
+    let isNorms = path.hasPrefix("model.norm.") && !places.has(path)
+    return places[isNorms ? "model.norm.kind" : path]
+  }
 }

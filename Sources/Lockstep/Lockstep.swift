@@ -9,7 +9,7 @@ public enum Lockstep {
   /// that it throws.
   ///
   /// An error that is the same on all ranks, such as those of a trainer or of
-  /// ``DataParallel/RankContext/agreeingAtLength(_:)``, is printed once, by rank 0. One that a single rank
+  /// `ranks.agreeing`, is printed once, by rank 0. One that a single rank
   /// throws ends all of them, so that none is left waiting.
   public static func run(_ body: (RankContext) throws -> Void) -> Never {
     RankedProgram.run { world in

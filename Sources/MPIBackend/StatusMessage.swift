@@ -17,7 +17,7 @@ package struct RankState: Hashable, Sendable {
   /// Nowhere.
   package init() {}
 
-  /// Where the main thread is after waiting or computing for a given number of nanoseconds.
+  /// Where the main thread is after waiting or computing for `nanoseconds`.
   init(_ moment: RankActivity.Moment, nanoseconds: UInt64) {
     meeting = moment.meeting
     signature = moment.signatureHash
@@ -108,7 +108,7 @@ package struct StatusMessage {
       defer { place += 8 }
       return (0..<8).reduce(0) { $0 | UInt64(bytes[place + $1]) << (8 * $1) }
     }
-    /// A number of things that each take a given number of bytes more.
+    /// How many things follow, each of at least `size` bytes.
     func count(ofBytes size: Int) -> Int? {
       word().flatMap { $0 <= UInt64((bytes.count - place) / size) ? Int($0) : nil }
     }

@@ -13,7 +13,7 @@ public struct MachineSteadiness: Codable, Sendable {
   public let spread: Double
   /// The processor's clock as the system says, in MHz; nil where it does not.
   public let clockMhz: Double?
-  /// What two variants of the same may seem to differ by after a given number of rounds as a comparison of some hundred
+  /// What two variants of the same may seem to differ by after as many rounds as a comparison of some hundred
   /// steps has: half of the interval of their ratio, at its widest; nil where too few loops were undisturbed.
   public let resolution: Double?
   /// What takes the processor away, for predictions.

@@ -1,5 +1,6 @@
 public import LockstepAutograd
 import LockstepCollectives
+import LockstepFiles
 public import LockstepLayers
 public import LockstepNorms
 public import LockstepTensors
@@ -85,6 +86,15 @@ public final class ModelBuilder {
 
   /// A norm in its place.
   func norm(_ site: NormSite, _ settings: NormSettings) -> any Layer {
+    guard NormRegistry[settings.kind] != nil else {
+      problem =
+        problem
+        ?? ConfigurationError(
+          site.name,
+          "norm \"\(settings.kind.rawValue)\" is not registered"
+            + suggestion(settings.kind.rawValue, NormRegistry.names))
+      return Sequential([])
+    }
     var scope = StatisticsScope.thisRank
     if settings.synchronizes {
       do { scope = try scopes(settings.statisticsGroup) } catch { problem = problem ?? error }

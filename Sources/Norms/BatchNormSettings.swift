@@ -4,7 +4,7 @@ public enum StatisticsGroup: Hashable, Sendable {
   case all
   /// The ranks of one node.
   case node
-  /// So many consecutive ranks.
+  /// A number of consecutive ranks.
   case ranks(Int)
 }
 

@@ -35,8 +35,9 @@ public enum NormRegistry {
         return "norm \"\(name)\" is registered twice: as \(other) and as \(norm)"
       }
       for setting in norm.settings {
-        let same = norms.flatMap { $0.settings }.first { $0.name == setting.name }
-        if setting.name == "kind" || same.map({ $0.expected != setting.expected }) ?? false {
+        let known = norms.flatMap { $0.settings } + norm.settings
+        let others = known.filter { $0.name == setting.name }
+        if setting.name == "kind" || others.contains(where: { !isSame($0, as: setting) }) {
           return "setting \"\(setting.name)\" of norm \"\(name)\" means something else already"
         }
       }
@@ -44,6 +45,15 @@ public enum NormRegistry {
       return nil
     }
     if let problem { throw NormRegistryError(problem) }
+  }
+
+  /// Whether two descriptions of one name mean the same: one type, one range, one default.
+  private static func isSame(
+    _ setting: any NormSettingDescription, as other: any NormSettingDescription
+  ) -> Bool {
+    let settings = NormSettings(.none)
+    return type(of: setting) == type(of: other) && setting.expected == other.expected
+      && setting.text(in: settings) == other.text(in: settings)
   }
 
   /// All norms, in the order in which they were registered.

@@ -63,14 +63,6 @@ public struct ReportedRun: Encodable, Sendable {
     case efficiency, medianStep = "median_step", normLayers = "norm_layers", notes
   }
 
-  /// The records of undisturbed steps of a whole batch; of all steps where there is no such.
-  private static func usual(_ records: [RankRecord], _ metrics: RunMetrics) -> [RankRecord] {
-    let most = metrics.steps.map(\.samples).max()
-    let whole = records.keeping(
-      Set(metrics.steps.filter { $0.samples == most }.map(\.step)))
-    return (RecordedSteps(whole).numbers.isEmpty ? records : whole).undisturbed
-  }
-
   /// Reads the run directory at `path`.
   ///
   /// - Throws: ``ConfigurationError`` if its configuration, metrics or summary are missing or damaged.
@@ -104,9 +96,9 @@ public struct ReportedRun: Encodable, Sendable {
     if recorded != nil, hasNorm, norms.isEmpty {
       notes.append(
         "its events do not say which layers are norms, so that what norms compute is counted with other "
-          + "computing; train again to tell it apart.")
+          + "computing\(configuration == nil ? "" : "; train again to tell it apart").")
     }
-    let clean = recorded.map { Self.usual($0.records, metrics) }
+    let clean = recorded.map { $0.usualRecords(metrics) }
     let steps = clean.map { RecordedSteps($0) }
     let split = clean.map { StepSplit($0) }
     func inFlight(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {

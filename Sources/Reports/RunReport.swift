@@ -61,10 +61,15 @@ public struct RunReport: Encodable, Sendable {
         directories.joined(separator: ", "), "has taken no step yet; there is nothing to report")
     }
     let configurations = read.compactMap(\.configuration)
-    let all =
-      configurations.count == read.count ? try RunConfiguration.differences(configurations) : []
+    let configured = read.filter { $0.configuration != nil }
+    let all = try RunConfiguration.differences(configurations)
+    if configured.count < read.count, !configured.isEmpty {
+      notes.append(
+        "What was recorded by a program of one's own has no configuration to compare: its settings are not "
+          + "known.")
+    }
     if let data = all.first(where: { $0.key == "data.kind" }) {
-      let kinds = zip(read, data.values).map { "\($0.path) on \($1 ?? "none")" }
+      let kinds = zip(configured, data.values).map { "\($0.path) on \($1 ?? "none")" }
       throw ConfigurationError(
         "data.kind",
         "the runs were trained on different data, which makes nothing of them comparable ("
@@ -110,7 +115,8 @@ public struct RunReport: Encodable, Sendable {
       let runs = isRun(path) ? [path] : below.filter(isRun)
       guard !runs.isEmpty else {
         throw ConfigurationError(
-          path, "is no run directory: neither it nor a folder in it has a config.yaml")
+          path,
+          "is no run directory: neither it nor a folder in it has a config.yaml or recording.json")
       }
       found += runs
     }

@@ -45,14 +45,23 @@ public enum PredictionSources {
             model.kind == other.kind && model.activation == other.activation
               && model.weightNorm == other.weightNorm
           } else {
-            (configuration == nil) == (first.configuration == nil)
-              && described.name == first.run.name
+            described.name == first.run.name
           }
-        guard isSame, samples == first.run.samplesPerRank else {
-          throw RecordingError(
-            path,
-            "another network than \(first.path)'s, or another number of samples a rank (\(samples), "
-              + "not \(first.run.samplesPerRank)): compare runs that differ in their norm alone")
+        let problem: String? =
+          if (configuration == nil) != (first.configuration == nil) {
+            "one of it and \(first.path) has a configuration, and the other was recorded by a program"
+          } else if !isSame {
+            configuration == nil
+              ? "it is called \(described.name), and \(first.path) is \(first.run.name)"
+              : "another network than \(first.path)'s"
+          } else if samples != first.run.samplesPerRank {
+            "another number of samples a rank than \(first.path)'s (\(samples), not "
+              + "\(first.run.samplesPerRank))"
+          } else {
+            nil
+          }
+        if let problem {
+          throw RecordingError(path, "\(problem): compare runs that differ in their norm alone")
         }
       } else {
         first = (path, described, configuration)

@@ -18,7 +18,6 @@ public final class Recorder {
   private let clocks: ClockComparison
   private let events: EventRecorder
   private let groups: () -> [Int]
-  private let traffic: () -> (statistics: Traffic, gradients: Traffic, control: Traffic)
   /// Rank 0's.
   private let metrics: MetricsFile?
   private let watch: DisturbanceWatch
@@ -45,11 +44,9 @@ public final class Recorder {
       }
     }
     try Self.check(path, ranks.control)
-    let log = EventLog()
-    ranks.record(in: log)
     try self.init(
-      at: path, description, log, control: ranks.control, groups: { ranks.recordedGroups },
-      traffic: { (ranks.statisticsTraffic, ranks.gradients.traffic, ranks.controlTraffic) },
+      at: path, description, control: ranks.control, record: ranks.record(in:),
+      groups: { ranks.recordedGroups },
       watch: DisturbanceWatch(countsSwitches: !ranks.sharesCores))
   }
 
@@ -60,24 +57,26 @@ public final class Recorder {
     over world: any Communicator, at path: String, _ description: RunDescription
   ) throws {
     let control = try world.duplicate()
+    try agreeing(over: control) {
+      if world.meter.isRecorded {
+        throw ConfigurationError(
+          path, "this communicator is recorded already: one recorder is enough")
+      }
+    }
     try Self.check(path, control)
-    let log = EventLog()
-    world.meter.record(in: log)
     try self.init(
-      at: path, description, log, control: control, groups: { [0] },
-      traffic: { (Traffic(), Traffic(), world.traffic) },
+      at: path, description, control: control, record: world.meter.record(in:), groups: { [0] },
       watch: DisturbanceWatch(countsSwitches: true))
   }
 
   private init(
-    at path: String, _ description: RunDescription, _ log: EventLog, control: any Communicator,
-    groups: @escaping () -> [Int],
-    traffic: @escaping () -> (statistics: Traffic, gradients: Traffic, control: Traffic),
-    watch: DisturbanceWatch
+    at path: String, _ description: RunDescription, control: any Communicator,
+    record: (EventLog) -> Void, groups: @escaping () -> [Int], watch: DisturbanceWatch
   ) throws {
     let path = try control.broadcast(path, from: 0)
+    let log = EventLog()
     (self.path, self.log, self.control) = (path, log, control)
-    (self.groups, self.traffic, self.watch) = (groups, traffic, watch)
+    (self.groups, self.watch) = (groups, watch)
     metrics = try agreeing(over: control) {
       guard control.rank == 0 else { return nil }
       do {
@@ -95,6 +94,8 @@ public final class Recorder {
         throw ConfigurationError(path, "cannot be made a run directory: \(reason(error))")
       }
     }
+    // Nothing can fail on one rank alone from here on but writing events.
+    record(log)
     clocks = try ClockComparison(over: control)
     let reading = try clocks.read()
     let identity = control.rank == 0 ? UUID().uuidString : ""
@@ -125,27 +126,27 @@ public final class Recorder {
   ///   - loss: Its loss, which `report` draws; not a number where there is none.
   ///   - body: The step.
   /// - Returns: what `body` returns.
-  /// - Throws: what `body` throws; ``ConfigurationError`` if the recorder is finished.
+  /// - Throws: what `body` throws; ``ConfigurationError`` if the recorder is finished; what the file system
+  ///   says where a row or events cannot be written, on that rank alone.
   public func step<Result>(
     _ number: Int, samples: Int = 1, loss: (Result) -> Double = { _ in .nan },
     _ body: () throws -> Result
   ) throws -> Result {
     try checkIsOpen()
     watch.begin()
-    let (start, before) = (monotonicNanoseconds(), traffic())
+    let (start, first) = (monotonicNanoseconds(), log.count)
     log.beginSegment()
     let result = try body()
     log.mark(Self.work, .forward)
     let end = monotonicNanoseconds()
     let own = watch.end(milliseconds: Double(end - start) / 1e6)
     log.step(number, from: start, to: end, marks: own.rawValue)
-    let after = traffic()
+    let traffic = StepTraffic(log.events(from: first))
     try write(
       StepResult(
         step: number, epoch: 1, loss: loss(result), accuracy: .nan, learningRate: .nan,
         samples: samples, labels: samples, nanoseconds: Int(end - start),
-        statistics: after.statistics - before.statistics,
-        gradients: after.gradients - before.gradients, control: after.control - before.control,
+        statistics: traffic.statistics, gradients: traffic.gradients, control: traffic.control,
         requests: StepRequests(), disturbance: StepDisturbance(own, rank: control.rank),
         isOverlapTrial: false))
     return result
@@ -171,10 +172,42 @@ public final class Recorder {
   /// Ends the recording.
   ///
   /// Collective.
+  ///
+  /// - Throws: ``TrainingFailure`` on all ranks if a rank's last events cannot be written.
   public func finish() throws {
     try checkIsOpen()
     isFinished = true
     let reading = try clocks.read()
-    try agreeing(over: control) { try events.finish(groups: groups(), clock: reading) }
+    do {
+      try agreeing(over: control) { try events.finish(groups: groups(), clock: reading) }
+    } catch let error as AgreedError {
+      throw TrainingFailure(description: "\(path): events cannot be written: \(error)")
+    }
+  }
+}
+
+/// The traffic of one step by its purpose, from what was recorded.
+private struct StepTraffic {
+  var statistics = Traffic()
+  var gradients = Traffic()
+  var control = Traffic()
+
+  init(_ events: [Event]) {
+    for event in events where event.kind == .collective {
+      switch event.purpose {
+      case .statistics: statistics.add(event)
+      case .gradients: gradients.add(event)
+      case .control, .computing: control.add(event)
+      }
+    }
+  }
+}
+
+extension Traffic {
+  fileprivate mutating func add(_ event: Event) {
+    collectives += 1
+    bytes += Int(event.bytes)
+    let waited = event.end > event.waitBegin ? event.end - event.waitBegin : 0
+    blockedNanoseconds += Int(event.returned - event.issue + waited) + Int(event.tested)
   }
 }

@@ -2,7 +2,7 @@ import Foundation
 import LockstepCollectives
 import LockstepDataParallel
 public import LockstepFiles
-import LockstepRecording
+public import LockstepRecording
 public import LockstepTraining
 
 /// A step's row of `metrics.jsonl`, on rank 0: what the step gave, under the file's names. What is not written
@@ -146,5 +146,15 @@ public struct RunMetrics: Hashable, Sendable {
         throw ConfigurationError("\(file):\(number + 1)", "is damaged: no row of metrics")
       }
     }
+  }
+}
+
+extension RecordedRun {
+  /// The records of undisturbed steps of a whole batch, as `metrics` tell them; of all undisturbed steps where
+  /// there is no such.
+  public func usualRecords(_ metrics: RunMetrics) -> [RankRecord] {
+    let most = metrics.steps.map(\.samples).max()
+    let whole = records.keeping(Set(metrics.steps.filter { $0.samples == most }.map(\.step)))
+    return (RecordedSteps(whole).numbers.isEmpty ? records : whole).undisturbed
   }
 }

@@ -84,7 +84,7 @@ public struct StepTimes: Codable, Hashable, Sendable {
   public let statistics: TrafficPerStep
   /// Collectives of gradients.
   public let gradients: TrafficPerStep
-  /// How many steady steps were left out, and why; nil in a summary of a Lockstep that did not look.
+  /// How many steady steps were left out, and why; nil where it was not looked at.
   public let disturbed: DisturbedSteps?
 
   private enum CodingKeys: String, CodingKey {

@@ -68,7 +68,7 @@ package enum RunCheck {
   static func divides(
     _ group: StatisticsGroup, ranks: Int, place: String, name: String = "a statistics group of"
   ) throws(ConfigurationError) {
-    guard case .ranks(let count) = group, ranks % count != 0 else { return }
+    guard case .ranks(let count) = group, count < 1 || ranks % count != 0 else { return }
     throw ConfigurationError(place, "\(name) \(count) does not divide the \(ranks) ranks")
   }
 
@@ -84,8 +84,17 @@ package enum RunCheck {
         problem.setting.map(problem.text.hasPrefix) == true
           ? "model.norm.\(problem.text)" : problem.text)
     }
-    let few = model.norms.first { $0.settings.usesBatchStatistics && $0.site.positions == 1 }
-    guard let few else { return }
+    for few in model.norms where few.settings.usesBatchStatistics && few.site.positions == 1 {
+      try samples(
+        of: few, accumulate: accumulate, ranks: ranks, batchSizes: batchSizes, placeOf: placeOf)
+    }
+  }
+
+  /// Whether a norm with batch statistics and one position finds two samples in every batch, or none.
+  private static func samples(
+    of few: PlacedNorm, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
+    placeOf: (String) -> String
+  ) throws(ConfigurationError) {
     let (kind, synchronizes) = (few.settings.kind.rawValue, few.settings.synchronizes)
     let group = synchronizes ? few.ranks : 1
     for size in batchSizes.sorted() {

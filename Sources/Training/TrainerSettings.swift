@@ -4,9 +4,9 @@ public import LockstepOptimizers
 
 /// How the number of samples of a step is given.
 public enum BatchSize: Hashable, Sendable {
-  /// So many over all ranks.
+  /// A number over all ranks.
   case global(Int)
-  /// So many on each rank.
+  /// A number on each rank.
   case perRank(Int)
 
   /// The samples of a step over `ranks` ranks.
@@ -20,9 +20,9 @@ public enum BatchSize: Hashable, Sendable {
 
 /// How long a run is.
 public enum TrainingLength: Hashable, Sendable {
-  /// So many passes over the training set.
+  /// A number of passes over the training set.
   case epochs(Int)
-  /// So many steps.
+  /// A number of steps.
   case steps(Int)
 }
 

@@ -53,6 +53,28 @@ private struct WrongSetting: Norm {
   func callAsFunction(_ x: Variable, on tape: Tape) -> Variable { x }
 }
 
+/// A setting of a known name and range whose default is another.
+private struct OtherDefault: Norm {
+  static let kind: NormKind = "other-default"
+  static let statistics = NormStatistics.none
+  static let settings: [any NormSettingDescription] = [
+    NormSetting("epsilon", default: 1e-6, in: 0...1)
+  ]
+  init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {}
+  func callAsFunction(_ x: Variable, on tape: Tape) -> Variable { x }
+}
+
+/// A setting of a known name and range whose type is another: null is no value of it.
+private struct OtherType: Norm {
+  static let kind: NormKind = "other-type"
+  static let statistics = NormStatistics.none
+  static let settings: [any NormSettingDescription] = [
+    NormSetting("momentum", default: 0.1, in: 0...1)
+  ]
+  init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {}
+  func callAsFunction(_ x: Variable, on tape: Tape) -> Variable { x }
+}
+
 /// A name that no list with commas can hold.
 private struct WrongName: Norm {
   static let kind: NormKind = "a,b"
@@ -95,6 +117,8 @@ private struct WrongName: Norm {
       try NormRegistry.register(WrongSetting.self)
     }
     #expect(error?.description.contains("\"epsilon\"") == true)
+    #expect(throws: NormRegistryError.self) { try NormRegistry.register(OtherDefault.self) }
+    #expect(throws: NormRegistryError.self) { try NormRegistry.register(OtherType.self) }
   }
 
   @Test func aNameIsOneWord() {

@@ -158,6 +158,10 @@ import Testing
       let run = try RecordedRun(path: path)
       let sums = run.records[2].entries.filter { $0.purpose == .gradients(bucket: 0) }
       #expect(sums.count == 5 && sums.allSatisfy { $0.bytes == 16 })
+      let rows = try RunMetrics(run: path).steps
+      #expect(rows.map(\.gradients.collectives) == [1, 1, 1, 1, 1])
+      #expect(rows.map(\.gradients.bytes) == [16, 16, 16, 16, 16])
+      #expect(rows.allSatisfy { $0.loss.isNaN && $0.statistics.collectives == 0 })
       let errors = try withThreadRanks(2) { world in
         do {
           _ = try Recorder(over: world, at: path, described)

@@ -54,7 +54,7 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
     }
   }
 
-  /// The operation on about a given number of bytes over the ranks of `communicator`, ready to run.
+  /// The operation on about `bytes` bytes over the ranks of `communicator`, ready to run.
   func probe(
     of type: CollectiveElement, bytes: Int, over communicator: any Communicator
   ) -> CollectiveProbe {
