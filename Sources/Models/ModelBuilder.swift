@@ -86,15 +86,6 @@ public final class ModelBuilder {
 
   /// A norm in its place.
   func norm(_ site: NormSite, _ settings: NormSettings) -> any Layer {
-    guard NormRegistry[settings.kind] != nil else {
-      problem =
-        problem
-        ?? ConfigurationError(
-          site.name,
-          "norm \"\(settings.kind.rawValue)\" is not registered"
-            + suggestion(settings.kind.rawValue, NormRegistry.names))
-      return Sequential([])
-    }
     var scope = StatisticsScope.thisRank
     if settings.synchronizes {
       do { scope = try scopes(settings.statisticsGroup) } catch { problem = problem ?? error }
@@ -142,6 +133,15 @@ extension ModelBuilder {
 
   /// A norm.
   public func norm(_ name: String, _ settings: NormSettings) -> any Layer {
+    guard NormRegistry[settings.kind] != nil else {
+      problem =
+        problem
+        ?? ConfigurationError(
+          name,
+          "norm \"\(settings.kind.rawValue)\" is not registered"
+            + suggestion(settings.kind.rawValue, NormRegistry.names))
+      return Sequential([])
+    }
     let positions = shape.count / max(shape.channels, 1)
     return norm(NormSite(name, channels: shape.channels, positions: positions), settings)
   }
@@ -189,7 +189,7 @@ extension Model {
   ///   - seed: Keys the initial values.
   ///   - scopes: The ranks over which a synchronized norm takes its statistics, by its statistics group.
   ///   - layers: Makes the layers with the builder that it is given, in their order.
-  /// - Throws: what `scopes` throws.
+  /// - Throws: what `scopes` throws; ``ConfigurationError`` for a norm that is not registered.
   public init(
     input: Shape, seed: UInt64,
     scopes: @escaping (StatisticsGroup) throws -> StatisticsScope = { _ in .thisRank },
