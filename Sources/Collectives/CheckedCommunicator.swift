@@ -1,19 +1,19 @@
 public import LockstepTensors
 
-/// A communicator whose ranks agree on every collective before it goes out.
+/// A communicator whose ranks agree on every collective before they issue it.
 ///
-/// The ranks exchange what they are about to issue, on a communicator for that alone, which all
-/// communicators made from one share: a rank that goes on to a collective on another of them meets the
-/// others there. Where they differ, nothing is issued, and all throw the same error, which names the
-/// ranks and their collectives.
+/// Before each collective, the ranks tell each other what they are about to issue. They do so on a
+/// separate communicator, which is shared by all communicators made from the same one. So a rank that
+/// moves on to a collective on another communicator still meets the others in a check. If the ranks
+/// differ, nothing is issued. All throw the same error, which names the ranks and their collectives.
 ///
-/// A part of the ranks, made by a split, has a communicator for its checks of its own.
+/// A split into parts of the ranks gives each part its own communicator for checks.
 public final class CheckedCommunicator: Communicator {
-  /// The ranks of one communicator for checks.
+  /// One communicator for checks.
   private final class Check {
     let communicator: any Communicator
     let coversAllRanks: Bool
-    /// The ranks as numbers among all.
+    /// The members, by their rank in the world.
     package let ranks: [Int]
     private var communicators = 0
 
@@ -26,10 +26,10 @@ public final class CheckedCommunicator: Communicator {
       ranks = try communicator.allGather([Int64(rank)]).map { Int($0[0]) }
     }
 
-    /// This process's number among all.
+    /// This process's rank in the world.
     var rank: Int { ranks[communicator.rank] }
 
-    /// The number of a communicator that begins to be checked here.
+    /// Adds a communicator that is checked here, and returns its number.
     func join() -> Int {
       defer { communicators += 1 }
       return communicators
@@ -42,7 +42,9 @@ public final class CheckedCommunicator: Communicator {
   private let own: Storage<Int64>
   private let all: Storage<Int64>
 
-  /// Checks what is issued on the communicators that are made from this one, and on it.
+  /// Creates a communicator over the ranks of `world` that checks its collectives.
+  ///
+  /// Communicators made from it are checked too.
   ///
   /// Collective.
   public convenience init(_ world: any Communicator) throws(CommunicationError) {
@@ -63,12 +65,12 @@ public final class CheckedCommunicator: Communicator {
   public var rank: Int { inner.rank }
   /// The number of ranks.
   public var size: Int { inner.size }
-  /// Counts what goes through the communicator that is checked.
+  /// Counts the traffic of the checked communicator.
   public var meter: TrafficMeter { inner.meter }
   /// Counts the messages of the checks.
   public var checks: TrafficMeter? { check.communicator.meter }
 
-  /// Throws unless all ranks come to the same collective.
+  /// Throws unless all ranks are about to issue the same collective.
   private func agree(
     on kind: CollectiveKind, _ elements: Int = 0, of scalar: ScalarKind = .byte, root: Int = 0,
     for purpose: Purpose = .control
@@ -76,7 +78,7 @@ public final class CheckedCommunicator: Communicator {
     let signature = CollectiveSignature(kind, elements, of: scalar, root: root, for: purpose)
     let next = meter.traffic.collectives + 1
     own.write([Int64(number), Int64(next)] + signature.fields, at: 0)
-    // A rank that does not come is missed there.
+    // If a rank never joins the check, the watchdog names this collective.
     check.communicator.meter.announced = signature
     defer { check.communicator.meter.announced = nil }
     try check.communicator.allGather(own, into: all)
@@ -91,7 +93,7 @@ public final class CheckedCommunicator: Communicator {
     }
   }
 
-  /// Replaces `values` by their sums, once all ranks have come to that.
+  /// Replaces `values` by their sums, once all ranks have agreed on that.
   public func sum<Element: Communicable>(
     _ values: inout MutableSpan<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
@@ -99,7 +101,7 @@ public final class CheckedCommunicator: Communicator {
     try inner.sum(&values, for: purpose)
   }
 
-  /// Replaces `values` by the largest of all ranks, once all ranks have come to that.
+  /// Replaces `values` by their maximum over all ranks, once all ranks have agreed on that.
   public func maximum<Element: Communicable & Comparable>(
     _ values: inout MutableSpan<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
@@ -107,7 +109,7 @@ public final class CheckedCommunicator: Communicator {
     try inner.maximum(&values, for: purpose)
   }
 
-  /// Starts a sum, once all ranks have come to that.
+  /// Starts a nonblocking sum, once all ranks have agreed on that.
   public func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
     throws(CommunicationError) -> PendingSum<Element>
   {
@@ -115,7 +117,7 @@ public final class CheckedCommunicator: Communicator {
     return try inner.beginSum(addends, for: purpose)
   }
 
-  /// Merges triples, once all ranks have come to that.
+  /// Merges triples, once all ranks have agreed on that.
   public func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose)
     throws(CommunicationError)
   {
@@ -123,7 +125,7 @@ public final class CheckedCommunicator: Communicator {
     try inner.mergeMoments(triples, for: purpose)
   }
 
-  /// Gathers as many values of each rank, once all ranks have come to that.
+  /// Gathers equally many values from each rank, once all ranks have agreed on that.
   public func allGather<Element: Communicable>(
     _ values: Storage<Element>, into gathered: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
@@ -131,7 +133,7 @@ public final class CheckedCommunicator: Communicator {
     try inner.allGather(values, into: gathered, for: purpose)
   }
 
-  /// Sums and scatters, once all ranks have come to that.
+  /// Sums and scatters, once all ranks have agreed on that.
   public func reduceScatter<Element: Communicable>(
     _ addends: Storage<Element>, into block: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
@@ -139,7 +141,7 @@ public final class CheckedCommunicator: Communicator {
     try inner.reduceScatter(addends, into: block, for: purpose)
   }
 
-  /// Replaces `values` by those of `root`, once all ranks have come to that.
+  /// Replaces `values` by those of `root`, once all ranks have agreed on that.
   public func broadcast<Element: Communicable>(
     _ values: inout MutableSpan<Element>, from root: Int
   ) throws(CommunicationError) {
@@ -147,7 +149,7 @@ public final class CheckedCommunicator: Communicator {
     try inner.broadcast(&values, from: root)
   }
 
-  /// Gathers on `root`, once all ranks have come to that.
+  /// Gathers on `root`, once all ranks have agreed on that.
   public func gather<Element: Communicable>(_ values: [Element], to root: Int)
     throws(CommunicationError) -> [[Element]]?
   {
@@ -155,7 +157,7 @@ public final class CheckedCommunicator: Communicator {
     return try inner.gather(values, to: root)
   }
 
-  /// Gathers on every rank, once all ranks have come to that.
+  /// Gathers on every rank, once all ranks have agreed on that.
   public func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
     -> [[Element]]
   {
@@ -163,7 +165,7 @@ public final class CheckedCommunicator: Communicator {
     return try inner.allGather(values)
   }
 
-  /// Returns once every rank has come.
+  /// Returns once every rank has called it.
   public func barrier() throws(CommunicationError) {
     try agree(on: .barrier)
     try inner.barrier()
@@ -175,7 +177,7 @@ public final class CheckedCommunicator: Communicator {
     return CheckedCommunicator(try inner.duplicate(), check)
   }
 
-  /// A communicator of a part of the ranks, checked by itself.
+  /// A communicator of a part of the ranks, with checks of its own.
   public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
     try agree(on: .split)
     return try part(inner.split(color: color, key: key))
@@ -188,7 +190,7 @@ public final class CheckedCommunicator: Communicator {
   }
 
   private func part(_ inner: any Communicator) throws(CommunicationError) -> any Communicator {
-    // A part of all ranks meets the others where they meet.
+    // A part that has all ranks goes on with the same checks.
     if inner.size == check.communicator.size { return CheckedCommunicator(inner, check) }
     return CheckedCommunicator(
       inner, try Check(try inner.duplicate(), rank: check.rank, coversAllRanks: false))

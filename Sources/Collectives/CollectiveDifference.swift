@@ -1,12 +1,13 @@
-/// What ranks came to, where it is not the same.
+/// Describes how collectives differ between ranks.
 public enum CollectiveDifference {
-  /// Says who came to what: the ranks that differ from most of the others first.
+  /// Says which rank reached which collective, beginning with the ranks that differ from the majority.
   ///
-  /// Where no side has more ranks, that of rank 0 is the one that others differ from.
+  /// If several collectives are equally frequent, the one that the lowest rank reached counts as the
+  /// majority's.
   ///
   /// - Parameters:
-  ///   - collectives: What each rank came to, not all the same.
-  ///   - ranks: The ranks, in the same order, the lowest first.
+  ///   - collectives: Each rank's collective in words; they are not all the same.
+  ///   - ranks: The ranks in the same order, lowest first.
   /// - Returns: the ranks and their collectives in words.
   public static func text(_ collectives: [String], of ranks: [Int]) -> String {
     var sides: [(collective: String, ranks: [Int])] = []
@@ -24,7 +25,7 @@ public enum CollectiveDifference {
   }
 
   private static func clause(_ side: (collective: String, ranks: [Int])) -> String {
-    "\(ranks(side.ranks)) \(side.ranks.count == 1 ? "comes" : "come") to \(side.collective)"
+    "\(ranks(side.ranks)) \(side.ranks.count == 1 ? "reaches" : "reach") \(side.collective)"
   }
 
   /// "rank 1", "ranks 0 and 2", "ranks 0, 2 and 3".

@@ -1,6 +1,6 @@
-/// The last collectives that one rank issued on one communicator, and the fingerprint of all.
+/// The last collectives that one rank issued on one communicator, and the fingerprint of all of them.
 public struct CollectiveHistory: Sendable {
-  /// How many collectives are kept by name: a step's of most networks.
+  /// How many collectives are kept, enough for one step of most networks.
   public static let capacity = 256
 
   /// The fingerprint of all collectives so far.
@@ -9,7 +9,7 @@ public struct CollectiveHistory: Sendable {
   public private(set) var count = 0
   private var recent: [CollectiveSignature] = []
 
-  /// No collective.
+  /// An empty history.
   public init() {}
 
   /// Adds the next collective.
@@ -24,9 +24,9 @@ public struct CollectiveHistory: Sendable {
     }
   }
 
-  /// The numbers of those that are kept, counted from 1.
+  /// The numbers of the kept collectives, counted from 1; nil before the first.
   public var numbers: ClosedRange<Int>? { count == 0 ? nil : count - recent.count + 1...count }
 
-  /// The collective with a number that is kept.
+  /// The kept collective with this number.
   public subscript(number: Int) -> CollectiveSignature { recent[(number - 1) % Self.capacity] }
 }

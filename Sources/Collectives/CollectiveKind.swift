@@ -1,10 +1,10 @@
-/// What a collective does, on which all ranks have to agree.
+/// What a collective does, which has to be the same on all ranks.
 public enum CollectiveKind: UInt8, BitwiseCopyable, Sendable {
   case allReduce, begunAllReduce, mergeMoments, allGather, reduceScatter, maximum, broadcast, gather
   /// An all-gather of arrays whose lengths may differ between ranks.
   case allGatherOfAny
   case barrier
-  // What moves no data, and is waited for all the same.
+  // These move no data, but ranks wait for each other in them.
   case duplicate, split, splitByNode, benchmark, finish
 
   /// Whether ranks may give different numbers of elements.
@@ -13,7 +13,7 @@ public enum CollectiveKind: UInt8, BitwiseCopyable, Sendable {
   /// Whether it moves elements.
   var movesData: Bool { rawValue < Self.barrier.rawValue }
 
-  /// The usual name.
+  /// The operation's name in messages.
   public var name: String {
     switch self {
     case .allReduce: "all-reduce"

@@ -1,17 +1,17 @@
-/// What ranks have to agree on before a collective goes out, besides its number.
+/// What ranks have to agree on before they issue a collective, besides its number.
 public struct CollectiveSignature: Hashable, BitwiseCopyable, Sendable {
-  /// What it does.
+  /// The operation.
   public let kind: CollectiveKind
   /// The type of its elements.
   public let scalar: ScalarKind
-  /// The rank that gives or takes, where one does; else 0.
+  /// The root of a broadcast or gather; 0 for other collectives.
   public let root: Int32
   /// How many elements this rank gives.
   public let elements: Int
-  /// What it is for.
+  /// What the collective is for.
   public let purpose: Purpose
 
-  /// A collective of `elements` elements.
+  /// Describes a collective to which this rank gives `elements` elements.
   public init(
     _ kind: CollectiveKind, _ elements: Int = 0, of scalar: ScalarKind = .byte, root: Int = 0,
     for purpose: Purpose = .control
@@ -29,7 +29,7 @@ public struct CollectiveSignature: Hashable, BitwiseCopyable, Sendable {
   /// The count on which ranks have to agree; -1 where it may differ.
   var agreedElements: Int { kind.mayDifferInCount ? -1 : elements }
 
-  /// Everything on which ranks have to agree as numbers, to send.
+  /// Everything on which ranks have to agree, as numbers to send.
   public var fields: [Int64] {
     [
       Int64(bitPattern: code), Int64(agreedElements), Int64(bitPattern: purpose.stableHash),
@@ -50,7 +50,7 @@ public struct CollectiveSignature: Hashable, BitwiseCopyable, Sendable {
     return kind.movesData || kind == .barrier ? words + " for \(purpose.text)" : words
   }
 
-  /// The same with its number on a communicator.
+  /// ``text`` with the collective's number on a communicator.
   public func text(number: Int, on communicator: String) -> String {
     kind.movesData || kind == .barrier ? "\(text) (number \(number) on \(communicator))" : text
   }

@@ -3,12 +3,12 @@ public import LockstepTensors
 
 /// A group of ranks that issue the same collectives in the same order.
 ///
-/// Every collective has to be called by all ranks of the group, with as many elements of the
-/// same type on each where nothing else is said. A communicator belongs to the thread that
+/// All ranks of the group have to call every collective. Unless a method says otherwise, each rank
+/// passes the same number of elements, of the same type. A communicator belongs to the thread that
 /// made it.
 ///
-/// The collectives of a training step are told their purpose, by which traffic is attributed and ranks
-/// check that they have come to the same one; the others are control traffic.
+/// The collectives of a training step take a purpose. Traffic is attributed by purpose, and ranks use it
+/// to check that they are in the same collective. All other collectives are control traffic.
 public protocol Communicator: AnyObject {
   /// This process's index, in `0 ..< size`.
   var rank: Int { get }
@@ -16,38 +16,39 @@ public protocol Communicator: AnyObject {
   var size: Int { get }
   /// Counts and records what goes through this communicator.
   var meter: TrafficMeter { get }
-  /// Counts the messages by which ranks agree on every collective before it goes out; nil where they do
-  /// not.
+  /// Counts the messages by which ranks agree on every collective before they issue it; nil without such
+  /// checks.
   var checks: TrafficMeter? { get }
 
-  /// Replaces `values` on every rank by its element-wise sum over all ranks: the same bits on
+  /// Replaces `values` on every rank by the element-wise sum over all ranks, with the same bits on
   /// every rank.
   func sum<Element: Communicable>(_ values: inout MutableSpan<Element>, for purpose: Purpose)
     throws(CommunicationError)
 
-  /// Replaces `values` on every rank by the element-wise largest of all ranks.
+  /// Replaces `values` on every rank by the element-wise maximum over all ranks.
   func maximum<Element: Communicable & Comparable>(
     _ values: inout MutableSpan<Element>, for purpose: Purpose
   ) throws(CommunicationError)
 
-  /// Starts a sum of `addends` over all ranks and returns at once.
+  /// Starts a nonblocking sum of `addends` over all ranks, and returns at once.
   ///
-  /// `addends` are read until the operation has completed: write to them only after
+  /// The operation reads `addends` until it has completed, so write to them only after
   /// ``PendingSum/wait()``.
   func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
     throws(CommunicationError) -> PendingSum<Element>
 
-  /// Replaces the triples of all channels in `triples` on every rank by those of all ranks' samples:
-  /// the same bits on every rank.
+  /// Replaces each channel's triple on every rank by the triple of all ranks' samples, with the same bits
+  /// on every rank.
   func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose) throws(CommunicationError)
 
-  /// Collects the values of every rank, as many on each, in rank order in `gathered` on every rank.
+  /// Gathers the values of every rank, equally many from each, into `gathered` in rank order on every rank.
   func allGather<Element: Communicable>(
     _ values: Storage<Element>, into gathered: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError)
 
-  /// Sums `addends` over all ranks and puts this rank's block of the sums into `block`: with P ranks the
-  /// part of one P-th at this rank's place.
+  /// Sums `addends` over all ranks, and puts this rank's block of the sums into `block`.
+  ///
+  /// With P ranks the sums are cut into P equal blocks, and rank r gets block number r.
   func reduceScatter<Element: Communicable>(
     _ addends: Storage<Element>, into block: Storage<Element>, for purpose: Purpose
   ) throws(CommunicationError)
@@ -56,27 +57,27 @@ public protocol Communicator: AnyObject {
   func broadcast<Element: Communicable>(_ values: inout MutableSpan<Element>, from root: Int)
     throws(CommunicationError)
 
-  /// Collects every rank's values, whose number may differ.
+  /// Gathers every rank's values on `root`; ranks may give different numbers of values.
   ///
   /// - Returns: the values in rank order on `root`, nil elsewhere.
   func gather<Element: Communicable>(_ values: [Element], to root: Int) throws(CommunicationError)
     -> [[Element]]?
 
-  /// Collects every rank's values, whose number may differ, on every rank in rank order.
+  /// Gathers every rank's values on every rank in rank order; ranks may give different numbers of values.
   func allGather<Element: Communicable>(_ values: [Element]) throws(CommunicationError)
     -> [[Element]]
 
   /// Returns once every rank has called it.
   func barrier() throws(CommunicationError)
 
-  /// A communicator of the same ranks whose messages cannot be mistaken for this one's, with a
-  /// count of its own.
+  /// A communicator of the same ranks, whose messages are kept apart from this one's and which counts its
+  /// own traffic.
   func duplicate() throws(CommunicationError) -> any Communicator
 
   /// The communicator of the ranks that give the same color, ordered by key, then by rank.
   func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator
 
-  /// The communicator of the ranks that share this rank's memory: those of one node.
+  /// The communicator of this node's ranks, which share memory.
   func splitByNode() throws(CommunicationError) -> any Communicator
 }
 
@@ -90,7 +91,7 @@ public protocol Communicable: BitwiseCopyable, Sendable, AdditiveArithmetic {
 public enum ScalarKind: UInt8, BitwiseCopyable, Sendable {
   case float32, float64, int64, byte
 
-  /// The size of one.
+  /// The size of one scalar, in bytes.
   public var byteCount: Int {
     switch self {
     case .float32: 4
@@ -132,7 +133,7 @@ public struct CommunicationError: ProgramError, Hashable, Sendable {
   public let code: Int32
   /// The library's own message.
   public let reason: String
-  /// Whether all ranks throw it, in the same place.
+  /// Whether all ranks throw this error at the same place.
   public let isSharedByAllRanks: Bool
 
   /// Describes a failed call.
@@ -143,23 +144,23 @@ public struct CommunicationError: ProgramError, Hashable, Sendable {
     self.isSharedByAllRanks = isSharedByAllRanks
   }
 
-  /// Ranks whose collectives do not match, in words.
+  /// An error about ranks whose collectives do not match, as `reason` says in words.
   public static func mismatch(_ reason: String, isSharedByAllRanks: Bool) -> CommunicationError {
     CommunicationError(
       call: "", code: 0, reason: reason, isSharedByAllRanks: isSharedByAllRanks)
   }
 
-  /// The call, its code and the library's message; of collectives that do not match, the ranks.
+  /// The call, its code and the library's message, or which ranks' collectives do not match.
   public var description: String {
     call.isEmpty ? reason : "\(call) failed (\(code)): \(reason)"
   }
 }
 
 extension Communicator {
-  /// Nothing: only a communicator that checks has it.
+  /// Nil, because only a communicator that checks its collectives has such a meter.
   public var checks: TrafficMeter? { nil }
 
-  /// What went through this communicator so far.
+  /// The traffic through this communicator so far.
   public var traffic: Traffic { meter.traffic }
 
   /// Replaces every element of `values` by its sum over all ranks.
@@ -177,7 +178,7 @@ extension Communicator {
     try sum(&values, for: .control)
   }
 
-  /// Replaces every element of `values` by the largest of all ranks.
+  /// Replaces every element of `values` by its maximum over all ranks.
   public func maximum<Element: Communicable & Comparable>(
     _ values: inout [Element], for purpose: Purpose = .control
   ) throws(CommunicationError) {
@@ -206,7 +207,7 @@ extension Communicator {
     try mergeMoments(triples, for: .control)
   }
 
-  /// Collects the values of every rank, as many on each, as control traffic.
+  /// Gathers the values of every rank, equally many from each, as control traffic.
   public func allGather<Element: Communicable>(
     _ values: Storage<Element>, into gathered: Storage<Element>
   ) throws(CommunicationError) {
@@ -220,7 +221,7 @@ extension Communicator {
     try reduceScatter(addends, into: block, for: .control)
   }
 
-  /// Replaces every element of `values`, as many on each rank, by those of `root`.
+  /// Replaces `values` on every rank by those of `root`; all ranks pass equally many.
   public func broadcast<Element: Communicable>(_ values: inout [Element], from root: Int)
     throws(CommunicationError)
   {
@@ -228,7 +229,7 @@ extension Communicator {
     try broadcast(&span, from: root)
   }
 
-  /// The text that `root` gives, on every rank.
+  /// Returns the text of `root` on every rank.
   public func broadcast(_ text: String, from root: Int) throws(CommunicationError) -> String {
     var length = [Int64(text.utf8.count)]
     try broadcast(&length, from: root)

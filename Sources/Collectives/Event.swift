@@ -4,7 +4,7 @@ import Synchronization
 public enum Pass: UInt8, BitwiseCopyable, CaseIterable, Sendable {
   /// From inputs to outputs.
   case forward
-  /// From the loss back.
+  /// From the loss back to the inputs.
   case backward
 }
 
@@ -16,7 +16,7 @@ public enum Purpose: Hashable, BitwiseCopyable, Sendable {
   case statistics(EventName, Pass)
   /// The sum of one bucket of gradients.
   case gradients(bucket: Int)
-  /// No collective's: the computing of a layer, in one of the passes.
+  /// The computing of a layer, in one of the passes; no collective has this purpose.
   case computing(EventName, Pass, isNorm: Bool)
 }
 
@@ -59,7 +59,7 @@ public struct EventName: Hashable, BitwiseCopyable, Sendable {
 
 /// Something that took time on one rank, in nanoseconds of its monotonic clock.
 public struct Event: BitwiseCopyable, Sendable {
-  /// What happened.
+  /// The kinds of events.
   public enum Kind: UInt8, BitwiseCopyable, Sendable {
     /// A collective.
     case collective
@@ -74,24 +74,28 @@ public struct Event: BitwiseCopyable, Sendable {
   private let purposeKind: UInt8
   private let pass: Pass
   private let name: Int32
-  /// Which of the rank's communicators the collective was on, in the order of their making.
+  /// The collective's communicator, numbered in the order in which the rank's communicators began to record.
   public let communicator: Int32
-  /// The collective's number on its communicator, the same on all its ranks; the number of a step.
+  /// The collective's number on its communicator, the same on all its ranks; for a step, the step's number.
   public let number: Int32
-  /// The elements that this rank gave; of a step, bits that say what disturbed it on this rank.
+  /// The elements that this rank gave; for a step, bits that say what disturbed it on this rank.
   public let elements: Int64
-  /// Their bytes.
+  /// The bytes of the elements that this rank gave.
   public let bytes: Int64
-  /// When it was issued, or began.
+  /// When the collective was issued, or when the segment or step began.
   public let issue: UInt64
-  /// When the issuing call came back: the end, if it blocked.
+  /// When the issuing call returned; for a blocking call, this is the end.
   public let returned: UInt64
-  /// When this rank began to wait: the end, if the issuing call blocked; later than the end, if the
-  /// collective was found to be over before.
+  /// When this rank began to wait.
+  ///
+  /// For a blocking call, this is the end. If a test found the collective complete before the wait, this
+  /// is later than the end.
   public let waitBegin: UInt64
-  /// When it was over.
+  /// When the collective, segment or step was over.
   public let end: UInt64
-  /// How long this rank was in tests that let it make progress, between `returned` and `waitBegin`.
+  /// How long this rank was in tests that let the collective make progress.
+  ///
+  /// The tests lie between ``returned`` and ``waitBegin``.
   public let tested: Int64
 
   init(
@@ -115,10 +119,10 @@ public struct Event: BitwiseCopyable, Sendable {
     self.tested = Int64(tested)
   }
 
-  /// Whether the name is an ``EventName``'s number.
+  /// Whether `name` is the number of an ``EventName``.
   private static func isNamed(_ purposeKind: Int64) -> Bool { [1, 3, 4].contains(purposeKind) }
 
-  /// What a collective was for, or which layer a segment was computed by.
+  /// What the collective was for, or which layer computed the segment.
   public var purpose: Purpose {
     switch purposeKind {
     // Runs recorded by version 1 do not say which of their layers are norms.
@@ -144,11 +148,12 @@ public struct Event: BitwiseCopyable, Sendable {
   /// The size of an event in memory and in files.
   public static let byteCount = MemoryLayout<Event>.stride
 
-  /// The most elements or bytes of one event: those of all events of a file can be added.
+  /// The most elements or bytes that an event may have, so that sums over a file do not overflow.
   private static let mostBytes: Int64 = 1 << 40
 
-  /// The event that was written as `bytes`, whose names are those of `texts` in their writer's order;
-  /// nil where they are no event.
+  /// Reads an event from `bytes`; nil if they are not a valid event.
+  ///
+  /// `texts` has the names in the order of the writer's numbers.
   public init?(bytes: ArraySlice<UInt8>, texts: [String]) {
     guard bytes.count == Self.byteCount else { return nil }
     var place = bytes.startIndex
@@ -176,7 +181,9 @@ public struct Event: BitwiseCopyable, Sendable {
       ([kinds.0, kinds.1, kinds.2, numbers.0, numbers.1, numbers.2] + words)[...], texts: texts)
   }
 
-  /// The event of `fields`, whose names are those of `texts` in their sender's order.
+  /// Reads an event from its ``fields``.
+  ///
+  /// `texts` has the names in the order of the sender's numbers.
   public init(_ fields: ArraySlice<Int64>, texts: [String]) {
     let f = Array(fields)
     precondition(f.count == Self.fieldCount)

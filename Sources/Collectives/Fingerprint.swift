@@ -1,12 +1,12 @@
 /// A running hash of the collectives that one rank issued on one communicator.
 ///
-/// It is for finding ranks that part, not for security. Two ranks that issued the same collectives in
-/// the same order have the same.
+/// Two ranks that issued the same collectives in the same order have the same fingerprint. It serves to
+/// find ranks that diverge, not for security.
 public struct Fingerprint: Hashable, BitwiseCopyable, Sendable {
   /// The hash.
   public private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
 
-  /// The fingerprint of no collective.
+  /// The fingerprint before the first collective.
   public init() {}
 
   /// Adds the collective with this number.
@@ -19,7 +19,7 @@ public struct Fingerprint: Hashable, BitwiseCopyable, Sendable {
   /// Adds the fingerprint of another communicator.
   public mutating func add(_ other: Fingerprint) { value = Self.mixed(value, other.value) }
 
-  /// Both words in one: the halves of their product, so that every bit of either reaches all.
+  /// Mixes two words into one by folding their product, so that every input bit affects all output bits.
   static func mixed(_ a: UInt64, _ b: UInt64) -> UInt64 {
     let product = (a ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(by: b ^ 0xd6e8_feb8_6659_fd93)
     return (product.high ^ product.low) &+ a
@@ -31,15 +31,16 @@ public struct Fingerprint: Hashable, BitwiseCopyable, Sendable {
   }
 }
 
-/// How ranks compare a fingerprint within a sum that they take anyway.
+/// Compares the ranks' fingerprints within a sum that they compute anyway.
 ///
-/// Of every 16 bits d each rank adds d and d². With P ranks, P · Σd² = (Σd)² holds only where all d are
-/// equal (Cauchy and Schwarz). The sums are whole numbers that float64 holds exactly for up to 2²⁰ ranks.
+/// A rank cuts its fingerprint into digits d of 16 bits, and adds d and d² for each. With P ranks,
+/// P · Σd² = (Σd)² holds only if all d are equal (Cauchy and Schwarz). The sums are whole numbers, which
+/// float64 holds exactly for up to 2²⁰ ranks.
 public enum FingerprintDigits {
   /// How many numbers a rank adds.
   public static let width = 8
 
-  /// What a rank with this fingerprint adds.
+  /// The numbers that a rank with this fingerprint adds.
   public static func addends(of fingerprint: Fingerprint) -> [Double] {
     (0..<width / 2).flatMap { place in
       let digit = Double(fingerprint.value >> UInt64(16 * place) & 0xffff)
@@ -47,9 +48,10 @@ public enum FingerprintDigits {
     }
   }
 
-  /// Whether all of `ranks` ranks had the same fingerprint, from the sums of what they added.
+  /// Whether all `ranks` ranks had the same fingerprint, judged by the sums of their addends.
   ///
-  /// Numbers that are no sums of it, from a collective that did not match itself, are no agreement.
+  /// If the summing collective itself did not match between ranks, it may return numbers that are not such
+  /// sums. They count as disagreement.
   public static func agree(_ sums: some Collection<Double>, ranks: Int) -> Bool {
     let sums = sums.compactMap { UInt64(exactly: $0) }.map { UInt128($0) }
     guard sums.count == width else { return false }

@@ -1,11 +1,13 @@
 package import LockstepTensors
 
-/// A communicator that hands its calls on to another; faults are made by what it implements itself.
+/// A communicator that forwards its calls to another.
+///
+/// A conforming type injects faults by the methods that it implements itself.
 package protocol ForwardingCommunicator: Communicator {
   /// The communicator that does the work.
   var inner: any Communicator { get }
 
-  /// What this one makes of a communicator that comes of ``inner``.
+  /// Wraps a communicator that was made from ``inner``.
   func forwarding(_ inner: any Communicator) -> any Communicator
 }
 

@@ -8,27 +8,27 @@ public import LockstepTensors
 ///     m = (n₁ · m₁ + n₂ · m₂) / n
 ///     M = M₁ + M₂ + δ² · n₁ · n₂ / n
 ///
-/// in a form that is symmetric in its operands: a reduction may swap them on some ranks, and all ranks
-/// have to hold the same bits.
+/// This form is symmetric in its operands. A reduction may swap them on some ranks, and still all ranks
+/// have to get the same bits.
 ///
 /// - Source: Chan, Golub & LeVeque, 1979, equations 2.1.
 public struct MomentsTriple: BitwiseCopyable, Hashable, Sendable {
-  /// How many samples.
+  /// The number of samples.
   public var count: Double
-  /// Their mean.
+  /// The mean of the samples.
   public var mean: Double
-  /// The sum of their squared deviations from it.
+  /// The sum of the samples' squared deviations from their mean.
   public var squares: Double
 
-  /// A triple of its parts.
+  /// Creates a triple from its parts.
   public init(count: Double, mean: Double, squares: Double) {
     (self.count, self.mean, self.squares) = (count, mean, squares)
   }
 
-  /// How many float64 a triple is sent as.
+  /// The number of float64 values in which a triple is sent.
   public static let width = 3
 
-  /// The triple of the samples of both.
+  /// The triple of all samples of both triples.
   public func merged(with other: MomentsTriple) -> MomentsTriple {
     let n = count + other.count
     guard n > 0 else { return MomentsTriple(count: 0, mean: 0, squares: 0) }
@@ -40,13 +40,13 @@ public struct MomentsTriple: BitwiseCopyable, Hashable, Sendable {
 }
 
 extension Storage<Double> {
-  /// The triple at `index`, where triples lie one after another.
+  /// The triple at `index` among triples stored one after another.
   public func triple(at index: Int) -> MomentsTriple {
     let i = MomentsTriple.width * index
     return MomentsTriple(count: self[i], mean: self[i + 1], squares: self[i + 2])
   }
 
-  /// Puts a triple at `index`.
+  /// Stores a triple at `index`.
   public func write(_ triple: MomentsTriple, at index: Int) {
     let i = MomentsTriple.width * index
     (self[i], self[i + 1], self[i + 2]) = (triple.count, triple.mean, triple.squares)

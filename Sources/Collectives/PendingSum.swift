@@ -4,15 +4,15 @@ public import LockstepTensors
 public protocol PendingOperation: AnyObject {
   /// Blocks until the operation is complete.
   func wait() throws(CommunicationError)
-  /// Lets the library make progress; whether the operation is complete.
+  /// Lets the library make progress, and returns whether the operation is complete.
   func test() throws(CommunicationError) -> Bool
 }
 
 /// A sum over all ranks that has started and may not have finished.
 ///
-/// Nobody else holds the memory of the sums until ``wait()`` hands it out, so reading too
-/// early, waiting twice and copying do not compile; and the backend's operation keeps all
-/// memory alive until the library is done with it.
+/// Only ``wait()`` hands out the sums, and it consumes this value. So reading too early, waiting
+/// twice and copying do not compile. The backend's operation keeps all memory alive until the
+/// library is done with it.
 public struct PendingSum<Element: Communicable>: ~Copyable {
   private let sums: Storage<Element>
   private let operation: any PendingOperation
@@ -29,6 +29,6 @@ public struct PendingSum<Element: Communicable>: ~Copyable {
     return sums
   }
 
-  /// Lets the library make progress; whether ``wait()`` would return at once.
+  /// Lets the library make progress, and returns whether ``wait()`` would return at once.
   public borrowing func test() throws(CommunicationError) -> Bool { try operation.test() }
 }

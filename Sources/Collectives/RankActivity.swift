@@ -1,25 +1,24 @@
 import Synchronization
 
-/// What this process's main thread is doing, said by the communicators it uses, for a thread that
-/// watches it.
+/// What this process's main thread is doing, published by its communicators for a watching thread.
 ///
-/// A rank waits from when it enters a blocking collective, or begins to wait for one that it issued
-/// before. One that is in flight while the rank computes is not waited for.
+/// A rank waits while it is inside a blocking collective, or waits for one that it issued before. It
+/// does not wait for a collective that is in flight while it computes.
 public final class RankActivity: Sendable {
-  /// Where a communicator says what is issued on it.
+  /// The indices under which a communicator publishes what is issued on it.
   struct Place {
     /// For collectives that are counted.
     var counted = 0
-    /// For what is not counted.
+    /// For operations that are not counted.
     var uncounted = 0
     var uncountedNumber = 0
   }
 
-  /// What ranks wait for together: a collective by its communicator and its number there.
+  /// A collective that ranks wait for together, given by its communicator and its number there.
   public struct Meeting: Hashable, Sendable {
     /// The communicator, by a number that is the same on all its ranks.
     public let identity: UInt64
-    /// The number on it.
+    /// The collective's number on the communicator.
     public let number: Int
 
     /// The collective with a number on a communicator.
@@ -30,9 +29,9 @@ public final class RankActivity: Sendable {
   public struct Moment: Sendable {
     /// The step, from 1; 0 before the first.
     public fileprivate(set) var step = 0
-    /// Whether the rank waits; else it computes.
+    /// Whether the rank waits rather than computes.
     public fileprivate(set) var isWaiting = false
-    /// A number that every wait has to itself.
+    /// A number that is different for every wait.
     public fileprivate(set) var ticket = 0
     /// Since when it waits or computes, in nanoseconds.
     public fileprivate(set) var since: UInt64 = 0
@@ -42,9 +41,9 @@ public final class RankActivity: Sendable {
     fileprivate var name = EventName("a communicator")
     fileprivate var place = 0
     fileprivate var pauses = 0
-    /// Whether long waits are right now, since others have work that this rank has no part in.
+    /// Whether long waits are expected, because other ranks have work in which this rank has no part.
     public var isExempt: Bool { pauses > 0 }
-    /// How long a collective may be waited for.
+    /// How long a rank may wait for a collective, in nanoseconds.
     public fileprivate(set) var limit: UInt64 = 60_000_000_000
     fileprivate var identities: [UInt64] = []
     fileprivate var groups: [[ClosedRange<Int32>]] = []
@@ -54,28 +53,28 @@ public final class RankActivity: Sendable {
 
   private let moment = Mutex(Moment())
 
-  /// An activity before its beginning.
+  /// The activity of a rank that has done nothing yet.
   public init() {}
 
   /// What the rank is doing now.
   public var now: Moment { moment.withLock { $0 } }
 
-  /// How long a collective may be waited for, in seconds.
+  /// How long a rank may wait for a collective, in seconds.
   public var limitSeconds: Double {
     get { moment.withLock { Double($0.limit) / 1e9 } }
     set { moment.withLock { $0.limit = UInt64(newValue * 1e9) } }
   }
 
-  /// Says that a step begins.
+  /// Notes that a step begins.
   public func beginStep(_ number: Int) { moment.withLock { $0.step = number } }
 
-  /// Runs `body`, in which waits may be long: ranks wait for others' work.
+  /// Runs `body`, in which ranks may wait long for the work of others.
   public func exempting<Result>(_ body: () throws -> Result) rethrows -> Result {
     moment.withLock { $0.pauses += 1 }
     defer {
       moment.withLock {
         $0.pauses -= 1
-        // What was waited for until now does not count.
+        // The time waited until now does not count.
         $0.ticket += 1
         $0.since = monotonicNanoseconds()
       }
@@ -83,13 +82,13 @@ public final class RankActivity: Sendable {
     return try body()
   }
 
-  /// Makes a number for a communicator that is made from another, the same on all its ranks.
+  /// A number for a communicator made from another, the same on all its ranks.
   ///
   /// - Parameters:
-  ///   - parent: The other's number.
-  ///   - ordinal: How many were made from it before.
-  ///   - members: The ranks of the new one.
-  /// - Returns: the number of the new one.
+  ///   - parent: The number of the communicator that it is made from.
+  ///   - ordinal: How many communicators were made from that one before.
+  ///   - members: The ranks of the new communicator.
+  /// - Returns: the number of the new communicator.
   public static func identity(
     madeFrom parent: UInt64, ordinal: Int, members: [ClosedRange<Int32>]
   ) -> UInt64 {
@@ -99,7 +98,9 @@ public final class RankActivity: Sendable {
     }
   }
 
-  /// Says that this rank ends, to which all have to come; on the first communicator that joined.
+  /// Notes that this rank waits for all ranks to end MPI together.
+  ///
+  /// This is published on the first communicator that joined.
   public func beginFinish() {
     begin(
       CollectiveSignature(.finish), number: .max, on: EventName("world"), at: 1,
@@ -109,7 +110,7 @@ public final class RankActivity: Sendable {
   func join(identity: UInt64, members: [ClosedRange<Int32>]) -> Place {
     moment.withLock { moment in
       let first = moment.identities.count
-      // What is not counted has numbers of its own.
+      // Operations that are not counted are numbered separately.
       moment.identities += [identity, Fingerprint.mixed(identity, 1)]
       moment.groups += [members, members]
       moment.issued += [0, 0]
@@ -149,24 +150,24 @@ extension RankActivity.Moment {
     isWaiting ? RankActivity.Meeting(identity: identities[place], number: number) : nil
   }
 
-  /// The ranks that have to come to what this one waits for.
+  /// The ranks that have to reach the collective that this one waits for.
   public var members: [ClosedRange<Int32>] { isWaiting ? groups[place] : [] }
 
-  /// A number for what it waits for, the same on all ranks that wait for the same.
+  /// A hash of what the rank waits for, equal on all ranks that wait for the same collective.
   public var signatureHash: UInt64 {
     var fingerprint = Fingerprint()
     if let signature { fingerprint.add(signature, number: number) }
     return fingerprint.value
   }
 
-  /// The communicators that something was issued on, with the number of the last of it.
+  /// The last collective on each communicator on which one was issued.
   public var lastMeetings: [RankActivity.Meeting] {
     zip(identities, issued).filter { $1 > 0 }.map {
       RankActivity.Meeting(identity: $0, number: $1)
     }
   }
 
-  /// Where the rank is, in words, after that long of waiting or computing.
+  /// Where the rank is, in words, after waiting or computing for that long.
   public func text(after nanoseconds: UInt64) -> String {
     let tenths = nanoseconds / 100_000_000
     let seconds = "\(tenths / 10).\(tenths % 10) s"

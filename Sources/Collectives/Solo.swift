@@ -1,14 +1,14 @@
 public import LockstepTensors
 
-/// The group of one rank: every collective is the identity, and sends and counts nothing.
+/// A group of one rank, in which every collective is the identity and nothing is sent or counted.
 public final class Solo: Communicator {
-  /// A group of its own.
+  /// Creates a group of one rank.
   public init() {}
   /// Always 0.
   public var rank: Int { 0 }
   /// Always 1.
   public var size: Int { 1 }
-  /// Stays at zero.
+  /// A meter that stays at zero.
   public let meter = TrafficMeter()
 
   /// Leaves `values` as they are.

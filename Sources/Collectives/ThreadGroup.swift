@@ -24,7 +24,7 @@ final class ThreadGroup: @unchecked Sendable {
 
   private var currentFailure: CommunicationError? { root?.failure ?? failure }
 
-  /// Wakes every rank of the group and of those split off it with an error.
+  /// Wakes every rank of this group, and of the groups split from it, with an error.
   func fail(_ error: CommunicationError) {
     condition.lock()
     defer { condition.unlock() }

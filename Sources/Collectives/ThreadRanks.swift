@@ -3,9 +3,10 @@ public import LockstepTensors
 
 /// One rank of a group whose ranks are threads of this process.
 ///
-/// The twin of the MPI backend: collective code can be tested, and cases with another number of
-/// ranks replayed, without a launcher. Sums are taken in rank order, so results do not depend
-/// on the threads' timing. A collective that does not match the other ranks' throws on all.
+/// It stands in for the MPI backend without a launcher, so that collective code can be tested, and
+/// cases with another number of ranks replayed. Sums are taken in rank order, so results do not
+/// depend on the threads' timing. A collective that does not match the other ranks' collectives
+/// throws on all ranks.
 public final class ThreadCommunicator: Communicator {
   private let group: ThreadGroup
   /// Counts and records what goes through this communicator.
@@ -59,7 +60,7 @@ public final class ThreadCommunicator: Communicator {
     for i in total.indices { values[i] = total[i] }
   }
 
-  /// Replaces `values` by the largest of all ranks.
+  /// Replaces `values` by their maximum over all ranks.
   public func maximum<Element: Communicable & Comparable>(
     _ values: inout MutableSpan<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
@@ -70,7 +71,7 @@ public final class ThreadCommunicator: Communicator {
     for i in mine.indices { values[i] = parts.dropFirst().reduce(parts[0][i]) { max($0, $1[i]) } }
   }
 
-  /// Starts a sum of `addends`.
+  /// Starts a nonblocking sum of `addends`.
   public func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
     throws(CommunicationError) -> PendingSum<Element>
   {
@@ -221,7 +222,7 @@ private final class PendingThreadSum<Element: Communicable>: PendingOperation {
 
 /// Runs `body` once per rank, each on a thread of its own, and returns the results in rank order.
 ///
-/// - Throws: the first error by time; a rank that throws ends the others' collectives.
+/// - Throws: the first error in time. When a rank throws, the other ranks' collectives throw too.
 public func withThreadRanks<Result: Sendable>(
   _ size: Int, _ body: @escaping @Sendable (ThreadCommunicator) throws -> Result
 ) throws -> [Result] {

@@ -1,19 +1,19 @@
-/// What went through a communicator, counted where it happens.
+/// What one rank gave to a communicator's collectives, and how long they blocked it.
 public struct Traffic: Hashable, Sendable {
   /// How many collectives were issued.
   public var collectives = 0
-  /// The bytes that this rank gave to them: elements times their size.
+  /// The bytes that this rank gave to them: the number of elements times their size.
   public var bytes = 0
-  /// How long this rank was inside them, or waited for them, in nanoseconds.
+  /// How long this rank was inside collective calls or waited for collectives, in nanoseconds.
   public var blockedNanoseconds = 0
 
-  /// How long that is, in milliseconds.
+  /// ``blockedNanoseconds`` in milliseconds.
   public var blockedMilliseconds: Double { Double(blockedNanoseconds) / 1e6 }
 
   /// No traffic.
   public init() {}
 
-  /// What came between `earlier` and now.
+  /// The traffic between `earlier` and `now`.
   public static func - (now: Traffic, earlier: Traffic) -> Traffic {
     var difference = now
     difference.collectives -= earlier.collectives
@@ -22,7 +22,7 @@ public struct Traffic: Hashable, Sendable {
     return difference
   }
 
-  /// Both together.
+  /// The traffic of both together.
   public static func + (a: Traffic, b: Traffic) -> Traffic {
     var sum = a
     sum.collectives += b.collectives

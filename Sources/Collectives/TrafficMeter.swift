@@ -1,30 +1,32 @@
-/// A collective that has been issued and is not over.
+/// A collective that has been issued and has not completed.
 public struct OpenCollective: Sendable {
   fileprivate let signature: CollectiveSignature
   fileprivate let number: Int
   fileprivate let issue: UInt64
   fileprivate var returned: UInt64
-  /// When this rank first knew that it was over, if that was before it waited.
+  /// When a test first found the collective complete, if one did before this rank waited.
   fileprivate var completed: UInt64?
-  /// How long this rank was in tests that let it make progress, in nanoseconds.
+  /// How long this rank was in tests that let the collective make progress, in nanoseconds.
   fileprivate var tested = 0
 }
 
-/// Counts a communicator's traffic, fingerprints it, and records it where there is a log; the backends
-/// call it around every collective.
+/// Counts and fingerprints a communicator's traffic, and records it if there is a log.
+///
+/// Backends call it around every collective.
 public final class TrafficMeter {
   /// What the communicator is called in messages.
   public var name = EventName("a communicator")
-  /// What was counted so far.
+  /// The traffic so far.
   public private(set) var traffic = Traffic()
-  /// What was issued so far.
+  /// The collectives issued so far.
   public private(set) var history = CollectiveHistory()
-  /// A wait that is put before every collective of one purpose, to check what the log shows of it.
+  /// A delay before every collective of one purpose, for checking how the log shows it.
   public var injectedDelay: (purpose: Purpose, nanoseconds: UInt64)?
-  /// Whether nothing is counted, timed or recorded: for a benchmark that does so itself, and would
-  /// measure the meter's two readings of the clock with every collective.
+  /// Whether nothing is counted, timed or recorded.
   ///
-  /// For the process's watch, what goes on until it is false again is one collective.
+  /// A benchmark that times collectives itself sets this. Otherwise it would also measure the meter's two
+  /// clock readings per collective. The watchdog sees everything until this is false again as one
+  /// collective.
   public var isPaused = false {
     didSet {
       guard isPaused != oldValue else { return }
@@ -33,16 +35,18 @@ public final class TrafficMeter {
   }
   private var log: EventLog?
   private var communicator = 0
-  /// Where this rank says what it waits for, and under which numbers; nil where nobody watches.
+  /// Where this rank publishes what it waits for; nil where nobody watches.
   public private(set) var activity: RankActivity?
   private var place = RankActivity.Place()
-  /// The collective that this check precedes; the watchdog reports that one.
+  /// The collective for which this communicator's next message is a check.
+  ///
+  /// The watchdog reports it instead of the check.
   var announced: CollectiveSignature?
 
   /// A meter at zero.
   public init() {}
 
-  /// Whether it records.
+  /// Whether collectives are recorded.
   public var isRecorded: Bool { log != nil }
 
   /// Records in `log` from now on.
@@ -51,18 +55,18 @@ public final class TrafficMeter {
     communicator = log.join()
   }
 
-  /// Says in `activity` from now on what this rank waits for.
+  /// Publishes in `activity` from now on what this rank waits for.
   ///
   /// - Parameters:
-  ///   - activity: Where to say it.
+  ///   - activity: Where to publish it.
   ///   - identity: A number for the communicator, the same on all its ranks.
-  ///   - members: The ranks that take part, as numbers of the whole job.
+  ///   - members: The communicator's ranks, by their numbers in the whole job.
   public func publish(in activity: RankActivity, identity: UInt64, members: [ClosedRange<Int32>]) {
     self.activity = activity
     place = activity.join(identity: identity, members: members)
   }
 
-  /// Notes that a collective begins with `elements` of this rank's.
+  /// Notes the beginning of a collective to which this rank gives `elements` elements.
   public func enter(
     _ kind: CollectiveKind, _ elements: Int, of scalar: ScalarKind, root: Int = 0,
     for purpose: Purpose = .control
@@ -83,7 +87,7 @@ public final class TrafficMeter {
       signature: signature, number: traffic.collectives, issue: now, returned: now)
   }
 
-  /// Notes that a blocking collective is over.
+  /// Notes the end of a blocking collective.
   public func leave(_ open: OpenCollective) {
     if isPaused { return }
     let now = monotonicNanoseconds()
@@ -92,7 +96,7 @@ public final class TrafficMeter {
     record(open, returned: now, waitBegin: now, end: now)
   }
 
-  /// Notes that the call which issued a collective came back, while the collective goes on.
+  /// Notes that the call that issued a nonblocking collective has returned.
   public func issued(_ open: inout OpenCollective) {
     if isPaused { return }
     open.returned = monotonicNanoseconds()
@@ -100,7 +104,7 @@ public final class TrafficMeter {
     block(from: open.issue, to: open.returned)
   }
 
-  /// Notes that this rank asked, from `start` to now, whether a collective is over.
+  /// Notes that this rank tested, from `start` until now, whether a collective is over.
   public func tested(_ open: inout OpenCollective, since start: UInt64, isOver: Bool) {
     if isPaused { return }
     let now = monotonicNanoseconds()
@@ -111,7 +115,7 @@ public final class TrafficMeter {
 
   /// Notes that this rank begins to wait for a collective that it issued before.
   ///
-  /// - Returns: when that is, for ``complete(_:waitedSince:)``.
+  /// - Returns: the time at which the wait begins, for ``complete(_:waitedSince:)``.
   public func wait(for open: OpenCollective) -> UInt64 {
     let now = monotonicNanoseconds()
     if !isPaused {
@@ -120,7 +124,7 @@ public final class TrafficMeter {
     return now
   }
 
-  /// Notes that a collective is over, for which this rank has waited since `waitBegin`.
+  /// Notes the end of a collective for which this rank has waited since `waitBegin`.
   public func complete(_ open: OpenCollective, waitedSince waitBegin: UInt64) {
     if isPaused { return }
     let now = monotonicNanoseconds()
@@ -130,10 +134,10 @@ public final class TrafficMeter {
       open, returned: open.returned, waitBegin: waitBegin, end: open.completed ?? now)
   }
 
-  /// Notes that this rank gives up a collective, whose result nobody wants.
+  /// Notes that this rank drops a collective whose result nobody wants.
   public func drop(_ open: OpenCollective) { if !isPaused { endUncounted() } }
 
-  /// Notes that something begins that all ranks have to come to, and that is not counted as traffic.
+  /// Notes the beginning of something in which all ranks take part and which is not counted as traffic.
   public func beginUncounted(_ kind: CollectiveKind) {
     guard let activity else { return }
     place.uncountedNumber += 1
@@ -142,7 +146,7 @@ public final class TrafficMeter {
       since: monotonicNanoseconds())
   }
 
-  /// Notes that it is over.
+  /// Notes the end of what ``beginUncounted(_:)`` began.
   public func endUncounted() { activity?.end(at: monotonicNanoseconds()) }
 
   private func block(from start: UInt64, to end: UInt64) {

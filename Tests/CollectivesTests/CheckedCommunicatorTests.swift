@@ -81,8 +81,8 @@ import Testing
       let error = try #require(error)
       #expect(error.isSharedByAllRanks)
       #expect(
-        error.description == "collectives do not match: rank 1 comes to \(mismatch.wrong), where "
-          + "ranks 0, 2 and 3 come to the all-reduce of 2 float64 for statistics of bn2, forward "
+        error.description == "collectives do not match: rank 1 reaches \(mismatch.wrong), where "
+          + "ranks 0, 2 and 3 reach the all-reduce of 2 float64 for statistics of bn2, forward "
           + "(number 2 on statistics)")
     }
   }
@@ -103,8 +103,8 @@ import Testing
     }
     for error in errors {
       #expect(
-        error?.description == "collectives do not match: rank 2 comes to the barrier for control "
-          + "(number 1 on control), where ranks 0 and 1 come to the all-reduce of 1 float64 for "
+        error?.description == "collectives do not match: rank 2 reaches the barrier for control "
+          + "(number 1 on control), where ranks 0 and 1 reach the all-reduce of 1 float64 for "
           + "statistics of bn1, forward (number 1 on statistics)")
     }
   }
@@ -121,8 +121,8 @@ import Testing
     #expect(errors[0] == nil && errors[1] == nil)
     for error in errors[2...] {
       let text = try #require(error).description
-      #expect(text.contains("rank 3 comes to the all-reduce of 2 float64"), "\(text)")
-      #expect(text.contains("where rank 2 comes to the all-reduce of 1 float64"), "\(text)")
+      #expect(text.contains("rank 3 reaches the all-reduce of 2 float64"), "\(text)")
+      #expect(text.contains("where rank 2 reaches the all-reduce of 1 float64"), "\(text)")
       #expect(error?.isSharedByAllRanks == false)
     }
   }

@@ -37,9 +37,9 @@ import Testing
     for error in errors {
       let text = try #require(error, "nobody noticed").description
       #expect(error?.isSharedByAllRanks == true && error == errors[0])
-      #expect(text.hasPrefix("collectives did not match: rank 1 comes to the all-reduce of "))
+      #expect(text.hasPrefix("collectives did not match: rank 1 reaches the all-reduce of "))
       #expect(text.contains(" for statistics of misnamed, forward (number "), "\(text)")
-      #expect(text.contains("where ranks 0, 2 and 3 come to the all-reduce of "), "\(text)")
+      #expect(text.contains("where ranks 0, 2 and 3 reach the all-reduce of "), "\(text)")
       #expect(text.contains("float64 for statistics of layer1.0.bn1, forward"), "\(text)")
     }
   }

@@ -133,15 +133,15 @@ final class Fault {
       ? ("do not match", "")
       : ("did not match", "; `--check collectives` stops before such a collective")
     Self.print(
-      "expected: Error: collectives \(problem): rank \(rank) comes to "
-        + "\(wrong.words(number: wrong.nextNumber)), where \(Self.words(others)) to "
+      "expected: Error: collectives \(problem): rank \(rank) reaches "
+        + "\(wrong.words(number: wrong.nextNumber)), where \(Self.words(others)) "
         + call.words(number: call.nextNumber) + hint)
   }
 
   private static func words(_ ranks: [Int]) -> String {
-    if ranks.count == 1 { return "rank \(ranks[0]) comes" }
+    if ranks.count == 1 { return "rank \(ranks[0]) reaches" }
     let first = ranks.dropLast().map { "\($0)" }.joined(separator: ", ")
-    return "ranks \(first) and \(ranks[ranks.count - 1]) come"
+    return "ranks \(first) and \(ranks[ranks.count - 1]) reach"
   }
 
   private static func print(_ line: String) {
