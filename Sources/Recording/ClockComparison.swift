@@ -1,22 +1,22 @@
 public import LockstepCollectives
 
-/// What a rank's clock shows less what rank 0's shows, in nanoseconds, as a line through two readings.
+/// The offset of a rank's clock from rank 0's, in nanoseconds, as a line through two readings.
 public struct ClockOffset: Hashable, Sendable {
   /// One comparison of the two clocks.
   public struct Reading: Codable, Hashable, Sendable {
-    /// This rank's time of it.
+    /// This rank's time at the comparison.
     public let time: Double
-    /// This rank's clock less rank 0's.
+    /// This rank's clock minus rank 0's.
     public let offset: Double
-    /// The most that the offset can be wrong by: half of the shortest round trip.
+    /// The largest possible error of the offset: half of the shortest round trip.
     public let bound: Double
 
-    /// Puts a reading together.
+    /// Creates a reading.
     public init(time: Double, offset: Double, bound: Double) {
       (self.time, self.offset, self.bound) = (time, offset, bound)
     }
 
-    /// Whether clocks of nanoseconds can have shown this: a reading from a file may say anything.
+    /// Whether clocks in nanoseconds can show this, since a reading from a file may be anything.
     var isPlausible: Bool {
       let limit = Double(Int64.max)
       return (0...limit).contains(time) && offset.magnitude <= limit && (0...limit).contains(bound)
@@ -32,7 +32,7 @@ public struct ClockOffset: Hashable, Sendable {
   /// The offset as numbers, to send.
   var fields: [Double] { [first, last].flatMap { [$0.time, $0.offset, $0.bound] } }
 
-  /// The offset of ``fields``.
+  /// Reads an offset from its ``fields``.
   init(_ fields: [Double]) {
     let readings = [0, 3].map {
       Reading(time: fields[$0], offset: fields[$0 + 1], bound: fields[$0 + 2])
@@ -40,30 +40,30 @@ public struct ClockOffset: Hashable, Sendable {
     self.init(readings[0], readings[1])
   }
 
-  /// One clock.
+  /// The offset between ranks that share a clock.
   public static let none = {
     let reading = Reading(time: 0, offset: 0, bound: 0)
     return ClockOffset(reading, reading)
   }()
 
-  /// The most that a time may be wrong by.
+  /// The largest possible error of a time.
   public var bound: Double { max(first.bound, last.bound) }
 
-  /// How the two clocks drift apart, in nanoseconds a second.
+  /// How fast the two clocks drift apart, in nanoseconds per second.
   public var drift: Double {
     last.time > first.time ? (last.offset - first.offset) / (last.time - first.time) * 1e9 : 0
   }
 
-  /// Whether the clocks drift apart by less than a second a second: a reading from a file may say
+  /// Whether the clocks drift apart by less than a second per second, since readings from a file may be
   /// anything.
   var isPlausible: Bool { drift.magnitude < 1e9 }
 
-  /// A time of this rank's clock on rank 0's.
+  /// Converts a time of this rank's clock to rank 0's clock.
   public func common(_ time: UInt64) -> Double {
     Double(time) - first.offset - drift / 1e9 * (Double(time) - first.time)
   }
 
-  /// The time of this rank's clock when rank 0's shows `common`: ``common(_:)`` the other way.
+  /// The time of this rank's clock when rank 0's shows `common`; the inverse of ``common(_:)``.
   public func local(_ common: Double) -> UInt64 {
     let slope = drift / 1e9
     return UInt64((common + first.offset - slope * first.time) / (1 - slope))
@@ -72,11 +72,11 @@ public struct ClockOffset: Hashable, Sendable {
 
 /// Compares every rank's clock with rank 0's.
 ///
-/// Ranks of one machine share its clock. Others exchange messages with rank 0, and of many round trips
-/// the shortest counts, in whose middle both clocks are read (Cristian, 1989).
+/// Ranks on one machine share its clock. Other ranks exchange messages with rank 0. Of many round trips
+/// only the shortest counts, and both clocks are taken to be read in its middle (Cristian, 1989).
 public final class ClockComparison {
   private let rank: Int
-  /// The communicator of rank 0 and one other rank, for each other rank on rank 0, and on the other.
+  /// Communicators of rank 0 and one other rank: all of them on rank 0, and its own on each other rank.
   private var pairs: [any Communicator] = []
 
   /// Prepares the comparison.
@@ -106,10 +106,12 @@ public final class ClockComparison {
     return reading
   }
 
-  /// The shortest one counts: so many take a few milliseconds, and some of them meet neither rank interrupted.
+  /// How many round trips are made, of which the shortest counts.
+  ///
+  /// This many take a few milliseconds, and neither rank is interrupted in some of them.
   private static let roundTrips = 200
 
-  /// The other rank's reading, on both.
+  /// Returns the other rank's reading on both ranks of `pair`.
   private static func read(over pair: any Communicator) throws(CommunicationError)
     -> ClockOffset.Reading
   {

@@ -1,11 +1,11 @@
 import Foundation
 public import LockstepCollectives
 
-/// What `events/rank-N.json` of a run directory says beside the rank's events.
+/// The contents of `events/rank-N.json` in a run directory, which describes the rank's events.
 public struct EventFileHeader: Codable, Hashable, Sendable {
   /// The format's version.
   public var format = 1
-  /// The run, the same text on all its ranks and on those of no other run.
+  /// A text that identifies the run: the same on all its ranks, and different for every run.
   public var run: String
   /// The rank.
   public var rank: Int
@@ -17,8 +17,7 @@ public struct EventFileHeader: Codable, Hashable, Sendable {
   public var names: [String] = []
   /// The first rank of the group of each recorded communicator.
   public var groups: [Int] = []
-  /// The comparisons of the rank's clock with rank 0's: one of a run that was killed, two of one that
-  /// ended.
+  /// The comparisons of the rank's clock with rank 0's: two if the run ended, one if it was killed.
   public var clock: [ClockOffset.Reading] = []
 
   /// The header of one rank's events.
@@ -29,9 +28,9 @@ public struct EventFileHeader: Codable, Hashable, Sendable {
 
 /// One rank's files of events in a run directory.
 ///
-/// Events are appended to one of two files; when it is full the other is emptied and takes the next
-/// ones. So a run of any length keeps its last events in bounded space, and a run that is killed
-/// leaves what it had written.
+/// Events are appended to one of two files. When it is full, the other file is emptied and takes the
+/// next events. So a run of any length keeps its last events in bounded space, and a run that is
+/// killed leaves the events that it had written.
 struct EventFiles {
   private let folder: String
   private let rank: Int
@@ -41,7 +40,7 @@ struct EventFiles {
     self.rank = rank
   }
 
-  /// The largest file, in bytes.
+  /// The largest size of a file, in bytes.
   static let limit = 4 << 20
 
   var header: String { "\(folder)/rank-\(rank).json" }
@@ -67,8 +66,9 @@ public final class EventRecorder {
   private var next = 0
   private var lastWrite = monotonicNanoseconds()
 
-  /// Begins to write what `log` records from now on into the run directory at `path`, with the clock
-  /// compared by `clock` now.
+  /// Begins to write what `log` records from now on into the run directory at `path`.
+  ///
+  /// `clock` compares this rank's clock with rank 0's now.
   ///
   /// - Throws: the file system's errors.
   public init(
@@ -80,7 +80,7 @@ public final class EventRecorder {
     self.header.clock = [clock]
     next = log.count
     try files.makeFolder()
-    // A run that was started again has another clock.
+    // If the run was started again, its old events are on another clock.
     try? FileManager.default.removeItem(atPath: files.halves[1])
     try files.write(self.header)
     file = try Self.open(files.halves[0])
@@ -91,13 +91,14 @@ public final class EventRecorder {
     return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
   }
 
-  /// Leaves out what was recorded since the last step: it belonged to another run.
+  /// Leaves out the events not yet written, because another run recorded them.
   public func resume() { next = log.count }
 
   private static let second: UInt64 = 1_000_000_000
 
-  /// Writes the events since the last time where they are many or a second has passed; `groups` has
-  /// the first rank of each recorded communicator.
+  /// Writes the new events if they fill an eighth of the log, or a second has passed since the last write.
+  ///
+  /// `groups` has the first rank of each recorded communicator.
   public func stepTaken(groups: [Int]) throws {
     let isDue =
       (log.count - next) * 8 >= log.capacity
@@ -105,7 +106,9 @@ public final class EventRecorder {
     if isDue { try write(groups: groups) }
   }
 
-  /// Writes all events, without waiting for more; before another run records in the same log.
+  /// Writes all new events now.
+  ///
+  /// This is needed before another run records in the same log.
   public func write(groups: [Int]) throws {
     let texts = EventName.texts
     if texts.count != header.names.count || groups.count != header.groups.count {

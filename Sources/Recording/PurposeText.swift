@@ -20,7 +20,7 @@ extension Purpose {
     }
   }
 
-  /// The pass; of control traffic the forward one.
+  /// The pass; for control traffic, the forward one.
   public var pass: Pass {
     switch self {
     case .statistics(_, let pass), .computing(_, let pass, _): pass
@@ -29,7 +29,7 @@ extension Purpose {
     }
   }
 
-  /// What it is for in a few words.
+  /// The purpose in a few words.
   public var label: String {
     switch self {
     case .statistics(let layer, let pass): "statistics \(layer.text) \(pass)"

@@ -1,28 +1,28 @@
 public import LockstepCollectives
 
-/// What one rank recorded of a run, its times on rank 0's clock, in nanoseconds.
+/// What one rank recorded of a run, with times in nanoseconds on rank 0's clock.
 public struct RankRecord: Sendable {
   /// One event.
   public struct Entry: Hashable, Sendable {
     /// What happened.
     public let kind: Event.Kind
-    /// What for; of a segment, the layer and the pass.
+    /// The purpose; for a segment, its layer and pass.
     public let purpose: Purpose
-    /// The same for all ranks' parts of one collective; a step's number.
+    /// The same key for all ranks' parts of one collective; for a step, it holds the step's number.
     public let key: Key
-    /// The elements that this rank gave; of a step, bits that say what disturbed it on this rank.
+    /// The elements that this rank gave; for a step, bits that say what disturbed it on this rank.
     public let elements: Int
-    /// Their bytes.
+    /// The bytes of the elements that this rank gave.
     public let bytes: Int
-    /// When it was issued, or began.
+    /// When the collective was issued, or when the segment or step began.
     public let issue: Double
-    /// When the issuing call came back.
+    /// When the issuing call returned.
     public let returned: Double
     /// When this rank began to wait.
     public let waitBegin: Double
     /// When it was over.
     public let end: Double
-    /// How long this rank was in tests that let it make progress.
+    /// How long this rank was in tests that let the collective make progress.
     public let tested: Double
 
     /// What disturbed a step on this rank.
@@ -30,13 +30,13 @@ public struct RankRecord: Sendable {
       kind == .step ? StepDisturbance.Causes(rawValue: UInt8(truncatingIfNeeded: elements)) : []
     }
 
-    /// Whether the call that issued it ended it.
+    /// Whether the issuing call returned only at the end.
     public var isBlocking: Bool { returned >= end }
   }
 
-  /// Which collective: the communicator, the first rank of its group, and the number on it.
+  /// Identifies a collective by its communicator, the first rank of its group, and its number.
   public struct Key: Hashable, Sendable {
-    /// Which of the rank's communicators, in the order of their making.
+    /// The communicator, numbered in the order in which the rank's communicators began to record.
     public let communicator: Int
     /// The first rank of the communicator's group.
     public let group: Int
@@ -46,11 +46,12 @@ public struct RankRecord: Sendable {
 
   /// The events, in the order in which they were recorded.
   public let entries: [Entry]
-  /// The most that a time may be wrong by.
+  /// The largest possible error of a time.
   public let clockBound: Double
 
-  /// Puts a record together from a rank's `events`; `groups` has the first rank of each of its
-  /// communicators.
+  /// Creates a record from a rank's `events`.
+  ///
+  /// `groups` has the first rank of each of the rank's communicators.
   public init(_ events: [Event], clock: ClockOffset, groups: [Int]) {
     entries = events.map { event in
       let communicator = Int(event.communicator)
@@ -69,14 +70,14 @@ public struct RankRecord: Sendable {
 }
 
 extension RankRecord {
-  /// The record without the steps whose numbers are not in `wanted`, and without what happened in them.
+  /// The record without the steps whose numbers are not in `wanted`, and without their events.
   func keeping(_ wanted: Set<Int>) -> RankRecord {
     let left = entries.filter { $0.kind == .step && !wanted.contains($0.key.number) }
       .sorted { $0.issue < $1.issue }
     return RankRecord(
       entries: entries.filter { entry in
         if entry.kind == .step { return wanted.contains(entry.key.number) }
-        // The last of them that began before.
+        // Finds the last left-out step that began before this entry.
         var (low, high) = (0, left.count)
         while low < high {
           let middle = (low + high) / 2
@@ -104,7 +105,7 @@ extension [RankRecord] {
     return all
   }
 
-  /// Whether statistics were taken over groups of ranks, not over all.
+  /// Whether statistics were taken over groups of ranks rather than over all ranks.
   package var hasStatisticsGroups: Bool {
     Set(
       flatMap { record in
@@ -116,10 +117,10 @@ extension [RankRecord] {
     ).count > 1
   }
 
-  /// The records of the steps in `wanted` alone.
+  /// The records of only the steps in `wanted`.
   public func keeping(_ wanted: Set<Int>) -> [RankRecord] { map { $0.keeping(wanted) } }
 
-  /// The records without the steps that were disturbed on any rank; all of them where every step was.
+  /// The records without the steps that were disturbed on any rank; unchanged if every step was.
   public var undisturbed: [RankRecord] {
     let disturbed = Set(disturbances.keys)
     guard !disturbed.isEmpty else { return self }
@@ -128,8 +129,9 @@ extension [RankRecord] {
     return clean.isEmpty ? self : keeping(clean)
   }
 
-  /// How much later than the others' mean a rank came to the collectives for `purpose` in each step, in
-  /// nanoseconds: the sum where a step has several.
+  /// How much later than the other ranks' mean a rank reached the collectives for `purpose` in each step.
+  ///
+  /// The times are in nanoseconds, and summed if a step has several such collectives.
   public func lateness(of rank: Int, at purpose: Purpose) -> [Double] {
     let steps = self[rank].entries.filter { $0.kind == .step }
     let arrivals = map { record in
@@ -150,7 +152,7 @@ extension [RankRecord] {
 }
 
 extension RankRecord {
-  /// Every rank's record, on every rank.
+  /// Gathers every rank's record on every rank.
   ///
   /// Collective.
   public static func gather(

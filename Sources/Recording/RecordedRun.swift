@@ -16,22 +16,23 @@ public struct RecordingError: ProgramError, Hashable, Sendable {
   public var description: String { "\(path): \(reason)" }
 }
 
-/// The events of a run directory, of all ranks and on one clock.
+/// The events of all ranks in a run directory, with times on one clock.
 public struct RecordedRun: Sendable {
   /// The run directory.
   public let path: String
-  /// What each rank's files say of themselves, in rank order.
+  /// The header of each rank's event files, in rank order.
   public let headers: [EventFileHeader]
-  /// Each rank's events, in rank order: of the whole steps that all ranks hold, and of what lay
-  /// between them.
+  /// Each rank's events, in rank order.
+  ///
+  /// They cover the complete steps that all ranks hold, and the time between these steps.
   public let records: [RankRecord]
-  /// Whether the run ended; the clocks of one that was killed were compared once only.
+  /// Whether the run ended rather than being killed; only then were the clocks compared twice.
   public var isComplete: Bool { headers.allSatisfy { $0.clock.count > 1 } }
 
   /// Reads the events of the run directory at `path`.
   ///
-  /// - Throws: ``RecordingError`` if there are none, a rank's are missing, or they are of different
-  ///   runs.
+  /// - Throws: ``RecordingError`` if there are no events, a rank's are missing, or they belong to
+  ///   different runs.
   public init(path: String) throws(RecordingError) {
     self.path = path
     let first = try Self.header(path, rank: 0)
@@ -41,7 +42,7 @@ public struct RecordedRun: Sendable {
       guard header.run == first.run, header.ranks == first.ranks else {
         throw RecordingError(
           EventFiles(run: path, rank: rank).header,
-          "these are the events of another run than rank 0's; a run directory holds one run")
+          "these events belong to another run than rank 0's; a run directory holds one run")
       }
       headers.append(header)
     }
@@ -52,7 +53,7 @@ public struct RecordedRun: Sendable {
     let common = whole.dropFirst().reduce(whole[0]) { $0.intersection($1) }
     guard let low = common.min(), let high = common.max() else {
       throw RecordingError(
-        "\(path)/events", "no step was recorded on all ranks; the run ended before its first")
+        "\(path)/events", "no step was recorded on all ranks; the run ended within its first step")
     }
     records = zip(headers, events).map { header, events in
       let steps = events.filter { $0.kind == .step && (low...high).contains($0.number) }
@@ -87,7 +88,7 @@ public struct RecordedRun: Sendable {
     return header
   }
 
-  /// A comparison's folder is mistaken for one of its runs.
+  /// Why `path` holds no events: it may be the folder of a comparison, and not one of the runs in it.
   private static func reasonForNoEvents(_ path: String) -> String {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     let runs = names.filter {
@@ -98,7 +99,7 @@ public struct RecordedRun: Sendable {
       : "holds several runs; name one of them: \(runs.sorted().joined(separator: ", "))"
   }
 
-  /// The events of both halves, oldest first, from the first whole step on.
+  /// The events of both files, oldest first, from the first complete step on.
   private static func events(_ path: String, _ header: EventFileHeader) throws(RecordingError)
     -> [Event]
   {
@@ -119,7 +120,7 @@ public struct RecordedRun: Sendable {
       if !events.isEmpty { halves.append(events) }
     }
     let events = halves.sorted { $0[0].issue < $1[0].issue }.flatMap { $0 }
-    // Where the first half was emptied, a step may have lost its beginning.
+    // If a file was emptied, the first step may have lost its beginning.
     guard halves.count > 1, let first = events.firstIndex(where: { $0.kind == .step }) else {
       return events
     }

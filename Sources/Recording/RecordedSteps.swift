@@ -1,18 +1,20 @@
 import LockstepCollectives
 
-/// Recorded steps, one by one, each on all ranks.
+/// Recorded steps, each as it went on all ranks.
 public struct RecordedSteps: Sendable {
   /// One rank's part of one step.
   public struct Part: Sendable {
     /// The step.
     public let step: RankRecord.Entry
-    /// What began in it, in the order of beginnings; of two that begin at once, the longer first.
+    /// The events that began in the step, in the order of their beginnings.
+    ///
+    /// Of two events that began at the same time, the longer one comes first.
     public let entries: [RankRecord.Entry]
-    /// What began between the step before and this one: evaluations, checks.
+    /// The events that began between the previous step and this one, such as evaluations and checks.
     public let before: [RankRecord.Entry]
   }
 
-  /// When and where the last rank came to a collective.
+  /// When the last rank reached a collective, and which rank that was.
   public struct Arrival: Hashable, Sendable {
     /// The time.
     public let time: Double
@@ -20,13 +22,13 @@ public struct RecordedSteps: Sendable {
     public let rank: Int
   }
 
-  /// The numbers of the steps that all ranks hold, rising.
+  /// The numbers of the steps that all ranks recorded, in ascending order.
   public let numbers: [Int]
-  /// For each of ``numbers`` the parts of all ranks, in rank order.
+  /// For each of ``numbers``, the parts of all ranks in rank order.
   public let parts: [[Part]]
   private let arrivals: [RankRecord.Key: Arrival]
 
-  /// The steps that all of `records` hold, or the last `count` of them.
+  /// The last `count` of the steps that all of `records` hold.
   public init(_ records: [RankRecord], last count: Int = .max) {
     let all = records.map { Set($0.entries.filter { $0.kind == .step }.map(\.key.number)) }
     let common = all.dropFirst().reduce(all.first ?? []) { $0.intersection($1) }
@@ -44,7 +46,7 @@ public struct RecordedSteps: Sendable {
     self.arrivals = arrivals
   }
 
-  /// When the last rank came to the collective of which `entry` is a part.
+  /// The last rank's arrival at the collective of which `entry` is one rank's part.
   public func lastArrival(_ entry: RankRecord.Entry) -> Arrival {
     arrivals[entry.key] ?? Arrival(time: entry.issue, rank: 0)
   }

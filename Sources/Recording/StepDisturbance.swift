@@ -1,8 +1,8 @@
-/// What came between a step and its processor, so that its time says nothing of the program.
+/// What disturbed a step from outside, so that its time says nothing about the program.
 public struct StepDisturbance: Hashable, Sendable {
   /// The causes.
   public struct Causes: OptionSet, Hashable, Sendable {
-    /// One bit a cause.
+    /// One bit for each cause.
     public let rawValue: UInt8
 
     /// Causes from their bits.
@@ -12,27 +12,27 @@ public struct StepDisturbance: Hashable, Sendable {
     public static let preempted = Causes(rawValue: 1)
     /// The hypervisor took a core for something else.
     public static let stolen = Causes(rawValue: 2)
-    /// Far more pages were touched for the first time, or read from disk, than in the step before.
+    /// Pages were read from disk, or far more were touched for the first time than in the step before.
     public static let faulted = Causes(rawValue: 4)
   }
 
-  /// Why; none where the step was not disturbed.
+  /// The causes; empty if the step was not disturbed.
   public let causes: Causes
-  /// The rank that it happened to; nil where it was none, or several.
+  /// The disturbed rank; nil if there was none, or if there were several.
   public let rank: Int?
 
-  /// Describes what came between on `rank`.
+  /// Describes a disturbance on `rank`.
   public init(_ causes: Causes, rank: Int? = nil) {
     (self.causes, self.rank) = (causes, causes.isEmpty ? nil : rank)
   }
 
-  /// Nothing.
+  /// No disturbance.
   public static let none = StepDisturbance([])
 
-  /// Whether nothing came between.
+  /// Whether the step was not disturbed.
   public var isNone: Bool { causes.isEmpty }
 
-  /// Both together.
+  /// Both disturbances together.
   public func union(_ other: StepDisturbance) -> StepDisturbance {
     if isNone { return other }
     if other.isNone { return self }
@@ -55,7 +55,7 @@ extension StepDisturbance: Codable {
     self.init(causes, rank: try values.decodeIfPresent(Int.self, forKey: .rank))
   }
 
-  /// Encodes the causes that there are, and the rank.
+  /// Encodes the causes that apply, and the rank.
   public func encode(to encoder: any Encoder) throws {
     var values = encoder.container(keyedBy: CodingKeys.self)
     if causes.contains(.preempted) { try values.encode(true, forKey: .preempted) }

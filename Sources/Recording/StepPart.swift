@@ -6,7 +6,7 @@ public enum StepPart {
   public static let loss = "loss"
   /// Activations, sums, pooling, and norms without parameters.
   public static let unnamed = "layers without a name"
-  /// Ending the buckets.
+  /// Completing the gradient buckets.
   public static let buckets = "gradient buckets"
   /// Clipping and the update.
   public static let optimizer = "optimizer"

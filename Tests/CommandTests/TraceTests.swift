@@ -150,7 +150,7 @@ struct TraceTests {
       try FileManager.default.removeItem(atPath: other[1])
       try expectRefusal([paths[1]], "the events of rank 1 are missing")
       try FileManager.default.copyItem(atPath: other[0], toPath: other[1])
-      try expectRefusal([paths[1]], "the events of another run than rank 0's")
+      try expectRefusal([paths[1]], "these events belong to another run than rank 0's")
       let left = try FileManager.default.contentsOfDirectory(atPath: paths[0])
       #expect(!left.contains { $0.contains("trace") || $0.contains("partial") }, "\(left)")
     }
