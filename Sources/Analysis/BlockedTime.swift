@@ -1,7 +1,7 @@
 import LockstepCollectives
 import LockstepRecording
 
-/// When a rank was blocked in collectives; segments ask in the order of time.
+/// When a rank was blocked in collectives, for questions in the order of time.
 struct BlockedTime {
   private let intervals: [(begin: Double, end: Double)]
   private var next = 0
@@ -12,7 +12,9 @@ struct BlockedTime {
     }.sorted { $0.begin < $1.begin }
   }
 
-  /// How long the rank was blocked from `begin` to `end`, which no later call precedes.
+  /// How long the rank was blocked from `begin` to `end`.
+  ///
+  /// Later calls must not ask about earlier times.
   mutating func within(_ begin: Double, _ end: Double) -> Double {
     while next < intervals.count, intervals[next].end <= begin { next += 1 }
     var sum = 0.0

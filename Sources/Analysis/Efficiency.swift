@@ -1,24 +1,26 @@
 import LockstepCollectives
 public import LockstepRecording
 
-/// How much of the ranks' time goes into computing, and what the rest is lost to.
+/// How much of the ranks' time goes into computing, and where the rest is lost.
 ///
 /// parallel = load balance × serialization × transfer, as the POP project defines them (Performance
 /// Optimisation and Productivity, "POP Standard Metrics for Parallel Performance Analysis",
-/// https://pop-coe.eu/node/69). Without waiting for the network a step would take as long as its
-/// ranks take to compute between the meetings: of each stretch the slowest. What that is longer than the
-/// slowest rank's own sum is serialization, which is what synchronized statistics add.
+/// https://pop-coe.eu/node/69).
+///
+/// On a network that takes no time, each stretch of a step between two collectives would take as long as
+/// the slowest rank computes in it. The sum of these stretches may be longer than any single rank's
+/// computing. This loss is serialization, and synchronized statistics add to it.
 public struct Efficiency: Codable, Hashable, Sendable {
-  /// Computing over the step, the mean over ranks.
+  /// The mean rank's computing, divided by the step.
   public let parallel: Double
-  /// The mean rank's computing over that of the rank that computes most.
+  /// The mean rank's computing, divided by that of the rank that computes most.
   public let loadBalance: Double
-  /// The most that a rank computes over the step without a network.
+  /// The computing of the rank that computes most, divided by the step on a network that takes no time.
   public let serialization: Double
-  /// The step without a network over the step.
+  /// The step on a network that takes no time, divided by the real step.
   public let transfer: Double
 
-  /// By statistics and buckets: how long ranks would wait there without a network.
+  /// How long ranks would wait for statistics and buckets on a network that takes no time.
   public let sites: [Site]
 
   private enum CodingKeys: String, CodingKey {
@@ -26,7 +28,7 @@ public struct Efficiency: Codable, Hashable, Sendable {
     case loadBalance = "load_balance"
   }
 
-  /// What waiting one kind of collective causes.
+  /// The waiting that one kind of collective causes.
   public struct Site: Codable, Hashable, Sendable {
     /// The layer, or the bucket.
     public let name: String
@@ -41,15 +43,16 @@ public struct Efficiency: Codable, Hashable, Sendable {
     }
   }
 
-  /// The efficiencies of recorded steps, each the ratio of means over steps; nil where there is none in
-  /// which all ranks did the same.
+  /// The efficiencies of recorded steps, each as a ratio of means over steps.
+  ///
+  /// Nil if statistics are over groups of ranks, or if there is no step in which all ranks did the same.
   public init?(_ recorded: RecordedSteps) {
     var (mean, most, ideal, whole, count) = (0.0, 0.0, 0.0, 0.0, 0.0)
     var waits: [Purpose: Double] = [:]
     var order: [Purpose] = []
     for parts in recorded.parts {
       let programs = parts.map { StepProgram($0.step, $0.entries) }
-      // Of ranks that meet in groups, which waits for which is another question.
+      // With statistics over groups of ranks, not all ranks wait for each other.
       let groups = parts.flatMap { $0.entries.filter { $0.purpose.kind == "statistics" } }
         .filter { $0.kind == .collective }.map(\.key.group)
       guard Set(groups).count <= 1 else { return nil }
@@ -77,7 +80,7 @@ public struct Efficiency: Codable, Hashable, Sendable {
     }
   }
 
-  /// How long a step takes where every collective ends when its last rank has begun it.
+  /// How long a step takes if every collective ends as soon as the last rank has started it.
   private static func ideal(
     _ shape: StepProgram.Shape, _ computing: [[Double]], waited: (Purpose, Double) -> Void
   ) -> Double {

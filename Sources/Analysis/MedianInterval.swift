@@ -10,16 +10,16 @@ public struct MedianInterval: Codable, Hashable, Sendable {
   /// The interval's upper end.
   public let high: Double
 
-  /// An interval that follows from others.
+  /// Creates an interval from numbers that were computed elsewhere.
   public init(median: Double, low: Double, high: Double) {
     (self.median, self.low, self.high) = (median, low, high)
   }
 
-  /// The median of `samples`, which must not be empty, with the interval between two order
-  /// statistics that holds the true median in a share of `level` of all cases whatever the distribution
-  /// (the binomial sign interval).
+  /// The median of `samples`, which must not be empty, with a confidence interval at `level`.
   ///
-  /// Below a number of samples, six at 95%, no such interval exists: it spans them all.
+  /// The interval lies between two order statistics. Whatever the distribution, it holds the true median
+  /// in a share of `level` of all cases (the binomial sign interval). With too few samples, fewer than six
+  /// at 95%, no such interval exists, and it spans all samples.
   public init(_ samples: [Double], level: Double = 0.95) {
     precondition(!samples.isEmpty, "the median of nothing")
     let sorted = samples.sorted()
@@ -38,7 +38,7 @@ public struct MedianInterval: Codable, Hashable, Sendable {
   private static func lowerRank(_ n: Int, _ level: Double) -> Int {
     let tail = (1 - level) / 2
     var (k, below) = (0, 0.0)
-    // By logarithms: ½ⁿ is no number from n = 1,075 on.
+    // In logarithms, because ½ⁿ is 0 in float64 from n = 1,075 on.
     var logarithm = -Double(n) * log(2)
     while k < n / 2, below + exp(logarithm) <= tail {
       below += exp(logarithm)

@@ -8,19 +8,20 @@ public enum RatioVerdict: String, Codable, Sendable {
   case undecided
 }
 
-/// One variant's time over the first one's, from rounds in which both took a turn.
+/// One variant's time divided by that of a base variant, from rounds in which both took a turn.
 public struct PairedRatio: Codable, Hashable, Sendable {
-  /// The median of the rounds' ratios with a distribution-free interval: at a level of 95% for all
-  /// comparisons that were made at once (Bonferroni).
+  /// The median of the rounds' ratios with a distribution-free interval.
+  ///
+  /// The level is 95% for all comparisons together that were made at once (Bonferroni).
   public let ratio: MedianInterval
   /// What the interval says.
   public let verdict: RatioVerdict
-  /// How many rounds went in.
+  /// How many rounds the ratio is taken from.
   public let rounds: Int
 
-  /// The ratios of some rounds, at least one, as one of several comparisons.
+  /// Summarizes the ratios of at least one round, as one of several comparisons.
   ///
-  /// Where they are not to be `trusted`, nothing is decided.
+  /// If the ratios are not `trusted`, nothing is decided.
   public init(_ ratios: [Double], comparisons: Int, trusted: Bool = true) {
     let level = Self.level(comparisons: comparisons)
     ratio = MedianInterval(ratios, level: level)
@@ -30,7 +31,7 @@ public struct PairedRatio: Codable, Hashable, Sendable {
       exists && ratio.low > 1 ? .slower : exists && ratio.high < 1 ? .faster : .undecided
   }
 
-  /// The ratio of variants without a round in common: no numbers.
+  /// The ratio of variants without a round in common, whose numbers are NaN.
   public static let none = PairedRatio()
 
   private init() {
@@ -38,7 +39,7 @@ public struct PairedRatio: Codable, Hashable, Sendable {
     (verdict, rounds) = (.undecided, 0)
   }
 
-  /// The level of one of several intervals all of which hold in 95% of cases.
+  /// The level of each of several intervals, so that all of them hold together in 95% of cases.
   public static func level(comparisons: Int) -> Double { 1 - 0.05 / Double(max(1, comparisons)) }
 
   /// The ratio, its interval and the verdict: "1.054 [1.049, 1.061] slower".

@@ -1,6 +1,6 @@
 public import LockstepRecording
 
-/// The counted steps of several variants, in rounds in each of which every variant took one turn.
+/// The counted steps of several variants, in rounds in which every variant took one turn.
 public struct PairedSteps: Sendable {
   /// One step.
   public struct Step: Hashable, Sendable {
@@ -18,12 +18,13 @@ public struct PairedSteps: Sendable {
   /// The counted steps of each turn, by variant and round.
   private var turns: [[[Step]]]
 
-  /// No steps yet of `variants` variants.
+  /// Creates an empty record for `variants` variants.
   public init(variants: Int) { turns = Array(repeating: [], count: variants) }
 
-  /// Adds a variant's next turn: the steps that are to be counted, which may be none.
+  /// Adds the counted steps of a variant's next turn, of which there may be none.
   ///
-  /// Stolen time is seen late and by the hundredth of a second: it counts against the whole turn.
+  /// The system reports stolen time late and in hundredths of a second. So if it disturbs one step, it
+  /// counts against the whole turn.
   public mutating func append(_ turn: [Step], of variant: Int) {
     let stolen = turn.map(\.disturbance).filter { $0.causes.contains(.stolen) }
     turns[variant].append(
@@ -33,17 +34,18 @@ public struct PairedSteps: Sendable {
       })
   }
 
-  /// The steps that count for the figures of `variant`, in milliseconds: the undisturbed ones, or all where
-  /// there is no such.
+  /// The times of the undisturbed steps of `variant`, in milliseconds; those of all steps if none is
+  /// undisturbed.
   public func milliseconds(of variant: Int) -> [Double] {
     let all = turns[variant].flatMap { $0 }
     let clean = all.filter(\.disturbance.isNone)
     return (clean.isEmpty ? all : clean).map(\.milliseconds)
   }
 
-  /// The median of each round's undisturbed steps of `variant`; nil where it has not enough of them.
+  /// The median of each round's undisturbed steps of `variant`; nil for rounds with too few of them.
   ///
-  /// Half of a turn has to be left: those between two disturbances still feel them.
+  /// At least half of a turn has to be undisturbed, because steps between two disturbances are still
+  /// affected by them.
   public func rounds(of variant: Int) -> [Double?] {
     turns[variant].map { turn in
       let clean = turn.filter(\.disturbance.isNone)
@@ -52,10 +54,10 @@ public struct PairedSteps: Sendable {
     }
   }
 
-  /// The time of `variant` over the time of `base`, as one of several comparisons; nil where they have no
+  /// The time of `variant` divided by that of `base`, as one of several comparisons; nil if they have no
   /// round in common.
   ///
-  /// Where no round is undisturbed, the ratio is that of all, and nothing is decided.
+  /// If no round is undisturbed, the ratio is taken from all rounds, and nothing is decided.
   public func ratio(of variant: Int, to base: Int, comparisons: Int) -> PairedRatio? {
     let clean = zip(rounds(of: base), rounds(of: variant)).compactMap { base, own in
       base.flatMap { base in own.flatMap { Self.quotient($0, base) } }
@@ -70,14 +72,16 @@ public struct PairedSteps: Sendable {
     return all.isEmpty ? nil : PairedRatio(all, comparisons: comparisons, trusted: false)
   }
 
-  /// The quotient of two times; nil where one is missing.
+  /// The quotient of two times; nil if it is not a finite number above 0.
   private static func quotient(_ a: Double, _ b: Double) -> Double? {
     let quotient = a / b
     return quotient.isFinite && quotient > 0 ? quotient : nil
   }
 
-  /// The rounds' differences of `variant` to `base`, in milliseconds, with the interval of one of several
-  /// comparisons; nil where there is no undisturbed round.
+  /// The time of `variant` minus that of `base` over the rounds, in milliseconds; nil if no round is
+  /// undisturbed.
+  ///
+  /// The interval is that of one of several comparisons.
   public func difference(of variant: Int, to base: Int, comparisons: Int) -> MedianInterval? {
     let clean = zip(rounds(of: base), rounds(of: variant)).compactMap { base, own in
       base.flatMap { base in own.map { $0 - base } }
@@ -94,20 +98,20 @@ public struct PairedSteps: Sendable {
 
 /// How many of some steps were disturbed.
 public struct DisturbedSteps: Codable, Hashable, Sendable {
-  /// The disturbed ones.
+  /// The number of disturbed steps.
   public let disturbed: Int
-  /// All.
+  /// The number of all steps.
   public let steps: Int
-  /// In how many another process took a core.
+  /// The number of steps in which another process took a core.
   public let preempted: Int
-  /// In how many the hypervisor stole time.
+  /// The number of steps in which the hypervisor stole time.
   public let stolen: Int
-  /// In how many pages were faulted in.
+  /// The number of steps in which pages were faulted in.
   public let faulted: Int
-  /// The rank that was disturbed, where it was the same every time and no other.
+  /// The disturbed rank, if it was the same single rank every time.
   public let rank: Int?
 
-  /// Counts.
+  /// Counts the disturbed steps and their causes.
   public init(_ all: some Collection<StepDisturbance>) {
     let disturbed = all.filter { !$0.isNone }
     func count(_ cause: StepDisturbance.Causes) -> Int {
@@ -120,7 +124,7 @@ public struct DisturbedSteps: Codable, Hashable, Sendable {
     rank = ranks.count == 1 ? ranks.first.flatMap(\.self) : nil
   }
 
-  /// The disturbed ones of all, from 0 to 1.
+  /// The share of disturbed steps, from 0 to 1.
   public var share: Double { steps == 0 ? 0 : Double(disturbed) / Double(steps) }
 
   /// "12 of 144 steps left out: another process took a core (rank 1)"; nil where there were none.

@@ -1,23 +1,24 @@
 import LockstepCollectives
 public import LockstepRecording
 
-/// Where the time of a usual step went, in parts that add up to it, in milliseconds.
+/// Where the time of a typical step went, as parts in milliseconds that add up to the step.
 ///
-/// Medians of parts do not add up to the median of their sum. So each part is a mean: over the ranks,
-/// and over the middle half of the steps by duration, which leaves out those that a hiccup made long.
+/// Medians of parts do not add up to the median of their sum. So each part is a mean over the ranks and
+/// over the middle half of the steps by duration. The middle half leaves out steps that a hiccup made
+/// long.
 public struct StepParts: Codable, Hashable, Sendable {
-  /// How many steps went in.
+  /// How many steps the means are taken from.
   public private(set) var steps = 0
   /// Computing outside of norms and the optimizer.
   public private(set) var computeMilliseconds = 0.0
-  /// What norms compute.
+  /// Computing in norms.
   public private(set) var normMilliseconds = 0.0
   /// Blocked for statistics before the last rank arrived.
   public private(set) var statisticsSkewMilliseconds = 0.0
-  /// Blocked for statistics after it.
+  /// Blocked for statistics after the last rank arrived.
   public private(set) var statisticsTransferMilliseconds = 0.0
-  /// The library's own work for statistics: beginning collectives that do not block, and tests that let them
-  /// make progress.
+  /// MPI's own work for statistics: starting nonblocking collectives, and testing them so that they make
+  /// progress.
   public private(set) var libraryMilliseconds = 0.0
   /// Blocked for gradient buckets.
   public private(set) var gradientsMilliseconds = 0.0
@@ -55,7 +56,7 @@ public struct StepParts: Codable, Hashable, Sendable {
     ]
   }
 
-  /// The mean of some parts; nil of none.
+  /// The mean of several steps' parts; nil if `all` is empty.
   public init?(meanOf all: [StepParts]) {
     guard !all.isEmpty else { return nil }
     func mean(_ part: (StepParts) -> Double) -> Double {
@@ -75,7 +76,7 @@ public struct StepParts: Codable, Hashable, Sendable {
     )
   }
 
-  /// What `self` has more of than `other`, part by part.
+  /// `self` minus `other`, part by part.
   public func less(_ other: StepParts) -> StepParts {
     var result = self
     result.computeMilliseconds -= other.computeMilliseconds
@@ -89,7 +90,7 @@ public struct StepParts: Codable, Hashable, Sendable {
     return result
   }
 
-  /// The parts of the middle half of `recorded` steps by duration, or nil where there are none.
+  /// The parts of the middle half of `recorded` steps by duration; nil if there are none.
   public init?(_ recorded: RecordedSteps) {
     let durations = recorded.parts.map { parts in
       parts.reduce(0) { $0 + $1.step.end - $1.step.issue }
@@ -99,7 +100,7 @@ public struct StepParts: Codable, Hashable, Sendable {
     self.init(recorded, steps: Array(middle))
   }
 
-  /// The parts of the steps at the places `steps` of `recorded`, or nil where there are none.
+  /// The parts of the steps at the indices `steps` of `recorded`; nil if there are none.
   public init?(_ recorded: RecordedSteps, steps: [Int]) {
     guard let ranks = recorded.parts.first?.count, !steps.isEmpty else { return nil }
     for step in steps {
@@ -129,13 +130,13 @@ public struct StepParts: Codable, Hashable, Sendable {
         default: computeMilliseconds += computing * weight
         }
       case .collective:
-        // Tests that let it make progress lie within segments.
+        // Tests of the collective lie within segments.
         computeMilliseconds -= entry.tested * weight
         rest += entry.tested
         let split = CollectiveSplit(entry, lastArrival: recorded.lastArrival(entry).time)
         switch entry.purpose {
         case .statistics:
-          // The call that begins a collective and comes back is work, not a wait.
+          // The call that starts a nonblocking collective is work, not a wait.
           let call = entry.isBlocking ? 0 : entry.returned - entry.issue
           let early = entry.isBlocking ? 0 : split.skewOfCall
           statisticsSkewMilliseconds += (split.exposedSkew - early) * weight

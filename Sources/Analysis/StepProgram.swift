@@ -1,24 +1,27 @@
 package import LockstepCollectives
 package import LockstepRecording
 
-/// What one rank does in one step, as far as other ranks can tell: computing, cut where it begins and
-/// where it waits for collectives.
+/// One rank's step as other ranks see it.
+///
+/// It is computing, cut where the rank starts collectives and where it waits for them.
 package struct StepProgram {
   /// A collective of the step.
   package struct Collective: Hashable {
     package let purpose: Purpose
     package let bytes: Int
-    /// Whether the call that began it also waited for it.
+    /// Whether the call that started it also waited for it.
     package let isBlocking: Bool
   }
 
-  /// A beginning of a collective, or a wait for it.
+  /// The start of a collective, or the wait for it.
   package struct Action: Hashable {
-    /// The collective's place among the step's.
+    /// The collective's index among those of the step.
     package let collective: Int
     package let isWait: Bool
   }
 
+  /// The collectives of a step and the order of its actions.
+  ///
   /// Steps of equal shape are interchangeable samples.
   package struct Shape: Hashable {
     package let collectives: [Collective]
@@ -29,7 +32,7 @@ package struct StepProgram {
   /// Computing before each action, then after the last, in nanoseconds.
   package let computing: [Double]
 
-  /// The program of `step`, of which `entries` are the rank's in the order of time.
+  /// The program of `step`, where `entries` are the rank's events in the order of time.
   package init(_ step: RankRecord.Entry, _ entries: [RankRecord.Entry]) {
     let own = entries.filter {
       $0.kind == .collective && $0.issue >= step.issue && $0.issue < step.end
@@ -46,7 +49,7 @@ package struct StepProgram {
       blocked.append((entry.issue, entry.returned))
       if entry.end > entry.waitBegin { blocked.append((entry.waitBegin, entry.end)) }
     }
-    // The order of equal times is that of their making: a beginning before its wait.
+    // At equal times the order of insertion decides, so that a start comes before its wait.
     boundaries = boundaries.enumerated().sorted {
       ($0.element.time, $0.offset) < ($1.element.time, $1.offset)
     }.map(\.element)
@@ -71,20 +74,21 @@ package struct StepProgram {
   }
 }
 
-/// The steady steps of a recorded run that have one shape.
+/// The steady steps of a recorded run that have one common shape.
 package struct StepSamples {
   package let shape: StepProgram.Shape
   /// The computing of each step, in nanoseconds, by recorded rank.
   package let ranks: [[[Double]]]
 
-  /// How many steps of how many ranks there are.
+  /// The number of steps, summed over the ranks.
   package var count: Int { ranks.reduce(0) { $0 + $1.count } }
 
-  /// A first step is not a steady one.
+  /// How many first steps are left out, because they are not steady.
   private static let warmup = 3
 
-  /// The most frequent shape of the steps in `records`, of those whose numbers are in `steps`; nil if there
-  /// is no step.
+  /// Takes the steps in `records` of the most frequent shape; nil if there is no step.
+  ///
+  /// If `steps` is given, only steps with these numbers count.
   package init?(_ records: [RankRecord], steps wanted: Set<Int>? = nil) {
     let programs = records.map { record in
       let steps = record.entries.filter { $0.kind == .step }
@@ -93,7 +97,7 @@ package struct StepSamples {
       }
       let steady =
         steps.count > 2 * Self.warmup ? steps.dropFirst(Self.warmup).filter(isWanted) : []
-      // Where nothing else is left, a first step has to do.
+      // If no steady step is left, the first ones have to do.
       return Self.programs(steady.isEmpty ? steps.filter(isWanted) : steady, record.entries)
     }
     let shapes = Dictionary(grouping: programs.joined(), by: \.shape)
@@ -103,7 +107,9 @@ package struct StepSamples {
       .filter { !$0.isEmpty }
   }
 
-  /// Entries are recorded at their ends, so those of a step lie before its own.
+  /// The programs of `steps`, which find their collectives among `entries` by time.
+  ///
+  /// Events are recorded when they end, so those of a step lie before the step itself.
   package static func programs(_ steps: [RankRecord.Entry], _ entries: [RankRecord.Entry])
     -> [StepProgram]
   {

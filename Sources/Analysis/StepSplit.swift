@@ -1,30 +1,30 @@
 import LockstepCollectives
 public import LockstepRecording
 
-/// Where the steps of a run went, on every rank and in every layer.
+/// Where the time of a run's steps went, on every rank and in every layer.
 ///
-/// A step is computing, blocked before the last rank's arrival (exposed skew), blocked after it
-/// (exposed transfer), and what lies between the marks (other).
+/// A step consists of computing, time blocked before the last rank's arrival (exposed skew), time blocked
+/// after it (exposed transfer), and time that was not recorded (other).
 public struct StepSplit: Codable, Sendable {
   /// One rank's steps, in milliseconds.
   public struct Rank: Codable, Sendable {
-    /// A step from its first moment to its last.
+    /// A whole step.
     public let stepMilliseconds: MedianInterval
     /// Computing.
     public let computeMilliseconds: MedianInterval
     /// Blocked for statistics before the last rank arrived.
     public let statisticsSkewMilliseconds: MedianInterval
-    /// Blocked for statistics after it.
+    /// Blocked for statistics after the last rank arrived.
     public let statisticsTransferMilliseconds: MedianInterval
     /// Blocked for gradient buckets before the last rank arrived.
     public let gradientsSkewMilliseconds: MedianInterval
-    /// Blocked for gradient buckets after it.
+    /// Blocked for gradient buckets after the last rank arrived.
     public let gradientsTransferMilliseconds: MedianInterval
     /// Blocked for everything else.
     public let controlMilliseconds: MedianInterval
-    /// Outside of what was recorded.
+    /// Not recorded.
     public let otherMilliseconds: MedianInterval
-    /// The share of a step that is outside of what was recorded, at the median.
+    /// The median share of a step that was not recorded.
     public let unaccounted: Double
 
     private enum CodingKeys: String, CodingKey {
@@ -42,7 +42,7 @@ public struct StepSplit: Codable, Sendable {
 
   /// What one layer computes in one pass.
   public struct Layer: Codable, Sendable {
-    /// The layer: the parameters' common name, or what is computed between layers.
+    /// The layer's name as its parameters have it, or what is computed between layers.
     public let name: String
     /// "forward" or "backward".
     public let pass: String
@@ -63,9 +63,9 @@ public struct StepSplit: Codable, Sendable {
     public let name: String
     /// "forward" or "backward".
     public let pass: String
-    /// How often a step.
+    /// The number of such collectives per step.
     public let collectives: Double
-    /// A rank's bytes a step.
+    /// A rank's bytes per step.
     public let bytes: Double
     /// From a rank's arrival to the last one's, the mean over ranks.
     public let skewMilliseconds: MedianInterval
@@ -75,13 +75,13 @@ public struct StepSplit: Codable, Sendable {
     public let inFlightMilliseconds: MedianInterval
     /// Blocked, the mean over ranks.
     public let exposedMilliseconds: MedianInterval
-    /// The part of it before the last arrival.
+    /// The part of the blocked time before the last arrival.
     public let exposedSkewMilliseconds: MedianInterval
-    /// The part of it after.
+    /// The part of the blocked time after the last arrival.
     public let exposedTransferMilliseconds: MedianInterval
-    /// The part of it in tests that let the collective make progress while ranks computed.
+    /// The part of the blocked time in tests that let the collective make progress while ranks computed.
     public let testsMilliseconds: MedianInterval
-    /// Blocked, the rank that was blocked longest in each step.
+    /// Blocked, on the rank that was blocked longest in each step.
     public let exposedMaximumMilliseconds: MedianInterval
     /// The skew of each rank.
     public let skewByRankMilliseconds: [MedianInterval]
@@ -102,15 +102,15 @@ public struct StepSplit: Codable, Sendable {
     }
   }
 
-  /// How many steps went in.
+  /// How many steps were split.
   public let steps: Int
-  /// By rank.
+  /// The split by rank.
   public let ranks: [Rank]
   /// Computing by layer and pass, in the order of a step.
   public let layers: [Layer]
   /// Statistics by layer and pass, then buckets, in the order of a step.
   public let sites: [Site]
-  /// The most that a time may be wrong by because the ranks' clocks are not one, in microseconds.
+  /// The largest possible error of a time because the ranks' clocks differ, in microseconds.
   public let clockBoundMicroseconds: Double
 
   private enum CodingKeys: String, CodingKey {
@@ -174,7 +174,7 @@ extension StepSplit {
           computing[entry.purpose, default: [Double](repeating: 0, count: count)][step] +=
             computed / Double(records.count)
         case .collective:
-          // Its tests lie within segments.
+          // Tests of the collective lie within segments.
           sums[rank][step].computing -= entry.tested
           let arrival = arrivals[entry.key] ?? (entry.issue, rank)
           let split = CollectiveSplit(entry, lastArrival: arrival.last)
@@ -238,7 +238,7 @@ extension StepSplit {
     ) {
       splits[rank][step].append(split)
       self.bytes += bytes
-      // Once a collective, not once a rank.
+      // Counted once per collective, not once per rank.
       if rank == last { self.last[last] += 1 }
     }
 

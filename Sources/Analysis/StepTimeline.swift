@@ -1,9 +1,9 @@
 import LockstepCollectives
 public import LockstepRecording
 
-/// One step on all ranks, from the first rank's beginning on, in microseconds.
+/// One step on all ranks, with times in microseconds since the first rank's beginning.
 public struct StepTimeline: Codable, Sendable {
-  /// What a rank computed between two marks, and what blocked it meanwhile.
+  /// What a rank computed between two marks, including time in which it was blocked.
   public struct Segment: Codable, Hashable, Sendable {
     /// The layer, or the part of the step outside of layers.
     public let layer: String
@@ -31,9 +31,9 @@ public struct StepTimeline: Codable, Sendable {
     public let bytes: Int
     /// When this rank issued it.
     public let beginMicroseconds: Double
-    /// When the issuing call came back.
+    /// When the issuing call returned.
     public let returnedMicroseconds: Double
-    /// When this rank began to wait; later than the end, if it was found to be over before.
+    /// When this rank began to wait; later than the end if a test found the collective complete before.
     public let waitMicroseconds: Double
     /// When it was over.
     public let endMicroseconds: Double
@@ -61,7 +61,7 @@ public struct StepTimeline: Codable, Sendable {
     public let endMicroseconds: Double
     /// What it computed, in order.
     public let segments: [Segment]
-    /// What it communicated, in order of beginnings.
+    /// What it communicated, in the order of beginnings.
     public let collectives: [Collective]
 
     private enum CodingKeys: String, CodingKey {
@@ -75,7 +75,7 @@ public struct StepTimeline: Codable, Sendable {
   public let step: Int
   /// From the first rank's beginning to the last one's end.
   public let durationMicroseconds: Double
-  /// By rank.
+  /// The step by rank.
   public let ranks: [Rank]
 
   private enum CodingKeys: String, CodingKey {
@@ -83,7 +83,7 @@ public struct StepTimeline: Codable, Sendable {
     case durationMicroseconds = "duration_us"
   }
 
-  /// The step of `recorded` whose duration on rank 0 is the median; nil where there is none.
+  /// The step of `recorded` whose duration on rank 0 is the median; nil if there is no step.
   public init?(median recorded: RecordedSteps) {
     let durations = recorded.parts.map { $0[0].step.end - $0[0].step.issue }
     let order = durations.indices.sorted { durations[$0] < durations[$1] }

@@ -3,7 +3,7 @@ import LockstepCollectives
 import LockstepFiles
 public import LockstepRecording
 
-/// What was written of a trace.
+/// What a written trace holds.
 public struct TraceSummary: Codable, Hashable, Sendable {
   /// The file.
   public let trace: String
@@ -13,7 +13,7 @@ public struct TraceSummary: Codable, Hashable, Sendable {
   public let firstStep: Int
   /// The number of the last step in it.
   public let lastStep: Int
-  /// How many steps were asked for and recorded, but would have made the file too large.
+  /// How many steps were asked for and recorded, but left out to keep the file below its limit.
   public let stepsCut: Int
   /// How many events the file has.
   public let events: Int
@@ -21,7 +21,7 @@ public struct TraceSummary: Codable, Hashable, Sendable {
   public let bytes: Int
   /// Whether the run ended by itself.
   public let complete: Bool
-  /// The most that a time may be wrong by because the ranks' clocks are not one, in microseconds.
+  /// The largest possible error of a time because the ranks' clocks differ, in microseconds.
   public let clockBoundMicroseconds: Double
 
   private enum CodingKeys: String, CodingKey {
@@ -33,19 +33,19 @@ public struct TraceSummary: Codable, Hashable, Sendable {
   }
 }
 
-/// Writes the last steps of a recorded run in Chrome's trace-event format, all ranks on one clock, for
-/// Perfetto and chrome://tracing.
+/// Writes the last steps of a recorded run in Chrome's trace-event format, for Perfetto and
+/// chrome://tracing.
 ///
-/// Each rank is a process with a row of steps, one of computing by layer, one of what blocked it, and
-/// one of collectives in flight. Arrows lead from the last rank to come to a collective to those that
-/// waited for it.
+/// All ranks are on one clock. Each rank is a process with a row of steps, one of computing by layer, one
+/// of collectives that blocked it, and one of collectives in flight. Arrows lead from the last rank to
+/// reach a collective to the ranks that waited for it.
 public struct Trace {
   private let run: RecordedRun
   private let steps: RecordedSteps
   /// The time that is 0 in the file, in nanoseconds.
   private let origin: Double
   private var flows = 0
-  /// When the last collective on each row of those in flight is over, by rank.
+  /// By rank, when the last collective ends on each row of collectives in flight.
   private var lanes: [[Double]]
 
   /// The last `count` steps of `run`.
@@ -56,7 +56,7 @@ public struct Trace {
     origin = steps.parts.first?.map(\.step.issue).min() ?? 0
   }
 
-  /// Writes the trace to `path`, whole steps and no more than `limit` bytes.
+  /// Writes the trace to `path`, in whole steps and no more than `limit` bytes.
   ///
   /// - Throws: ``OutputError`` if the file cannot be written, or one step is larger than `limit`.
   public mutating func write(to path: String, limit: Int) throws -> TraceSummary {
@@ -154,7 +154,7 @@ public struct Trace {
   }
 
   /// One rank's part of a collective: when it blocked the rank, when it was in flight, and the arrow
-  /// from the rank that came last.
+  /// from the last rank to arrive.
   private mutating func collective(_ entry: RankRecord.Entry, _ rank: Int) -> [TraceEvent] {
     let arrival = steps.lastArrival(entry)
     let split = CollectiveSplit(entry, lastArrival: arrival.time)
@@ -190,7 +190,7 @@ public struct Trace {
     return events + arrow(to: entry, rank, from: arrival)
   }
 
-  /// An arrow from the last arrival to where this rank was blocked then, if it was.
+  /// An arrow from the last rank to arrive to this rank, if this rank was blocked then.
   private mutating func arrow(
     to entry: RankRecord.Entry, _ rank: Int, from arrival: RecordedSteps.Arrival
   ) -> [TraceEvent] {

@@ -1,4 +1,4 @@
-/// One event of Chrome's trace-event format, times in microseconds.
+/// One event of Chrome's trace-event format, with times in microseconds.
 ///
 /// Source: <https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>.
 struct TraceEvent: Encodable {
@@ -14,7 +14,7 @@ struct TraceEvent: Encodable {
     case metadata = "M"
   }
 
-  /// What viewers show beside an event; the keys are theirs to show as they are.
+  /// Details of an event, which viewers show with these keys.
   struct Arguments: Encodable {
     var name: String?
     var sortIndex: Int?
@@ -41,7 +41,7 @@ struct TraceEvent: Encodable {
     }
   }
 
-  /// The rows of one rank, as many of them for collectives in flight as overlap.
+  /// The rows of one rank; collectives in flight take as many rows as overlap.
   enum Row {
     case steps, computing, collectives
     case inFlight(Int)
@@ -73,7 +73,7 @@ struct TraceEvent: Encodable {
   let pid: Int
   let tid: Int
   var id: Int?
-  /// "e" binds the head of an arrow to what encloses it.
+  /// "e" binds the head of an arrow to the event that encloses it.
   var bp: String?
   var args: Arguments?
 
@@ -83,11 +83,11 @@ struct TraceEvent: Encodable {
     for duration: Double? = nil, id: Int? = nil, _ args: Arguments? = nil
   ) {
     (self.name, cat, ph) = (name, category, phase)
-    // Whole nanoseconds, begin and end alike, so that what is nested stays so.
+    // Begin and end are rounded to whole nanoseconds alike, so that nested events stay nested.
     ts = time.rounded() / 1e3
     dur = duration.map { ((time + $0).rounded() - time.rounded()) / 1e3 }
-    // From 1, since viewers take process 0 for the system's; threads' numbers differ over processes,
-    // since some viewers know a thread by its number alone.
+    // Processes count from 1, because viewers take process 0 for the system's. Threads have different
+    // numbers in all processes, because some viewers identify a thread by its number alone.
     pid = rank + 1
     tid = pid * 1000 + row.place
     (self.id, self.args) = (id, args)
