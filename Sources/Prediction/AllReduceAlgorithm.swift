@@ -1,6 +1,6 @@
 import Foundation
 
-/// How a library does an all-reduce.
+/// An algorithm by which a library performs an all-reduce.
 public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
   /// Every rank exchanges everything with ⌈log₂ p⌉ others, one after another.
   case recursiveDoubling = "recursive doubling"
@@ -11,7 +11,7 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
   /// Parts go round all ranks twice.
   case ring
 
-  /// What it costs on `ranks` ranks, two or more.
+  /// The algorithm's cost on `ranks` ranks, two or more.
   public func cost(ranks: Int) -> AllReduceCost {
     let p = Double(ranks)
     let l = log2(p).rounded(.up)
@@ -25,21 +25,21 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
     }
   }
 
-  /// What a library chooses for an all-reduce of `bytes` on `ranks` ranks of a world of `world`.
+  /// What a library chooses for an all-reduce of `bytes` on `ranks` ranks of a world of `world` ranks.
   ///
-  /// Open MPI 4.1 (`coll_tuned_decision_fixed.c`, `nbc_iallreduce.c`): blocking, recursive doubling below
-  /// 8 KiB and Rabenseifner's above, of a table that changes it at some numbers of ranks; non-blocking,
-  /// a tree below 64 KiB and Rabenseifner's above, but recursive doubling in worlds below 4 ranks, where
-  /// Lockstep asks for it. MPICH: recursive doubling up to 2 KiB
-  /// and Rabenseifner's above (Thakur, Rabenseifner & Gropp, 2005, section 4.5), blocking or not. Others
-  /// are taken for MPICH.
+  /// - Open MPI 4.1, blocking (`coll_tuned_decision_fixed.c`): recursive doubling below 8 KiB, and
+  ///   Rabenseifner's above. Its table differs from this at some numbers of ranks.
+  /// - Open MPI 4.1, nonblocking (`nbc_iallreduce.c`): a tree below 64 KiB, and Rabenseifner's above. In
+  ///   worlds below 4 ranks Lockstep asks for recursive doubling.
+  /// - MPICH, blocking or not: recursive doubling up to 2 KiB, and Rabenseifner's above (Thakur,
+  ///   Rabenseifner & Gropp, 2005, section 4.5). Other libraries are taken for MPICH.
   public static func chosen(
     by library: MPILibrary, bytes: Int, ranks: Int, world: Int, blocking: Bool
   ) -> AllReduceAlgorithm {
     switch library {
     case .openMPI where blocking: bytes < 8192 ? .recursiveDoubling : .recursiveHalving
     case .openMPI where world < 4: .recursiveDoubling
-    // Below 4 ranks it knows nothing but the tree.
+    // Below 4 ranks it has only the tree.
     case .openMPI where ranks < 4: .tree
     case .openMPI: bytes < 65536 ? .tree : .recursiveHalving
     case .mpich: bytes <= 2048 ? .recursiveDoubling : .recursiveHalving
@@ -47,7 +47,7 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
   }
 }
 
-/// A family of MPI libraries, by how it chooses algorithms.
+/// A family of MPI libraries that choose algorithms alike.
 public enum MPILibrary: String, CaseIterable, Codable, Sendable {
   /// Open MPI.
   case openMPI = "openmpi"

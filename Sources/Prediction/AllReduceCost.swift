@@ -1,4 +1,4 @@
-/// How often an all-reduce pays for a message, a byte on the way, and a byte to add.
+/// How often an all-reduce pays for a message, for sending a byte, and for adding a byte.
 ///
 ///     T(n) = messages · α + n · (transfers · β + additions · γ)
 ///
@@ -11,8 +11,8 @@
 /// | ring | 2(p−1) | 2(p−1)/p | (p−1)/p |
 /// | reduce and broadcast | 2L | 2L | L |
 ///
-/// Libraries choose by size, about as the cheapest of the three does. Where p is no power of two, the
-/// first two take up to two messages more, which are left out.
+/// Libraries choose by size, roughly as if they took the cheapest of the first three. If p is not a power
+/// of two, the first two need up to two more messages, which are left out here.
 ///
 /// - Source: Hockney, 1994, for T = α + nβ of one message; Thakur, Rabenseifner & Gropp, 2005, section
 ///   4.5, for the algorithms, <https://doi.org/10.1177/1094342005051521>.
@@ -32,8 +32,9 @@ public struct AllReduceCost: Hashable, Sendable {
     }
   }
 
-  /// T(n) of this algorithm, in microseconds, where `alpha` is in microseconds, `beta` and `gamma` in
-  /// microseconds a byte.
+  /// T(n) of this algorithm in microseconds.
+  ///
+  /// `alpha` is in microseconds; `beta` and `gamma` are in microseconds per byte.
   public func time(bytes: Double, alpha: Double, beta: Double, gamma: Double) -> Double {
     messages * alpha + bytes * (transfers * beta + additions * gamma)
   }

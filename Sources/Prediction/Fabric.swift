@@ -1,25 +1,24 @@
 import Foundation
 public import LockstepFiles
 
-/// What a network does for all-reduces, as a file that a prediction starts from.
+/// A network's performance in all-reduces, as a file from which a prediction starts.
 ///
-/// `latencyMicroseconds` and `bandwidthGigabits` are α and 1/β of ``AllReduceCost``, fitted as ``FabricFit`` says to
-/// the medians between computing (`betweenMicroseconds`) of the all-reduces over the fewest ranks measured, so
-/// that as little as can be depends on the algorithm; γ is 1 / `reductionGbPerSecond`. A file may as well
-/// be written by hand, from a data sheet.
+/// `latencyMicroseconds` and `bandwidthGigabits` are α and 1/β of ``AllReduceCost``, and
+/// `reductionGbPerSecond` is 1/γ. ``FabricFit`` fits α and β to the medians between computing
+/// (`betweenMicroseconds`) of the all-reduces over the fewest ranks measured, so that they depend as little
+/// as possible on the algorithm. A file may also be written by hand, from a data sheet.
 public struct Fabric: Codable, Hashable, Sendable {
   /// A measured all-reduce.
   public struct Point: Codable, Hashable, Sendable {
-    /// Over how many ranks.
+    /// The number of ranks.
     public let ranks: Int
     /// The bytes that each rank gave.
     public let bytes: Int
-    /// Between computing, as a step meets it: from the last rank's arrival to the last rank's end, the
-    /// median.
+    /// The median between computing, as in a step: from the last rank's arrival to the last rank's end.
     public let betweenMicroseconds: Double
-    /// One after another in a tight loop, the median.
+    /// The median of all-reduces one after another in a tight loop.
     public let tightMicroseconds: Double
-    /// Begun without blocking and waited for at once, between computing, the median.
+    /// The median of nonblocking all-reduces that are waited for at once, between computing.
     public let nonblockingMicroseconds: Double
 
     private enum CodingKeys: String, CodingKey {
@@ -29,7 +28,7 @@ public struct Fabric: Codable, Hashable, Sendable {
       case nonblockingMicroseconds = "nonblocking_us"
     }
 
-    /// Puts a point together.
+    /// Creates a point.
     public init(
       ranks: Int, bytes: Int, betweenMicroseconds: Double, tightMicroseconds: Double,
       nonblockingMicroseconds: Double
@@ -40,18 +39,17 @@ public struct Fabric: Codable, Hashable, Sendable {
     }
   }
 
-  /// What to call it.
+  /// The fabric's name.
   public let name: String
-  /// How it came about: the command, the ranks and the library, or the data sheet.
+  /// Where the figures come from: the command, the ranks and the library, or the data sheet.
   public let source: String
-  /// The ranks of the measurement.
+  /// The number of ranks in the measurement.
   public let ranks: Int
   /// α: the time of one message between two ranks, in microseconds.
   public let latencyMicroseconds: Double
   /// 1/β: what one rank sends in one direction, in Gbit/s.
   public let bandwidthGigabits: Double
-  /// 1/γ: the bytes of addends that a rank adds to others, in GB/s; nil where that is counted in the
-  /// bandwidth.
+  /// 1/γ: how many bytes of addends a rank adds, in GB/s; nil if adding is counted in the bandwidth.
   public let reductionGbPerSecond: Double?
   /// The measured all-reduces, in the order of their ranks, then of their bytes.
   public let points: [Point]?
@@ -63,7 +61,7 @@ public struct Fabric: Codable, Hashable, Sendable {
     case reductionGbPerSecond = "reduction_gb_per_s"
   }
 
-  /// Puts a fabric together.
+  /// Creates a fabric.
   public init(
     name: String, source: String, ranks: Int, latencyMicroseconds: Double,
     bandwidthGigabits: Double,
@@ -76,10 +74,10 @@ public struct Fabric: Codable, Hashable, Sendable {
 
   /// Fits measured all-reduces, where a rank adds `reductionGbPerSecond` GB/s.
   ///
-  /// Adding that would take half of the time of the largest size or more was measured on other memory
-  /// than the all-reduce's: then it is counted in the bandwidth.
+  /// If adding would take half of the largest size's time or more, it was measured on other memory than the
+  /// all-reduce uses. Then adding is counted in the bandwidth.
   ///
-  /// - Returns: nil if the times do not grow with the sizes, or there are fewer than two of those.
+  /// - Returns: nil if the times do not grow with the sizes, or there are fewer than two sizes.
   public init?(
     name: String, source: String, ranks: Int, points: [Point], reductionGbPerSecond: Double
   ) {
@@ -89,7 +87,7 @@ public struct Fabric: Codable, Hashable, Sendable {
     let samples = fitted.map {
       FabricFit.Sample(bytes: Double($0.bytes), microseconds: $0.betweenMicroseconds)
     }
-    // A GB/s is a thousand bytes in a microsecond.
+    // 1 GB/s is 1,000 bytes per microsecond.
     let gamma = 1e-3 / reductionGbPerSecond
     let counted = gamma * Double(largest.bytes) < largest.betweenMicroseconds / 2
     guard let fit = FabricFit(samples, ranks: fewest, gamma: counted ? gamma : 0) else {
@@ -102,9 +100,9 @@ public struct Fabric: Codable, Hashable, Sendable {
       points: points.sorted { ($0.ranks, $0.bytes) < ($1.ranks, $1.bytes) })
   }
 
-  /// Writes the fabric to `path`, where there may be no file yet.
+  /// Writes the fabric to `path`, where no file may exist yet.
   ///
-  /// - Throws: ``InputFileError`` where there is one, or the file cannot be written.
+  /// - Throws: ``InputFileError`` if there is one, or the file cannot be written.
   public func write(to path: String) throws(InputFileError) {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -130,7 +128,7 @@ public struct Fabric: Codable, Hashable, Sendable {
     let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
     guard FileManager.default.isWritableFile(atPath: folder) else {
       throw InputFileError(
-        file: path, problem: "\(folder) is no folder that can be written to",
+        file: path, problem: "\(folder) is not a folder that can be written to",
         remedy: "make it, or name another file")
     }
   }

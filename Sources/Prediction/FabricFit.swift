@@ -1,17 +1,17 @@
-/// α and β of a network from measured all-reduces.
+/// α and β of a network, fitted to measured all-reduces.
 ///
-/// The sizes of one rank count are fitted with the cheapest of the algorithms of ``AllReduceCost``,
-/// whose γ is known. Of all pairs (α, β), both above 0, that go through two of the points by any of the
-/// algorithms, the one with the least
+/// The model is the cheapest of the algorithms of ``AllReduceCost``, with a known γ. It is fitted to
+/// several sizes over one number of ranks. The candidates are all pairs (α, β), both above 0, for which
+/// the model goes through two of the points. The best candidate has the least
 ///
 ///     Σ |1 − T(n) / measured|
 ///
-/// is taken. Relative errors, because times span five orders of magnitude and each size says as much as
-/// another; absolute values, because one size that met another protocol, or a slow minute, must not turn
-/// the line, as it would in least squares.
+/// Errors are relative, because times span five orders of magnitude and each size says as much as
+/// another. They are not squared, because one size that used another protocol, or met a slow minute,
+/// must not turn the line as it would in least squares.
 ///
-/// - Source: Hockney, 1994, for the model; Bloomfield & Steiger, 1983, for least absolute deviations,
-///   one of whose solutions always goes through as many points as there are unknowns.
+/// - Source: Hockney, 1994, for the model; Bloomfield & Steiger, 1983, for least absolute deviations:
+///   one of the solutions always goes through as many points as there are unknowns.
 public struct FabricFit: Hashable, Sendable {
   /// One measured all-reduce.
   public struct Sample: Hashable, Sendable {
@@ -20,7 +20,7 @@ public struct FabricFit: Hashable, Sendable {
     /// How long it took, in microseconds.
     public let microseconds: Double
 
-    /// Puts a sample together.
+    /// Creates a sample.
     public init(bytes: Double, microseconds: Double) {
       (self.bytes, self.microseconds) = (bytes, microseconds)
     }
@@ -28,13 +28,14 @@ public struct FabricFit: Hashable, Sendable {
 
   /// The time of one message, in microseconds.
   public let alpha: Double
-  /// The time of a byte on the way, in microseconds.
+  /// The time to send a byte, in microseconds.
   public let beta: Double
   /// The mean of |1 − T(n) / measured| over the points.
   public let meanError: Double
 
-  /// Fits all-reduces over `ranks` ranks, where adding a byte takes `gamma` microseconds; nil if no two
-  /// points have times that grow with their sizes.
+  /// Fits all-reduces over `ranks` ranks; nil if no two points have times that grow with their sizes.
+  ///
+  /// Adding a byte takes `gamma` microseconds.
   public init?(_ samples: [Sample], ranks: Int, gamma: Double) {
     let algorithms = AllReduceCost.algorithms(ranks: ranks)
     var best: FabricFit?
@@ -48,7 +49,8 @@ public struct FabricFit: Hashable, Sendable {
                 ranks: ranks, bytes: sample.bytes, alpha: alpha, beta: beta, gamma: gamma)
               return abs(1 - time / sample.microseconds)
             }
-            // Not through both points where another algorithm would have been cheaper there.
+            // If another algorithm is cheaper at one of the two points, the model misses that point. The
+            // limit leaves room for rounding alone.
             guard max(error(a), error(b)) < 1e-9 else { continue }
             let errors = samples.map(error)
             let mean = errors.reduce(0, +) / Double(errors.count)
@@ -67,7 +69,7 @@ public struct FabricFit: Hashable, Sendable {
     (self.alpha, self.beta, self.meanError) = (alpha, beta, meanError)
   }
 
-  /// The α and β with which two algorithms take the times of two samples.
+  /// The α and β with which two algorithms take exactly the times of two samples.
   private static func line(
     _ a: Sample, _ first: AllReduceCost, _ b: Sample, _ second: AllReduceCost, gamma: Double
   ) -> (alpha: Double, beta: Double)? {

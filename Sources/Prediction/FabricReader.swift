@@ -5,7 +5,7 @@ extension Fabric {
   /// Reads a fabric file.
   ///
   /// - Throws: ``InputFileError`` with the field, if one is missing, unknown, of another type or not above
-  ///   0, or if the points are none, out of order or twice the same.
+  ///   0, or if the list of points is empty, out of order or has a point twice.
   public static func read(_ path: String) throws(InputFileError) -> Fabric {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw InputFileError(
@@ -52,7 +52,7 @@ extension Fabric {
           throw InputFileError(
             file: top.file,
             problem:
-              "\(path) is of \(point.bytes) bytes on \(point.ranks) ranks, as the one before",
+              "\(path) has \(point.bytes) bytes on \(point.ranks) ranks, like the one before",
             remedy: "keep one of them")
         }
         guard (last.ranks, last.bytes) < (point.ranks, point.bytes) else {

@@ -1,16 +1,18 @@
 import Foundation
 
-/// What all-reduces cost on a cluster: between nodes by a fabric, within them by another.
+/// What all-reduces cost on a cluster, with one fabric between nodes and another within them.
 public struct NetworkModel: Sendable {
   /// The fabric between nodes.
   public let fabric: Fabric
   /// The library, which chooses the algorithms.
   public let library: MPILibrary
-  /// The ranks of a node, and the fabric within it: the node's ranks then reduce to one of them, which
-  /// meets the other nodes' and gives the result back (two levels).
+  /// The number of ranks on a node, and the fabric within it; nil for one rank per node.
+  ///
+  /// An all-reduce has two levels then. The ranks of a node reduce to one of them, which takes part in an
+  /// all-reduce between the nodes and gives the result back.
   public let node: (ranks: Int, fabric: Fabric)?
 
-  /// A network of one rank a node, or of `node`.
+  /// A network with one rank per node, or with nodes as `node` says.
   public init(_ fabric: Fabric, library: MPILibrary, node: (ranks: Int, fabric: Fabric)? = nil) {
     (self.fabric, self.library, self.node) = (fabric, library, node)
   }
@@ -19,15 +21,16 @@ public struct NetworkModel: Sendable {
   public struct Cost: Sendable {
     /// From the last rank's arrival to the end, in microseconds.
     public var microseconds: Double
-    /// The part of it for which the link is taken: what more than the smallest message it takes.
+    /// The part of it for which the link is occupied: the time beyond that of the smallest message.
     public var occupied: Double
-    /// How it is done.
+    /// The algorithm in words.
     public var algorithm: String
   }
 
+  /// The smallest message in bytes, one float64.
   private static let smallest = 8
 
-  /// The cost of an all-reduce of `bytes` a rank, over `ranks` ranks of a world of `world`.
+  /// The cost of an all-reduce of `bytes` per rank, over `ranks` ranks of a world of `world` ranks.
   public func allReduce(bytes: Int, ranks: Int, world: Int, blocking: Bool) -> Cost {
     guard ranks > 1 else { return Cost(microseconds: 0, occupied: 0, algorithm: "none") }
     guard let node, node.ranks > 1 else {
@@ -57,7 +60,7 @@ public struct NetworkModel: Sendable {
       microseconds: all, occupied: max(0, all - least), algorithm: algorithm.rawValue)
   }
 
-  /// The model's time, by what was measured for as many bytes over as few ranks.
+  /// The model's time, corrected by what was measured for similar sizes and numbers of ranks.
   private func time(
     _ fabric: Fabric, _ algorithm: AllReduceAlgorithm, bytes: Int, ranks: Int, blocking: Bool
   ) -> Double {
@@ -65,8 +68,10 @@ public struct NetworkModel: Sendable {
       * correction(fabric, bytes: bytes, ranks: ranks, blocking: blocking)
   }
 
-  /// The measured time over the model's of the nearest rank count not above `ranks`, between the sizes
-  /// that were measured; 1 where nothing was.
+  /// The measured time divided by the model's; 1 if nothing was measured.
+  ///
+  /// It is taken at the largest measured number of ranks up to `ranks`, and interpolated between the
+  /// measured sizes.
   private func correction(_ fabric: Fabric, bytes: Int, ranks: Int, blocking: Bool) -> Double {
     let points = fabric.points ?? []
     guard
@@ -94,7 +99,7 @@ public struct NetworkModel: Sendable {
 extension Fabric {
   /// T(n) of an algorithm, in microseconds, by α, β and γ alone.
   func time(_ algorithm: AllReduceAlgorithm, bytes: Int, ranks: Int) -> Double {
-    // A Gbit/s is 125 bytes in a microsecond, a GB/s a thousand.
+    // 1 Gbit/s is 125 bytes per microsecond, and 1 GB/s is 1,000.
     algorithm.cost(ranks: ranks).time(
       bytes: Double(bytes), alpha: latencyMicroseconds, beta: 1 / (125 * bandwidthGigabits),
       gamma: reductionGbPerSecond.map { 1e-3 / $0 } ?? 0)

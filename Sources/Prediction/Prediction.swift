@@ -4,25 +4,25 @@ import LockstepFiles
 public import LockstepMachine
 public import LockstepRecording
 
-/// What steps would take on a cluster, from what was recorded on another.
+/// How long steps would take on one cluster, predicted from what was recorded on another.
 ///
-/// Every rank computes as many samples as a recorded one did: more ranks are a larger global batch.
+/// Every rank computes as many samples as a recorded one did, so more ranks mean a larger global batch.
 /// See ``NetworkModel`` for what collectives cost.
 public struct Prediction: Codable, Sendable {
   /// A recorded run to predict from.
   public struct Source: Sendable {
-    /// Its norm.
+    /// The run's norm.
     public let norm: String
     /// Whether the norm takes statistics over ranks.
     public let synchronizes: Bool
-    /// What its ranks recorded.
+    /// What the run's ranks recorded.
     public let records: [RankRecord]
-    /// The numbers of the steps to take, those of a whole batch; nil for all.
+    /// The numbers of the steps to use, which are those with a whole batch; nil for all.
     public let steps: Set<Int>?
-    /// How its loss fell; nil where that is not asked for.
+    /// How long the run's training took; nil if costs are not asked for.
     public let course: TrainingCourse?
 
-    /// Puts a source together.
+    /// Creates a source.
     public init(
       norm: String, synchronizes: Bool, records: [RankRecord], steps: Set<Int>? = nil,
       course: TrainingCourse? = nil
@@ -31,7 +31,9 @@ public struct Prediction: Codable, Sendable {
       (self.steps, self.course) = (steps, course)
     }
 
-    /// The numbers of the steps of a whole batch that nothing disturbed.
+    /// The numbers of the undisturbed steps with a whole batch, and the share of disturbed ones.
+    ///
+    /// If every such step was disturbed, all of them are used.
     var clean: (steps: Set<Int>, share: Double) {
       let numbers = records.map { record in
         Set(record.entries.filter { $0.kind == .step }.map(\.key.number))
@@ -48,12 +50,14 @@ public struct Prediction: Codable, Sendable {
   public struct Basis: Codable, Sendable {
     /// The norm.
     public let norm: String
-    /// The ranks that were recorded: differences between more cannot be known.
+    /// The number of recorded ranks; how further ranks would differ is not known.
     public let ranks: Int
-    /// Their steps, all together.
+    /// The number of recorded steps, summed over the ranks.
     public let samples: Int
-    /// θ: where more ranks meet than there are samples, the last one is assumed to come
-    /// θ · ln(ranks / samples) after the latest sample; the mean over collectives, in microseconds.
+    /// θ as the mean over collectives, in microseconds.
+    ///
+    /// If more ranks meet in a collective than there are samples, the last one is assumed to arrive
+    /// θ · ln(ranks / samples) after the latest sample.
     public let tailMicroseconds: Double
 
     private enum CodingKeys: String, CodingKey {
@@ -70,25 +74,25 @@ public struct Prediction: Codable, Sendable {
     public let statisticsGroup: Int?
     /// The ranks.
     public let ranks: Int
-    /// A step: the median over simulated steps, with what holds 95% of medians like it.
+    /// The step time: the median over simulated steps, with its 95% interval.
     public let stepMilliseconds: MedianInterval
-    /// Compute time; this and all fields below are means over ranks.
+    /// Computing; like the other times below, it is a mean over ranks.
     public let computeMilliseconds: Double
     /// Blocked for statistics before the last rank arrived.
     public let statisticsSkewMilliseconds: Double
-    /// Blocked for statistics after it.
+    /// Blocked for statistics after the last rank arrived.
     public let statisticsTransferMilliseconds: Double
     /// Blocked for gradients.
     public let gradientsMilliseconds: Double
     /// Blocked for everything else.
     public let controlMilliseconds: Double
-    /// How the largest message of statistics is summed; nil where none is sent.
+    /// The algorithm that sums the largest message of statistics; nil if none is sent.
     public let statisticsAlgorithm: String?
-    /// How the largest bucket of gradients is summed; nil where none is sent.
+    /// The algorithm that sums the largest bucket of gradients; nil if none is sent.
     public let gradientsAlgorithm: String?
-    /// Whether more ranks meet than there are samples, so that the tail is assumed.
+    /// Whether there are more ranks than samples, so that the tail is assumed.
     public let assumesTail: Bool
-    /// What an epoch and a loss cost; nil where it was not asked for.
+    /// What an epoch and the target loss cost; nil if it was not asked for.
     public let cost: TrainingCost?
 
     private enum CodingKeys: String, CodingKey {
@@ -106,17 +110,17 @@ public struct Prediction: Codable, Sendable {
     }
   }
 
-  /// What to take on a number of ranks, by step time alone.
+  /// Which norm to use on a number of ranks, by step time alone.
   public struct Choice: Codable, Sendable {
     /// The ranks.
     public let ranks: Int
     /// The norm with the shortest step.
     public let norm: String
-    /// Its statistics group; nil where there is none.
+    /// The norm's statistics group; nil if there is none.
     public let statisticsGroup: Int?
-    /// By how much the next one's step is longer, as a share; nil where there is no other.
+    /// How much longer the next norm's step is, as a share; nil if there is no other.
     public let ahead: Double?
-    /// Whether that is more than predictions may be wrong by.
+    /// Whether the lead is more than predictions may be wrong by, and most recorded steps were undisturbed.
     public let isSure: Bool
     /// Why, in words.
     public let reason: String
@@ -130,19 +134,19 @@ public struct Prediction: Codable, Sendable {
 
   /// The fabric's name.
   public let fabric: String
-  /// Where its figures come from.
+  /// Where the fabric's figures come from.
   public let fabricSource: String
   /// The library whose choice of algorithms is assumed.
   public let library: MPILibrary
-  /// What it rests on, by norm.
+  /// What the prediction rests on, by norm.
   public let bases: [Basis]
-  /// By ranks, norm and group.
+  /// The predicted steps, by ranks, norm and statistics group.
   public let rows: [Row]
-  /// One for each number of ranks.
+  /// The choice for each number of ranks.
   public let choices: [Choice]
   /// The noise that was added to the undisturbed steps.
   public let noise: MachineNoise
-  /// The share of the recorded steps that were disturbed and left out, from 0 to 1: the largest of the runs.
+  /// The largest share, over the runs, of recorded steps that were disturbed and left out, from 0 to 1.
   public let disturbedShare: Double
 
   private enum CodingKeys: String, CodingKey {
@@ -153,15 +157,18 @@ public struct Prediction: Codable, Sendable {
 }
 
 extension Prediction {
-  /// The most that `bench prediction` found predictions to be off by, as a share of the step: on two ranks,
-  /// over shared memory and TCP, of three networks under four norms.
+  /// The largest error of predictions that `bench prediction` found, as a share of the step.
+  ///
+  /// It ran on two ranks, over shared memory and TCP, with three networks under four norms.
   public static let tolerance = 0.1
 
-  /// The largest number of ranks.
+  /// The largest number of ranks to predict for.
   public static let largest = 100_000
 
-  /// Predicts steps of every source on each of `ranks`; of those that synchronize, over all ranks and
-  /// over groups of each size in `groups` that divides the ranks.
+  /// Predicts steps of every source on each number of ranks in `ranks`.
+  ///
+  /// Sources that synchronize statistics do so over all ranks, and over groups of each size in `groups`
+  /// that divides the number of ranks.
   ///
   /// - Throws: ``RecordingError`` if a source has no step.
   public init(
@@ -203,10 +210,10 @@ extension Prediction {
     }
   }
 
-  /// Of steps more of which were disturbed not even the others say for sure what is faster.
+  /// If a larger share of the steps was disturbed, even the others do not say for sure what is faster.
   private static let mostDisturbed = 0.5
 
-  /// How many numbers a simulation adds, about.
+  /// About how many numbers a simulation adds, so that its time does not grow with the number of ranks.
   private static let work = 4_000_000
 
   private static func row(
@@ -215,7 +222,7 @@ extension Prediction {
   ) -> Row {
     let simulation = StepSimulation(samples, network, ranks: ranks, group: group, noise: noise)
     let each = ranks * (samples.shape.actions.count + 1)
-    // The first step is dropped: only there do all ranks start together.
+    // The first step is dropped, because all ranks start together there alone.
     let steps = simulation.steps(min(201, max(21, work / each)), seed: seed).dropFirst()
     func mean(_ part: (StepSimulation.Step) -> Double) -> Double {
       steps.reduce(0) { $0 + part($1) } / Double(steps.count) / 1e6
@@ -258,21 +265,21 @@ extension Prediction {
     var (reason, isSure) = ("it is the only one that was recorded", false)
     if let ahead, let next = sorted.dropFirst().first {
       let parts = [
-        ("computes", next.computeMilliseconds - best.computeMilliseconds),
+        ("computes longer", next.computeMilliseconds - best.computeMilliseconds),
         (
-          "waits for the slowest rank at its statistics",
+          "waits longer for the slowest rank at its statistics",
           next.statisticsSkewMilliseconds - best.statisticsSkewMilliseconds
         ),
         (
-          "waits for the transfer of its statistics",
+          "waits longer for the transfer of its statistics",
           next.statisticsTransferMilliseconds - best.statisticsTransferMilliseconds
         ),
-        ("waits for gradients", next.gradientsMilliseconds - best.gradientsMilliseconds),
+        ("waits longer for gradients", next.gradientsMilliseconds - best.gradientsMilliseconds),
       ]
       let most = parts.max { $0.1 < $1.1 } ?? parts[0]
       reason =
-        "\(name(next)) takes \(fixed(100 * ahead, 0))% longer; most of all it \(most.0) longer"
-      // Apart even where both predictions are wrong by as much as was found, each to its own side.
+        "\(name(next)) takes \(fixed(100 * ahead, 0))% longer, mainly because it \(most.0)"
+      // They are apart if they stay so when each is wrong by the tolerance, towards the other.
       let areApart =
         best.stepMilliseconds.high * (1 + tolerance) < next.stepMilliseconds.low * (1 - tolerance)
       isSure = areApart && isClean

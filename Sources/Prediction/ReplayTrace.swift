@@ -5,30 +5,30 @@ import LockstepFiles
 import LockstepRecording
 import LockstepTensors
 
-/// A run's steps as time-independent traces, which SimGrid's `smpirun -replay` takes: what each rank computes,
-/// in operations of a billion a second, and the all-reduces between.
+/// A run's steps as time-independent traces for SimGrid's `smpirun -replay`.
 ///
-/// Such traces know no collective that does not block: those that did not are written where their rank waited
-/// for them.
+/// A trace has what each rank computes, at a billion operations per second, and the all-reduces in between.
+/// Such traces have no nonblocking collectives. A nonblocking all-reduce is written as a blocking one at
+/// the point where its rank waited for it.
 public struct ReplayTrace: Codable, Sendable {
   /// The folder.
   public let trace: String
-  /// The file that names those of the ranks, in rank order.
+  /// The file that lists the ranks' trace files, in rank order.
   public let index: String
-  /// The ranks.
+  /// The number of ranks.
   public let ranks: Int
-  /// The steps of each.
+  /// The number of steps of each rank.
   public let steps: Int
-  /// The all-reduces of each rank.
+  /// The number of all-reduces of each rank.
   public let collectives: Int
 
-  /// How many operations a second stand for.
+  /// How many operations stand for a second of computing.
   public static let operationsPerSecond = 1e9
 
-  /// Writes the traces of `ranks` ranks, each of which computes in every step what a recorded rank did in one
-  /// that nothing disturbed, drawn as predictions draw them; nil for the recorded ranks.
+  /// Writes the traces of `ranks` ranks; nil for as many as were recorded.
   ///
-  /// The folder is made; it may be there and hold no such traces.
+  /// In every step, each rank computes what a recorded rank computed in some undisturbed step. These steps
+  /// are drawn at random as for predictions. The folder is created if it does not exist.
   ///
   /// - Throws: ``RecordingError`` if no step was recorded; ``OutputError`` if the folder cannot be written.
   public init(
@@ -40,7 +40,7 @@ public struct ReplayTrace: Codable, Sendable {
     guard !source.records.hasStatisticsGroups else {
       throw RecordingError(
         folder,
-        "statistics were taken over groups of ranks, which these traces cannot say; record "
+        "statistics were taken over groups of ranks, which these traces cannot express; record "
           + "a run with norm.statisticsGroup all")
     }
     let ranks = ranks ?? samples.ranks.count
@@ -54,7 +54,7 @@ public struct ReplayTrace: Codable, Sendable {
         var operations = 0.0
         func compute() {
           let whole = (operations * Self.operationsPerSecond / 1e9).rounded()
-          // A file may say anything; no computer computes as much.
+          // A file may hold any times. No computer computes more than this in a step, and it fits an Int.
           if whole > 0 { lines[rank].append("\(rank) compute \(Int(min(whole, 1e18)))") }
           operations = 0
         }
@@ -64,7 +64,7 @@ public struct ReplayTrace: Codable, Sendable {
           let collective = shape.collectives[action.collective]
           if case .statistics = collective.purpose, !source.synchronizes { continue }
           compute()
-          // Bytes, with nothing to compute for the sum; 6 is SimGrid's number of MPI_BYTE.
+          // The sum itself takes no computing here; 6 is SimGrid's number for MPI_BYTE.
           lines[rank].append("\(rank) allreduce \(collective.bytes) 0 6")
         }
         operations += computing[shape.actions.count]
@@ -90,7 +90,7 @@ public struct ReplayTrace: Codable, Sendable {
       try FileManager.default.createDirectory(
         atPath: folder, withIntermediateDirectories: true)
     } catch {
-      throw OutputError(path: folder, reason: "no folder can be made there")
+      throw OutputError(path: folder, reason: "the folder cannot be created")
     }
   }
 

@@ -4,21 +4,21 @@ import LockstepCollectives
 import LockstepMachine
 import LockstepTensors
 
-/// Steps of many ranks, put together from recorded ones.
+/// Simulates steps of many ranks from recorded steps.
 ///
-/// Each rank of the simulation is one of the recorded ranks for good, so that what is slow about a rank
-/// stays; in each step it computes what that rank did in some recorded step, drawn at random, so that
-/// what is noise is drawn anew. A collective begins when its last rank has begun it, waits until the
-/// link is free of those before it, and ends its time later: a rank that waits for it goes on then.
+/// Each simulated rank stands for the same recorded rank throughout, so that a slow rank stays slow. In
+/// each step it computes what that rank computed in some recorded step, drawn at random, so that noise
+/// is drawn anew. A collective begins when its last rank has started it. It then waits until earlier
+/// collectives leave the link free, and ends after its own duration. A rank that waits for it then goes on.
 ///
-/// Where more ranks meet than there are samples, the last arrives θ · ln(ranks / samples) later than the
-/// last sample: the tail of an exponential distribution, θ being the mean excess of the computing before
-/// the meeting over its 90% quantile.
+/// If more ranks meet in a collective than there are samples, the last rank arrives
+/// θ · ln(ranks / samples) later than the latest sample. This is the tail of an exponential distribution.
+/// θ is the mean excess of the computing before the collective over its 90% quantile.
 ///
-/// What takes the processor away from ranks is no part of the recorded steps, which are undisturbed ones: it
-/// comes on top, where a noise is given.
+/// The recorded steps are undisturbed ones. What takes the processor away from ranks comes on top, if a
+/// noise is given.
 struct StepSimulation {
-  /// Where a step went, in nanoseconds; all but the step are means over ranks.
+  /// Where the time of a step went, in nanoseconds; all but the step itself are means over ranks.
   struct Step {
     var step = 0.0
     var computing = 0.0
@@ -33,7 +33,7 @@ struct StepSimulation {
   private let ranks: Int
   /// The ranks that share statistics; 0 where nothing is synchronized.
   private let group: Int
-  /// By collective: the time, and the part of it for which the link is taken, in nanoseconds.
+  /// By collective: the time, and the part of it for which the link is occupied, in nanoseconds.
   private let times: [(time: Double, occupied: Double)]
   /// By collective: θ of the computing before it.
   private let tails: [Double]
@@ -62,7 +62,7 @@ struct StepSimulation {
     tails = Self.tails(samples, meeting)
   }
 
-  /// θ of the computing between the last time that the ranks of a meeting met and their arrival.
+  /// By collective: θ of the computing since the last wait in which the same ranks met.
   private static func tails(_ samples: StepSamples, _ meeting: (Purpose) -> Int) -> [Double] {
     let shape = samples.shape
     var tails = [Double](repeating: 0, count: shape.collectives.count)
@@ -82,15 +82,15 @@ struct StepSimulation {
     return tails
   }
 
-  /// The mean over collectives of θ, in nanoseconds.
+  /// The mean of θ over the collectives, in nanoseconds.
   var meanTail: Double {
     tails.isEmpty ? 0 : tails.reduce(0, +) / Double(tails.count)
   }
 
-  /// Simulates `count` steps that follow one another.
+  /// Simulates `count` consecutive steps.
   func steps(_ count: Int, seed: UInt64) -> [Step] {
     var random = RandomStream(seed: seed, site: .simulation)
-    // Recorded ranks take turns, so that each stands for as many.
+    // Recorded ranks take turns, so that each stands for about as many simulated ranks.
     let kinds = (0..<ranks).map { samples.ranks[$0 % samples.ranks.count] }
     var clocks = [Double](repeating: 0, count: ranks)
     var links = [Link](repeating: Link(), count: groups)
@@ -107,7 +107,7 @@ struct StepSimulation {
             draws[rank][place] += expected * meanDetour
             continue
           }
-          // What is left until the next detour, in nanoseconds of computing.
+          // The computing left until the next detour, in nanoseconds.
           detours[rank] -= draws[rank][place]
           while detours[rank] < 0 {
             draws[rank][place] +=
@@ -124,29 +124,29 @@ struct StepSimulation {
     }
   }
 
-  /// More detours than these between two meetings are as good as their mean.
+  /// If more detours than this are expected between two collectives, their mean is precise enough.
   private static let mostDetours = 1000.0
 
-  /// The computing between two detours, in nanoseconds: exponentially distributed.
+  /// Draws the computing until the next detour from an exponential distribution, in nanoseconds.
   private func gap(_ random: inout RandomStream) -> Double {
     -log(1 - Double(random.uniform())) / noise.detoursPerSecond * 1e9
   }
 
   private var groups: Int { group > 1 ? (ranks + group - 1) / group : ranks }
 
-  /// The ranks of each meeting for `purpose`.
+  /// The groups of ranks that meet in a collective for `purpose`.
   private func meetings(_ purpose: Purpose) -> [Range<Int>] {
     guard case .statistics = purpose else { return [0..<ranks] }
     let size = max(group, 1)
     return stride(from: 0, to: ranks, by: size).map { $0..<min($0 + size, ranks) }
   }
 
-  /// For how long a group's link is taken by what was sent last.
+  /// The time for which the last messages occupy a group's link.
   private struct Link {
     var begin = 0.0
     var end = 0.0
 
-    /// When something that comes at `arrival` can be sent.
+    /// When a message that is ready at `arrival` can be sent.
     func start(_ arrival: Double) -> Double { arrival >= begin ? max(arrival, end) : arrival }
 
     mutating func take(_ start: Double, _ time: Double) {
@@ -159,7 +159,7 @@ struct StepSimulation {
   private func step(_ draws: [[Double]], _ clocks: inout [Double], _ links: inout [Link]) -> Step {
     var result = Step()
     let shape = samples.shape
-    // When the last rank of each meeting has come, and when the collective is over.
+    // By collective and group: when the last rank has arrived, and when the collective is over.
     var last = [[Double]](repeating: [], count: shape.collectives.count)
     var over = last
     let known = log(Double(samples.count))

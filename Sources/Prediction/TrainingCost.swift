@@ -1,13 +1,13 @@
-/// How a recorded run's loss fell, and how many samples that took.
+/// How large a recorded run's epoch is, and how many steps it took to a target loss.
 public struct TrainingCourse: Hashable, Sendable {
-  /// The samples of an epoch.
+  /// The number of samples in an epoch.
   public let epochSamples: Double
-  /// The samples of a rank in a step.
+  /// The number of samples that a rank takes in a step.
   public let samplesPerRank: Double
   /// The steps until the target loss; nil where it was not reached, or none was given.
   public let stepsToTarget: Int?
 
-  /// A course.
+  /// Creates a course.
   public init(epochSamples: Double, samplesPerRank: Double, stepsToTarget: Int?) {
     (self.epochSamples, self.samplesPerRank) = (epochSamples, samplesPerRank)
     self.stepsToTarget = stepsToTarget
@@ -16,21 +16,21 @@ public struct TrainingCourse: Hashable, Sendable {
 
 /// What training costs on a number of ranks.
 ///
-/// More ranks take larger batches, each rank as many samples as a recorded one. So an epoch has fewer steps.
-/// The steps to a loss are taken to be as many as were recorded: a larger batch may need fewer, and does not
-/// at a learning rate that is not adapted to it.
+/// Each rank takes as many samples as a recorded one. So more ranks mean a larger batch, and an epoch has
+/// fewer steps. The number of steps to the target loss is assumed to be the recorded one: a larger batch
+/// may need fewer, but only if the learning rate is adapted to it.
 public struct TrainingCost: Codable, Hashable, Sendable {
-  /// The steps of an epoch.
+  /// The number of steps in an epoch.
   public let epochSteps: Double
-  /// An epoch, in seconds.
+  /// The time of an epoch, in seconds.
   public let epochSeconds: Double
-  /// What its ranks cost together; nil without a price.
+  /// What all ranks cost for an epoch; nil without a price.
   public let epochPrice: Double?
   /// The steps to the target loss; nil where it was not reached, or none was given.
   public let targetSteps: Int?
-  /// The time to it, in seconds.
+  /// The time to the target loss, in seconds.
   public let targetSeconds: Double?
-  /// What the ranks cost until then.
+  /// What all ranks cost until the target loss.
   public let targetPrice: Double?
 
   private enum CodingKeys: String, CodingKey {
@@ -42,7 +42,7 @@ public struct TrainingCost: Codable, Hashable, Sendable {
     case targetPrice = "target_price"
   }
 
-  /// The cost of a course on `ranks` ranks, each at `price` an hour, with steps of `seconds`.
+  /// The cost of a course on `ranks` ranks, each at `price` per hour, with steps of `step` seconds.
   init(_ course: TrainingCourse, ranks: Int, step: Double, price: Double?) {
     func cost(_ seconds: Double) -> Double? { price.map { seconds / 3600 * Double(ranks) * $0 } }
     epochSteps = max(1, course.epochSamples / (course.samplesPerRank * Double(ranks)))

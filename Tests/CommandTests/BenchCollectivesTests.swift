@@ -79,7 +79,7 @@ struct BenchCollectivesTests {
     (["--warmup", "0"], "--warmup is 0"),
     (["--type", "float16"], "float16"),
     (["--csv", "--json"], "--csv and --json are both given"),
-    (["--fabric", "/nowhere/f.json"], "/nowhere is no folder that can be written to"),
+    (["--fabric", "/nowhere/f.json"], "/nowhere is not a folder that can be written to"),
     (["--fabric", "README.md"], "README.md: exists, and is not overwritten"),
     (["--fabric", "f.json", "--ranks", "1"], "--fabric: one rank has no network"),
     (["--fabric", "f.json", "--sizes", "64"], "--fabric needs two sizes or more"),

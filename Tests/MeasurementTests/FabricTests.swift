@@ -86,7 +86,7 @@ import Testing
       let nowhere = #expect(throws: InputFileError.self) {
         try fabric.write(to: folder + "/nowhere/made.json")
       }
-      #expect(nowhere?.problem.contains("no folder that can be written to") == true)
+      #expect(nowhere?.problem.contains("is not a folder that can be written to") == true)
     }
   }
 
@@ -144,7 +144,7 @@ import Testing
     (#""tight_us": 1, "#, "", "points[0].tight_us is missing", "a number above 0"),
     (#""between_us": 3"#, #""between_us": -3"#, "points[0].between_us is -3.0", "above 0"),
     (#""nonblocking_us": 4"#, #""nonblocking_us": null"#, "points[0].nonblocking_us is null", "0"),
-    (point, point + ", " + point, "points[1] is of 64 bytes on 2 ranks, as the one", "keep one"),
+    (point, point + ", " + point, "points[1] has 64 bytes on 2 ranks, like the one", "keep one"),
     (
       point, point + ", " + point.replacingOccurrences(of: "64", with: "8"),
       "points[1] is out of order", "sort the points by ranks, then by bytes"
