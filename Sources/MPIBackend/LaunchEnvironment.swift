@@ -1,7 +1,7 @@
 import Foundation
 public import LockstepFiles
 
-/// What the launcher left in the environment.
+/// What the launcher put into the environment.
 public struct LaunchEnvironment: Sendable {
   /// One launcher's variables.
   private struct Launcher: Sendable {
@@ -27,7 +27,7 @@ public struct LaunchEnvironment: Sendable {
   /// An environment with these variables.
   public init(_ variables: [String: String]) { self.variables = variables }
 
-  /// The launchers that left their variables, with what they say.
+  /// The launchers whose variables are set, with the number of ranks and the rank that they give.
   private var found: [(launcher: Launcher, size: Int, rank: Int)] {
     Self.launchers.compactMap { launcher in
       guard let size = variables[launcher.size].flatMap({ Int($0) }) else { return nil }
@@ -35,18 +35,18 @@ public struct LaunchEnvironment: Sendable {
     }
   }
 
-  /// Which rank the launcher says this process is, before MPI is asked; 0 if none says.
+  /// This process's rank according to the launcher, before MPI is asked; 0 if none says.
   public var rankHint: Int { found.first?.rank ?? 0 }
 
-  /// The name of the launcher, or nil where the process was started alone.
+  /// The name of the launcher; nil if the process was started alone.
   public var launcherName: String? { found.first?.launcher.name }
 
-  /// Asks Open MPI for recursive doubling in non-blocking all-reduces of two or three ranks, where the
-  /// user asks for nothing else; before MPI begins.
+  /// Asks Open MPI for recursive doubling in nonblocking all-reduces of two or three ranks.
   ///
-  /// Its own choice there is a tree: one rank waits for the other to answer, which it cannot while it
-  /// computes, and all bytes travel twice. From four ranks on large sums have a better algorithm, which
-  /// the setting would turn off.
+  /// It has to be called before MPI begins, and respects what the user asks for. Open MPI's own choice
+  /// there is a tree. In a tree all bytes travel twice, and one rank waits for the answer of another, which
+  /// cannot answer while it computes. From four ranks on large sums have a better algorithm, which this
+  /// setting would turn off.
   func chooseAlgorithms() {
     guard let size = found.first?.size, size < 4 else { return }
     _ = unsafe setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "4", 0)
@@ -54,7 +54,7 @@ public struct LaunchEnvironment: Sendable {
 
   /// Throws if the launcher says that there are several ranks and MPI says that there is one.
   ///
-  /// The first launcher found decides: `mpirun -n 1` inside a Slurm job of many tasks is right.
+  /// The first launcher found decides, because `mpirun -n 1` inside a Slurm job of many tasks is correct.
   public func check(worldSize: Int, library: String) throws {
     guard worldSize == 1, let wrong = found.first, wrong.size > 1 else { return }
     throw LaunchError(
@@ -62,7 +62,7 @@ public struct LaunchEnvironment: Sendable {
         "\(wrong.launcher.name) started \(wrong.size) processes (\(wrong.launcher.size)="
         + "\(wrong.size)), but the MPI that lockstep is linked with, \(library), sees each of them "
         + "alone. Start it with that MPI's own mpirun, or under Slurm with "
-        + "`srun --mpi=pmix` (`srun --mpi=list` names what there is).")
+        + "`srun --mpi=pmix` (`srun --mpi=list` lists what there is).")
   }
 }
 

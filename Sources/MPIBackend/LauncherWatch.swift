@@ -3,11 +3,11 @@ import Glibc
 
 /// Tells when the launcher that started this job has died.
 ///
-/// Watched are all processes from this one's parent up to the launcher.
+/// It watches all processes from this one's parent up to the launcher.
 struct LauncherWatch {
   private struct Ancestor {
     let process: pid_t
-    /// What tells it from a later process with the same number.
+    /// The start time, which tells it from a later process with the same number.
     let start: String
   }
 
@@ -19,9 +19,9 @@ struct LauncherWatch {
   private let parent = getppid()
   private let ancestors: [Ancestor]
 
-  /// Begins to watch; nil where none of this process's ancestors is a launcher.
+  /// Begins to watch; nil if none of this process's ancestors is a launcher.
   ///
-  /// Then nothing is known of it, and a parent that is a shell may rightly end before the job.
+  /// Then the launcher is not known, and a parent that is a shell may rightly end before the job.
   init?() {
     var chain: [Ancestor] = []
     var next = parent
@@ -36,18 +36,18 @@ struct LauncherWatch {
     return nil
   }
 
-  /// Whether one of them is gone.
+  /// Whether one of the watched processes is gone.
   var isGone: Bool {
     getppid() != parent || ancestors.contains { Self.status(of: $0.process)?.start != $0.start }
   }
 
-  /// A process's name, parent and start, as the kernel has them in /proc; nil of one that has ended.
+  /// A process's name, parent and start time from /proc; nil if it has ended.
   private static func status(of process: pid_t) -> (name: String, parent: pid_t, start: String)? {
     guard let data = FileManager.default.contents(atPath: "/proc/\(process)/stat") else {
       return nil
     }
     let text = String(decoding: data, as: UTF8.self)
-    // The name stands in parentheses, and may hold any letter.
+    // The name stands in parentheses, and may hold any character.
     guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")") else {
       return nil
     }

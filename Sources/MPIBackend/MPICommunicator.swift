@@ -4,8 +4,8 @@ public import LockstepTensors
 
 /// A group of MPI processes.
 ///
-/// Every error is thrown with MPI's own message. MPI is used from the thread that called
-/// ``MPIRuntime/start()`` alone, but for the abort of a ``Watchdog``.
+/// Every error is thrown with MPI's own message. Only the thread that called ``MPIRuntime/start()`` uses
+/// MPI, apart from the abort of a ``Watchdog``.
 @safe
 public final class MPICommunicator: Communicator {
   private let handle: cmpi_comm
@@ -15,7 +15,7 @@ public final class MPICommunicator: Communicator {
   public let rank: Int
   /// The number of processes in the group.
   public let size: Int
-  /// A number that is the same on all its ranks, and no other communicator's of theirs.
+  /// A number that is the same on all ranks, and different for each of their communicators.
   private let identity: UInt64
   private var children = 0
 
@@ -37,7 +37,7 @@ public final class MPICommunicator: Communicator {
     meter.publish(in: MPIRuntime.activity, identity: identity, members: members)
   }
 
-  /// The ranks of the whole job that a communicator has.
+  /// The members of a communicator, by their ranks in the whole job.
   private static func worldRanks(of handle: cmpi_comm, size: CInt) throws(CommunicationError)
     -> [ClosedRange<Int32>]
   {
@@ -56,7 +56,7 @@ public final class MPICommunicator: Communicator {
     return ranges
   }
 
-  /// A communicator that `make` makes of this one.
+  /// A communicator that `make` creates from this one.
   private func child(
     _ kind: CollectiveKind, _ call: String,
     _ make: (UnsafeMutablePointer<cmpi_comm>) -> CInt
@@ -84,7 +84,7 @@ public final class MPICommunicator: Communicator {
     try check(code, "MPI_Allreduce")
   }
 
-  /// Replaces `values` by the largest of all ranks (`MPI_Allreduce` with `MPI_MAX`).
+  /// Replaces `values` by their maximum over all ranks (`MPI_Allreduce` with `MPI_MAX`).
   public func maximum<Element: Communicable & Comparable>(
     _ values: inout MutableSpan<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
@@ -97,7 +97,7 @@ public final class MPICommunicator: Communicator {
     try check(code, "MPI_Allreduce")
   }
 
-  /// Starts a sum of `addends` (`MPI_Iallreduce` with separate buffers, the faster way).
+  /// Starts a nonblocking sum of `addends` (`MPI_Iallreduce` with separate buffers, the faster way).
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   public func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
@@ -116,7 +116,7 @@ public final class MPICommunicator: Communicator {
     return PendingSum(into: sums, by: request)
   }
 
-  /// Replaces `triples` by those of all ranks' samples (`MPI_Allreduce` with an `MPI_Op` of its own).
+  /// Replaces `triples` by those of all ranks' samples (`MPI_Allreduce` with a custom `MPI_Op`).
   public func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose)
     throws(CommunicationError)
   {
@@ -128,7 +128,7 @@ public final class MPICommunicator: Communicator {
       unsafe cmpi_allreduce(triples.pointer, count, operation.handle, handle), "MPI_Allreduce")
   }
 
-  /// Every rank's values, as many on each (`MPI_Allgather`).
+  /// Every rank's values, equally many from each (`MPI_Allgather`).
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   public func allGather<Element: Communicable>(
@@ -232,7 +232,7 @@ public final class MPICommunicator: Communicator {
 }
 
 extension MPICommunicator {
-  /// Where each rank's part lies when all parts lie in rank order.
+  /// Where each rank's part lies in a buffer of all parts in rank order.
   private struct Layout {
     let counts: [CInt]
     let starts: [CInt]
@@ -275,7 +275,7 @@ extension MPICommunicator {
     return gathered
   }
 
-  /// MPI counts in C's int.
+  /// A count as C's `int`, which MPI takes.
   private static func count(_ elements: Int) throws(CommunicationError) -> CInt {
     guard let count = CInt(exactly: elements) else {
       throw CommunicationError(
@@ -305,7 +305,7 @@ func check(_ code: CInt, _ call: String) throws(CommunicationError) {
   throw CommunicationError(call: call, code: code, reason: reason ?? "unknown")
 }
 
-/// What an MPI function writes into a text of at most `capacity` bytes, or nil if it fails.
+/// The text of at most `capacity` bytes that an MPI function writes; nil if the function fails.
 func text(
   capacity: CInt, _ write: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CInt>) -> CInt
 ) -> String? {

@@ -2,20 +2,20 @@ internal import CMPI
 public import LockstepCollectives
 import Synchronization
 
-/// MPI's life in this process.
+/// Starts and ends MPI in this process.
 public enum MPIRuntime {
-  /// What this process's main thread is doing, as its communicators say it.
+  /// What this process's main thread is doing, as its communicators publish it.
   public static let activity = RankActivity()
 
   private static let watchdog = Mutex<Watchdog?>(nil)
 
   /// Initializes MPI (`MPI_THREAD_FUNNELED`) and returns the group of all launched processes.
   ///
-  /// Where there are several, a thread watches from now on that no collective is waited for longer than
-  /// ``RankActivity/limitSeconds``, and that the launcher lives.
+  /// If there are several processes, a watchdog thread runs from now on. It makes sure that no rank waits
+  /// longer than ``RankActivity/limitSeconds`` for a collective, and that the launcher is alive.
   ///
   /// - Throws: ``LaunchError`` if another MPI's launcher started this process, so that every
-  ///   process would think itself alone; ``CommunicationError`` if MPI fails.
+  ///   process would seem to be alone; ``CommunicationError`` if MPI fails.
   public static func start() throws -> MPICommunicator {
     LaunchEnvironment.current.chooseAlgorithms()
     var provided: CInt = 0
@@ -35,7 +35,7 @@ public enum MPIRuntime {
     return world
   }
 
-  /// Ends MPI when all ranks have come to it; no communicator may be used afterwards.
+  /// Ends MPI when all ranks have called it; no communicator may be used afterwards.
   public static func finish() {
     watchdog.withLock(\.self)?.awaitEnd()
     activity.beginFinish()
@@ -49,7 +49,7 @@ public enum MPIRuntime {
     fatalError("MPI_Abort returned")
   }
 
-  /// The MPI library's name and version, its first line.
+  /// The first line of the MPI library's name and version.
   public static var version: String {
     let version = unsafe text(capacity: cmpi_max_library_version_string()) { text, length in
       unsafe MPI_Get_library_version(text, length)

@@ -2,7 +2,7 @@ internal import CMPI
 import LockstepCollectives
 import LockstepTensors
 
-/// Chan's merge as an `MPI_Op` on an element of three float64, one a channel.
+/// Chan's merge as an `MPI_Op`, whose element is one channel's triple of three float64.
 ///
 /// MPI may cut a reduction between elements, never within one.
 @safe

@@ -22,7 +22,7 @@ final class Request: PendingOperation {
     unsafe memory.pointer.pointee = unsafe cmpi_request_null()
   }
 
-  /// Notes that the call which issued the operation came back.
+  /// Notes that the call that issued the operation has returned.
   func issued() { meter.issued(&open) }
 
   func wait() throws(CommunicationError) {

@@ -1,10 +1,10 @@
 import Foundation
 import Glibc
 
-/// A datagram socket through which the watching threads of a job's ranks speak, past MPI.
+/// A datagram socket by which the watchdog threads of a job's ranks talk to each other, without MPI.
 @safe
 final class StatusChannel {
-  /// Where a rank can be reached: a port at any of some IPv4 addresses, in network order.
+  /// Where a rank can be reached: a port, and IPv4 addresses in network order.
   struct Place: Sendable {
     let port: UInt16
     let addresses: [UInt32]
@@ -18,7 +18,7 @@ final class StatusChannel {
 
     init(port: UInt16, addresses: [UInt32]) { (self.port, self.addresses) = (port, addresses) }
 
-    /// The place of ``bytes``; nil where there is none.
+    /// Reads a place from its ``bytes``; nil if there is none.
     init?(bytes: [UInt8]) {
       let words = stride(from: 0, to: bytes.count - 3, by: 4).map { start in
         (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * $1) }
@@ -28,7 +28,7 @@ final class StatusChannel {
     }
   }
 
-  /// The longest datagram that is sent or taken.
+  /// The longest datagram that is sent or received, in bytes; UDP allows 65,507.
   static let capacity = 60_000
 
   private let descriptor: CInt
@@ -36,7 +36,7 @@ final class StatusChannel {
   /// Where this socket can be reached.
   let place: Place
 
-  /// A socket on a port that is free; nil where the system gives none.
+  /// Opens a socket on a free port; nil if the system gives none.
   init?() {
     let kind =
       CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
@@ -81,7 +81,7 @@ final class StatusChannel {
 
   /// Sends `message` to all addresses of a place.
   ///
-  /// It may not arrive; whoever needs it to says it again.
+  /// It may not arrive, so a sender that needs an answer sends it again.
   func send(_ message: [UInt8], to place: Place) {
     for host in place.addresses {
       var address = sockaddr_in()
@@ -97,13 +97,13 @@ final class StatusChannel {
     }
   }
 
-  /// Waits until something has come, but no longer than a given number of milliseconds.
+  /// Waits until a message has arrived, but no longer than a given number of milliseconds.
   func wait(milliseconds: CInt) {
     var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     _ = unsafe poll(&waiting, 1, milliseconds)
   }
 
-  /// The next message that has come, if any.
+  /// The next message that has arrived, if any.
   func receive() -> [UInt8]? {
     let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
     return count < 0 ? nil : Array(buffer[..<count])

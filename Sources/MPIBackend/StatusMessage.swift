@@ -1,20 +1,21 @@
 package import LockstepCollectives
 
-/// Where one rank is, as it says to the others.
+/// Where one rank is, as it tells the others.
 package struct RankState: Hashable, Sendable {
-  /// What it waits for; nil where it computes.
+  /// The collective that it waits for; nil if it computes.
   package var meeting: RankActivity.Meeting?
-  /// The collective of ``meeting``, as a number and in words.
+  /// A hash of the collective.
   package var signature: UInt64 = 0
+  /// The collective in words.
   package var collective = ""
-  /// The ranks that have to come to it.
+  /// The ranks that have to reach the collective.
   package var members: [ClosedRange<Int32>] = []
-  /// The last collective that it came to on each communicator.
+  /// The last collective that it issued on each communicator.
   package var last: [RankActivity.Meeting] = []
   /// Where it is, in words.
   package var text = ""
 
-  /// Nowhere.
+  /// Creates a state that says nothing.
   package init() {}
 
   /// Where the main thread is after waiting or computing for `nanoseconds`.
@@ -27,30 +28,30 @@ package struct RankState: Hashable, Sendable {
     text = moment.text(after: nanoseconds)
   }
 
-  /// More communicators than any command uses at a time.
+  /// How many communicators are told of, which is more than any command uses at a time.
   private static let mostMeetings = 1000
 
-  /// Whether the rank has come to `meeting`.
+  /// Whether the rank has reached `meeting`.
   func hasCome(to meeting: RankActivity.Meeting) -> Bool {
     last.contains { $0.identity == meeting.identity && $0.number >= meeting.number }
   }
 }
 
-/// What the watching threads of a job say to each other.
+/// A message between the watchdog threads of a job.
 package struct StatusMessage {
-  /// What is said.
+  /// The kinds of messages.
   package enum Kind: UInt8, CaseIterable {
-    /// A rank can be reached.
+    /// The sender can be reached.
     case hello
-    /// Its hello has come.
+    /// The receiver's hello has arrived.
     case welcome
-    /// It has waited for half of what it may.
+    /// The sender has waited for half of the limit.
     case notice
-    /// It has waited for longer than it may.
+    /// The sender has waited for longer than the limit.
     case alarm
-    /// Where is the other?
+    /// Asks where the receiver is.
     case question
-    /// The same, and it shall print it: the run ends.
+    /// Asks where the receiver is, and tells it to print that because the run ends.
     case lastQuestion
     /// Where the sender is.
     case answer
@@ -60,12 +61,14 @@ package struct StatusMessage {
   package let sender: Int
   package private(set) var state = RankState()
 
-  /// Something to say.
+  /// Creates a message.
   package init(_ kind: Kind, from sender: Int, _ state: RankState = RankState()) {
     (self.kind, self.sender, self.state) = (kind, sender, state)
   }
 
-  /// The message to `receiver`, with the key of the job before it.
+  /// The bytes of the message to `receiver`, which begin with the job's key.
+  ///
+  /// The limits on texts and lists keep them below ``StatusChannel/capacity``.
   package func bytes(key: [UInt8], to receiver: Int) -> [UInt8] {
     var bytes = key + [kind.rawValue]
     func append(_ word: UInt64) {
@@ -96,8 +99,9 @@ package struct StatusMessage {
     return bytes
   }
 
-  /// The message of ``bytes(key:to:)``; nil unless this job sent it, to this rank: the loopback addresses of
-  /// all hosts are the same.
+  /// Reads a message from its ``bytes(key:to:)``; nil unless this job sent it to this rank.
+  ///
+  /// Others may arrive too, because the loopback addresses of all hosts are the same.
   package init?(_ bytes: [UInt8], key: [UInt8], to receiver: Int, ranks: Int) {
     guard bytes.count > key.count, bytes[..<key.count].elementsEqual(key),
       let kind = Kind(rawValue: bytes[key.count])
@@ -108,14 +112,14 @@ package struct StatusMessage {
       defer { place += 8 }
       return (0..<8).reduce(0) { $0 | UInt64(bytes[place + $1]) << (8 * $1) }
     }
-    /// How many things follow, each of at least `size` bytes.
+    /// How many items follow, each of at least `size` bytes; nil if the message is too short for them.
     func count(ofBytes size: Int) -> Int? {
       word().flatMap { $0 <= UInt64((bytes.count - place) / size) ? Int($0) : nil }
     }
     func text() -> String? {
       guard let count = count(ofBytes: 1) else { return nil }
       defer { place += count }
-      // It is printed, to a terminal perhaps.
+      // The text may be printed to a terminal, which must not get control characters.
       let text = String(decoding: bytes[place..<place + count], as: UTF8.self)
       return String(
         String.UnicodeScalarView(

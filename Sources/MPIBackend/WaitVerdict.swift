@@ -1,17 +1,17 @@
 import LockstepCollectives
 
-/// Who a collective waits for, from where the ranks say that they are.
+/// For whom a collective waits, judged by where the ranks say that they are.
 package struct WaitVerdict {
-  /// Ranks of which nothing was heard.
+  /// Ranks that have not answered.
   let silent: [Int]
-  /// Ranks that have to come to the collective and have not.
+  /// Ranks that have to reach the collective and have not.
   let late: [Int]
-  /// Ranks that came to something else under the same number.
+  /// Ranks that reached another collective under the same number.
   let different: [Int]
   private let waiting: RankState
   private let states: [Int: RankState]
 
-  /// What `states` say about what `waiting` waits for, in a job of a given number of ranks.
+  /// Judges by `states` the collective that `waiting` waits for, in a job of `ranks` ranks.
   package init(_ waiting: RankState, states: [Int: RankState], ranks: Int) {
     self.waiting = waiting
     self.states = states
@@ -27,13 +27,13 @@ package struct WaitVerdict {
     }
   }
 
-  /// Whether anybody is waited for.
+  /// Whether the collective waits for any rank.
   var hasSomeone: Bool { !silent.isEmpty || !late.isEmpty || !different.isEmpty }
 
-  /// Ranks named one by one before the others are only counted.
+  /// How many ranks are named one by one; the others are only counted.
   private static let mostNamed = 8
 
-  /// Says who it is that others have waited for so long.
+  /// Says for whom the others have waited longer than `limit`.
   package func text(after limit: String) -> String {
     var clauses: [String] = []
     if !silent.isEmpty {
@@ -41,23 +41,23 @@ package struct WaitVerdict {
         "\(CollectiveDifference.ranks(silent)) \(silent.count == 1 ? "does" : "do") not answer: "
           + "stopped, dead or cut off")
     }
-    clauses += each(late, "has not come to it")
-    clauses += each(different, "has come to another collective instead")
+    clauses += each(late, "has not reached it")
+    clauses += each(different, "has reached another collective instead")
     if clauses.isEmpty {
-      clauses = ["all ranks have come to it, and neither the network nor MPI completes it"]
+      clauses = ["all ranks have reached it, but neither the network nor MPI completes it"]
     }
     return "\(waiting.collective) has not completed in \(limit): " + clauses.joined(separator: "; ")
   }
 
-  /// Names who has not come, where nothing else is to happen.
+  /// Names the ranks for which the others wait, as a warning without consequences.
   package func warning(after limit: String) -> String {
     let ranks = (silent + late + different).sorted()
-    return "\(CollectiveDifference.ranks(ranks)) \(ranks.count == 1 ? "has" : "have") not come to "
-      + "\(waiting.collective) for \(limit)"
+    return "\(CollectiveDifference.ranks(ranks)) \(ranks.count == 1 ? "has" : "have") not reached "
+      + "\(waiting.collective) after \(limit)"
   }
 
   private func each(_ ranks: [Int], _ what: String) -> [String] {
     ranks.prefix(Self.mostNamed).map { "rank \($0) \(what) (\(states[$0]?.text ?? ""))" }
-      + (ranks.count > Self.mostNamed ? ["and so \(ranks.count - Self.mostNamed) ranks more"] : [])
+      + (ranks.count > Self.mostNamed ? ["and \(ranks.count - Self.mostNamed) more ranks"] : [])
   }
 }

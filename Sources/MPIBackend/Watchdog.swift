@@ -4,18 +4,18 @@ import Glibc
 import LockstepCollectives
 import Synchronization
 
-/// The thread that sees to it that no rank waits for ever.
+/// A thread that makes sure that no rank waits forever.
 ///
-/// It looks ten times a second at what the main thread says of itself, and makes no MPI call but
-/// `MPI_Abort`. Ranks find out who is missing by datagrams, past MPI: rank 0 asks all ranks where they
-/// are, or, where rank 0 does not answer, a rank that waits. Then every rank that lives prints where it
-/// is, the one that asked says who is missing, and ends the job with status 3.
+/// It checks ten times a second what the main thread says about itself. `MPI_Abort` is its only MPI
+/// call. Ranks find out who is missing by datagrams, without MPI. Rank 0 asks all ranks where they are;
+/// if rank 0 does not answer, a rank that waits asks them. Then every rank that is alive prints where it
+/// is. The rank that asked says who is missing, and ends the job with status 3.
 ///
-/// - Half of ``RankActivity/limitSeconds``: rank 0 warns of the ranks that are waited for.
-/// - All of it: the job ends.
-/// - The launcher dies: the process ends at once.
+/// - After half of ``RankActivity/limitSeconds``, rank 0 names the missing ranks in a warning.
+/// - After all of it, the job ends.
+/// - When the launcher dies, the process ends at once.
 final class Watchdog: @unchecked Sendable {
-  /// What is being asked of all ranks.
+  /// A question to all ranks, with the answers so far.
   private struct Inquiry {
     let isLast: Bool
     let waiting: RankState
@@ -26,24 +26,27 @@ final class Watchdog: @unchecked Sendable {
 
   /// How often the thread looks, in milliseconds.
   private static let period: CInt = 100
-  /// How often a message without an answer is sent again, in nanoseconds.
+  /// How long to wait before an unanswered message is sent again, in nanoseconds.
   private static let again: UInt64 = 150_000_000
-  /// How often other messages are sent at most, in nanoseconds.
+  /// The shortest time between other messages, in nanoseconds.
   private static let second: UInt64 = 1_000_000_000
-  /// How long answers are waited for, in nanoseconds: half of the limit, and 1 to 5 s.
+  /// How long to wait for answers, in nanoseconds: half of the limit, but 1 to 5 s.
   ///
-  /// A rank whose node is busy answers late, and is not dead.
+  /// A rank on a busy node answers late without being dead.
   private var patience: UInt64 { min(max(moment.limit / 2, Self.second), 5 * Self.second) }
-  /// The most of the time between two looks that counts as waiting: a process that was stopped, or got
-  /// no core, does not know how long the others were there for it.
+  /// The most time between two looks that counts as waiting, in nanoseconds.
+  ///
+  /// A process that was stopped, or got no core, does not know how long the other ranks were running
+  /// meanwhile.
   private static let longestLook: UInt64 = 500_000_000
-  /// After how long without a look a process has been stopped, or got no core, in nanoseconds.
+  /// After how long without a look a process must have been stopped or got no core, in nanoseconds: three
+  /// periods.
   private static let stale: UInt64 = 300_000_000
-  /// How often a rank says hello before it gives up being heard.
+  /// How many hellos a rank sends, one per second, before it gives up reaching rank 0.
   private static let hellos = 60
 
   private let world: MPICommunicator
-  /// The main thread's, for what ranks agree on past all other messages; nil for one rank.
+  /// The main thread's communicator for this watchdog alone; nil for one rank.
   private let meeting: (any Communicator)?
   private let rank: Int
   private let launcher: LauncherWatch?
@@ -53,10 +56,10 @@ final class Watchdog: @unchecked Sendable {
   private let isStopped = Atomic<Bool>(false)
   /// Whether the job is being ended: ranks have been asked the last question.
   private let isEnding = Atomic<Bool>(false)
-  /// When all messages so far were last taken.
+  /// When the thread last finished reading messages.
   private let lastTaken = Atomic<UInt64>(monotonicNanoseconds())
 
-  // All below belongs to the thread.
+  // Only the thread uses what follows.
   private var look = monotonicNanoseconds()
   private var moment = MPIRuntime.activity.now
   private var waited: UInt64 = 0
@@ -91,32 +94,33 @@ final class Watchdog: @unchecked Sendable {
     thread.start()
   }
 
-  /// Returns on the main thread when all ranks may end MPI: never, where the job is being ended.
+  /// Returns on the main thread when all ranks may end MPI; never, if the job is being ended.
   ///
-  /// Open MPI's mpirun hangs or dies where a job is ended while only some ranks are in `MPI_Finalize`. And
-  /// it continues what was stopped before it kills it.
+  /// Open MPI's mpirun hangs or dies if a job is ended while only some ranks are in `MPI_Finalize`. It also
+  /// continues stopped processes before it kills them.
   ///
   /// Collective.
   func awaitEnd() {
     if let meeting {
-      // No traffic of the run's.
+      // This barrier is not traffic of the run.
       meeting.meter.isPaused = true
       MPIRuntime.activity.beginFinish()
       try? meeting.barrier()
     }
-    // After a stop, the thread has first to hear what was said meanwhile.
+    // After a stop, the thread first has to read the messages that arrived meanwhile.
     for _ in 0..<1000 {
       let taken = lastTaken.load(ordering: .acquiring)
       if monotonicNanoseconds() < taken + Self.stale { break }
       usleep(1000)
     }
     if isEnding.load(ordering: .acquiring) {
+      // The end of the job kills this process, unless it fails to.
       sleep(10)
       _exit(3)
     }
   }
 
-  /// Ends this process after the one that ends the job has had time to say why.
+  /// Ends this process after the rank that ends the job has had time to say why.
   private func leave() {
     guard !isEnding.exchange(true, ordering: .acquiringAndReleasing) else { return }
     let pause = patience + 3 * Self.second / 2
@@ -130,14 +134,14 @@ final class Watchdog: @unchecked Sendable {
   func stop() { isStopped.store(true, ordering: .relaxed) }
 
   private func run() {
-    // Signals are the main thread's; and a broken pipe is no reason to die before the last line.
+    // The main thread handles signals. A broken pipe must not kill this one before its last line.
     var all = sigset_t()
     unsafe sigfillset(&all)
     _ = unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
     while !isStopped.load(ordering: .relaxed) {
       if let channel {
         channel.wait(milliseconds: Self.period)
-        // What came while this process was stopped, the others have long decided without it.
+        // The others have decided without this process what was asked while it was stopped.
         let isOld = monotonicNanoseconds() - look > patience
         while let bytes = channel.receive() {
           guard let message = StatusMessage(bytes, key: key, to: rank, ranks: places.count) else {
@@ -163,7 +167,7 @@ final class Watchdog: @unchecked Sendable {
     }
   }
 
-  /// Sees how long the main thread has waited.
+  /// Updates how long the main thread has waited.
   private func observe() {
     let now = monotonicNanoseconds()
     let before = moment
@@ -187,7 +191,7 @@ final class Watchdog: @unchecked Sendable {
 
   /// How long the main thread may wait for what it waits for.
   ///
-  /// A rank that has ended gives the others time to say themselves what they wait for.
+  /// A rank that waits for the end gives the others time to report first what they wait for.
   private var allowed: UInt64 {
     moment.signature?.kind == .finish ? moment.limit + 2 * patience : moment.limit
   }
@@ -243,7 +247,7 @@ final class Watchdog: @unchecked Sendable {
     }
   }
 
-  /// Tells rank 0 that it can be reached from here, so that firewalls on the way let its questions in.
+  /// Sends rank 0 a hello, so that firewalls on the way let rank 0's questions in.
   private func sayHello(_ now: UInt64) {
     guard rank > 0, !isWelcome, helloCount < Self.hellos, now - sent >= Self.second else {
       return
@@ -253,13 +257,13 @@ final class Watchdog: @unchecked Sendable {
     send(.hello, to: 0)
   }
 
-  /// Has rank 0 ask all ranks, or asks them where rank 0 does not answer.
+  /// Has rank 0 ask all ranks, or asks them itself if rank 0 does not answer.
   private func raiseAlarm(_ now: UInt64) {
     let begin = alarm ?? now
     alarm = begin
     if rank == 0 { return inquire(about: state, isLast: true) }
     guard now >= yieldedUntil else { return }
-    // One rank after the other, so that one asks and the others answer it.
+    // Ranks take turns, so that one asks and the others answer it.
     let turn = UInt64(min(rank, 20)) * UInt64(Self.period) * 1_000_000
     if now - begin >= patience + turn { return inquire(about: state, isLast: true) }
     if now - sent >= Self.again {
@@ -305,7 +309,7 @@ final class Watchdog: @unchecked Sendable {
       return
     }
     Self.print("Error: \(verdict.text(after: limit))")
-    // Where even the abort hangs or returns.
+    // In case even the abort hangs.
     Thread.detachNewThread {
       sleep(5)
       _exit(3)

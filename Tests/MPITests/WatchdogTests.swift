@@ -25,7 +25,7 @@ struct WatchdogTests {
       errors.contains(
         "Error: \(sum) has not completed in 4 s: rank \(ranks - 1) does not answer: stopped, dead or "
           + "cut off\n"), "\(errors)")
-    #expect(errors.contains("warning: rank \(ranks - 1) has not come to \(sum) for 2 s\n"))
+    #expect(errors.contains("warning: rank \(ranks - 1) has not reached \(sum) after 2 s\n"))
   }
 
   @Test(arguments: [2, 4])
@@ -44,7 +44,7 @@ struct WatchdogTests {
     #expect(
       errors.contains(
         "Error: the nonblocking all-reduce of 3 float32 for gradient bucket 1 (number 2 on gradients) has "
-          + "not completed in 4 s: rank 2 has not come to it (computing for "), "\(errors)")
+          + "not completed in 4 s: rank 2 has not reached it (computing for "), "\(errors)")
     #expect(errors.contains("since the barrier for control (number 1 on gradients))"), "\(errors)")
     #expect(errors.contains("watchdog: rank 2: computing for "))
   }
@@ -54,13 +54,13 @@ struct WatchdogTests {
     #expect(errors.contains("barrier for control (number 1 on left)"), "\(errors)")
     #expect(errors.contains("barrier for control (number 1 on right)"), "\(errors)")
     let verdict = try #require(errors.split(separator: "\n").first { $0.hasPrefix("Error: ") })
-    #expect(verdict.contains("has not come to it (has waited for "), "\(errors)")
+    #expect(verdict.contains("has not reached it (has waited for "), "\(errors)")
   }
 
   @Test func aRankThatEndsIsLate() throws {
     let errors = try alarm("watchdog-end", ranks: 3)
     #expect(errors.contains("Error: the barrier for control"), "\(errors)")
-    #expect(errors.contains("rank 2 has not come to it (has waited for "), "\(errors)")
+    #expect(errors.contains("rank 2 has not reached it (has waited for "), "\(errors)")
     #expect(errors.contains(" s in the end of MPI)"), "\(errors)")
   }
 
@@ -78,7 +78,7 @@ struct WatchdogTests {
     #expect(finished.status == 0 && finished.output == "ok 2\n", "\(finished.errors)")
     for number in 1...2 {
       let warning =
-        "warning: rank 1 has not come to the barrier for control (number \(number) on control) for 4 s\n"
+        "warning: rank 1 has not reached the barrier for control (number \(number) on control) after 4 s\n"
       #expect(finished.errors.components(separatedBy: warning).count == 2, "\(finished.errors)")
     }
     #expect(finished.errors.split(separator: "\n").count == 2, "\(finished.errors)")
