@@ -2,11 +2,11 @@ import Foundation
 import LockstepCollectives
 public import LockstepRecording
 
-/// Notices what comes between this thread's steps and its processor.
+/// Notices what disturbs this thread's steps from outside.
 ///
-/// Kernels switch every thread out some ten times a second for some microseconds, whatever else runs: what
-/// takes less than a fiftieth of a step is no disturbance. Nor is what the kernel does in threads of its own
-/// for this process, such as sending its messages: there has to be another process that computes.
+/// Kernels switch every thread out some ten times a second for some microseconds, whatever else runs. So
+/// less than a fiftieth of a step is not a disturbance. Neither is the work of kernel threads for this
+/// process, such as sending its messages. A switch counts only if another process computes.
 public final class DisturbanceWatch {
   private let countsSwitches: Bool
   private var before = ThreadUsage()
@@ -14,13 +14,13 @@ public final class DisturbanceWatch {
   private var usualFaults: Int?
   private var account = ProcessorAccount()
 
-  /// The share of a step that may be lost.
+  /// The share of a step that may be lost without a disturbance.
   static let tolerance = 0.02
 
-  /// A watch of the calling thread, before any step.
+  /// Creates a watch of the calling thread, before any step.
   ///
-  /// Where ranks share cores they hand them to each other while they wait, which counts as being switched
-  /// out: then it is not counted.
+  /// Ranks that share cores hand them to each other while they wait, and the system counts that as being
+  /// switched out. Then `countsSwitches` has to be false.
   public init(countsSwitches: Bool) { self.countsSwitches = countsSwitches }
 
   /// Begins a step.
@@ -29,16 +29,16 @@ public final class DisturbanceWatch {
     start = monotonicNanoseconds()
   }
 
-  /// What has come between since the step began.
+  /// What has disturbed the step so far.
   public func causes() -> StepDisturbance.Causes { causes(.current(), at: monotonicNanoseconds()) }
 
-  /// Ends a step that took `milliseconds`, and returns what came between.
+  /// Ends a step that took `milliseconds`, and returns what disturbed it.
   public func end(milliseconds: Double) -> StepDisturbance.Causes {
     let now = ThreadUsage.current()
     var causes = causes(now, at: monotonicNanoseconds())
     let faults = now.pageFaults - before.pageFaults
-    // A fault takes about half a microsecond: a fiftieth of the step. A step that always faults as much
-    // costs as much.
+    // A fault takes about half a microsecond, so 40 per millisecond are a fiftieth of the step. If steps
+    // always have so many faults, that is simply what they cost.
     let limit = 2 * (usualFaults ?? faults) + max(16, Int(40 * milliseconds))
     if faults > limit { causes.insert(.faulted) }
     usualFaults = faults
@@ -56,37 +56,40 @@ public final class DisturbanceWatch {
     if now.switches > before.switches {
       if account.hasNeighbour { causes.insert(.preempted) }
     } else if now.waits == before.waits {
-      // The system's own account leaves out what the hypervisor took.
+      // It neither waited nor was switched out, so the hypervisor took the time. The system leaves such
+      // time out of its own account.
       causes.insert(.stolen)
     }
     return causes
   }
 }
 
-/// Who had the processors on which this process may run, in the last half of a second or longer.
+/// Who used the processors on which this process may run, in the last half second or longer.
 package struct ProcessorAccount {
   private let processors = Set(Processors.allowed.map { "cpu\($0)" })
   private var ticks: Ticks?
   private var own = 0.0
   private var lastLook: UInt64 = 0
-  /// Whether the hypervisor took more than a fiftieth.
+  /// Whether the hypervisor took more than a fiftieth of their time.
   private(set) var isMuchStolen = false
-  /// Whether other processes computed for more than a twentieth; true before it is known.
+  /// Whether other processes computed for more than a twentieth of the time; true before it is known.
   private(set) var hasNeighbour = true
 
-  /// The system counts in hundredths of a second, and reading it takes some ten microseconds.
+  /// The shortest time between two looks, in nanoseconds.
+  ///
+  /// The system counts in hundredths of a second, and reading its counts takes some ten microseconds.
   private static let pause: UInt64 = 500_000_000
   private static let neighbourShare = 0.05
 
-  /// Hundredths of a second.
+  /// Processor time in hundredths of a second.
   package struct Ticks: Hashable {
-    /// Processes in user mode.
+    /// The time of processes in user mode.
     package let user: Int
-    /// The hypervisor.
+    /// The time that the hypervisor took.
     package let stolen: Int
   }
 
-  /// The hundredths of a second so far; nil where the system does not say.
+  /// The processor time so far; nil if the system does not say.
   static func now() -> Ticks? {
     ticks(stat, Set(Processors.allowed.map { "cpu\($0)" }))
   }
@@ -100,7 +103,7 @@ package struct ProcessorAccount {
     let now = monotonicNanoseconds()
     let elapsed = Double(now - lastLook) / 1e9
     guard now - lastLook >= Self.pause else {
-      // What was stolen was of the steps before the last look.
+      // The stolen time belonged to the steps before the last look.
       isMuchStolen = false
       return
     }
@@ -116,8 +119,9 @@ package struct ProcessorAccount {
     hasNeighbour = others > Self.neighbourShare * elapsed
   }
 
-  /// The hundredths of a second of `processors` as `/proc/stat` has them, in user mode, niced or not, and
-  /// stolen: the first two and the eighth number of a processor's line; nil where it has none.
+  /// The time of `processors` in user mode and stolen, from the text of `/proc/stat`; nil if it has none.
+  ///
+  /// The first two numbers of a processor's line are user mode, niced or not. The eighth is stolen time.
   package static func ticks(_ stat: String, _ processors: Set<String>) -> Ticks? {
     var sum: Ticks?
     for line in stat.split(separator: "\n") {

@@ -2,7 +2,7 @@ import Foundation
 import LockstepCollectives
 import LockstepFiles
 
-/// What else ran on this machine for a moment.
+/// Which other processes ran on this machine for a moment.
 public struct MachineLoad: Codable, Sendable {
   /// A process that took processor time.
   public struct Neighbour: Codable, Hashable, Sendable {
@@ -19,8 +19,9 @@ public struct MachineLoad: Codable, Sendable {
   /// The processes that took a twentieth of a core or more, the greediest first.
   public let neighbours: [Neighbour]
 
-  /// Looks at this machine for a given number of seconds, during which the calling process should sleep, and names
-  /// what runs and does not belong to `own`.
+  /// Looks for a given number of seconds at which processes run on this machine, apart from `own`.
+  ///
+  /// The calling thread sleeps meanwhile, and the rest of its process should too.
   public init(seconds: Double, excluding own: Set<Int>) {
     host = ProcessInfo.processInfo.hostName
     let before = Self.times()
@@ -29,7 +30,7 @@ public struct MachineLoad: Codable, Sendable {
     let elapsed = Double(monotonicNanoseconds() - start) / 1e9
     neighbours = Self.times().compactMap { process, now -> Neighbour? in
       guard !own.contains(process) else { return nil }
-      // A process that is new has used all of its time since.
+      // A process that started meanwhile has used all of its time since then.
       let cores = Double(now.ticks - (before[process]?.ticks ?? 0)) / Self.ticksPerSecond / elapsed
       guard cores >= 0.05 else { return nil }
       return Neighbour(
@@ -62,7 +63,7 @@ public struct MachineLoad: Codable, Sendable {
     return times
   }
 
-  /// The name and the ticks in user and system mode of a line of `/proc/PID/stat`; nil where it is none.
+  /// The name, and the ticks in user and system mode, from a line of `/proc/PID/stat`; nil if it is none.
   ///
   /// The name stands in parentheses and may hold any character.
   package static func parse(_ stat: String) -> (name: String, ticks: Int)? {

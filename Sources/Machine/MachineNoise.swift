@@ -15,7 +15,7 @@ public struct MachineNoise: Codable, Hashable, Sendable {
   public let source: String
   /// How many detours there are in a second of computing, on average.
   public let detoursPerSecond: Double
-  /// How long detours took, in microseconds: each as likely as the next.
+  /// How long the detours took, in microseconds; all are equally likely.
   public let detourMicroseconds: [Double]
 
   private enum CodingKeys: String, CodingKey {
@@ -24,19 +24,21 @@ public struct MachineNoise: Codable, Hashable, Sendable {
     case detourMicroseconds = "detour_us"
   }
 
-  /// A noise of detours that were seen.
+  /// Creates a noise from observed detours.
   public init(name: String, source: String, detoursPerSecond: Double, detourMicroseconds: [Double])
   {
     (self.name, self.source) = (name, source)
     (self.detoursPerSecond, self.detourMicroseconds) = (detoursPerSecond, detourMicroseconds)
   }
 
-  /// A machine on which nothing comes between.
+  /// The noise of a machine without detours.
   public static let none = MachineNoise(
     name: "none", source: "left out", detoursPerSecond: 0, detourMicroseconds: [])
 
-  /// The noise of the machine on which steps were recorded: of each that was disturbed on a rank, what that
-  /// rank computed longer than in its median undisturbed step.
+  /// The noise of the machine on which steps were recorded.
+  ///
+  /// Each step that was disturbed on a rank is a detour. It took as long as that rank computed longer than
+  /// in its median undisturbed step.
   public init(recordedIn records: [RankRecord]) {
     var (detours, seconds): ([Double], Double) = ([], 0)
     for record in records {
@@ -63,7 +65,8 @@ public struct MachineNoise: Codable, Hashable, Sendable {
     let remedy = "`lockstep doctor --noise FILE` on the machine writes one"
     guard let data = FileManager.default.contents(atPath: path) else {
       throw InputFileError(
-        file: path, problem: "is neither none nor recorded, and no such file", remedy: remedy)
+        file: path, problem: "is neither \"none\" nor \"recorded\", and there is no such file",
+        remedy: remedy)
     }
     guard let value = try? JSONDecoder().decode(JSONValue.self, from: data) else {
       throw InputFileError(file: path, problem: "is not a JSON document", remedy: remedy)

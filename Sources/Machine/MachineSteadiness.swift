@@ -3,20 +3,21 @@ import LockstepAnalysis
 import LockstepCollectives
 import LockstepFiles
 
-/// How steadily one rank's processor works, and so what a comparison on it can tell apart.
+/// How steadily one rank's processor works, and so which differences a comparison on it can show.
 public struct MachineSteadiness: Codable, Sendable {
-  /// How often a second another process took the processor.
+  /// How often per second another process took the processor.
   public let switchesPerSecond: Double
   /// The share of the time that the hypervisor took.
   public let stolenShare: Double
-  /// By how much the slowest tenth of the undisturbed loops took longer than the fastest, over the median.
+  /// The spread of the undisturbed loops' times, from the 10% to the 90% quantile, divided by the median.
   public let spread: Double
-  /// The processor's clock as the system says, in MHz; nil where it does not.
+  /// The processor's clock in MHz as the system gives it; nil if it does not.
   public let clockMhz: Double?
-  /// What two variants of the same may seem to differ by after as many rounds as a comparison of some hundred
-  /// steps has: half of the interval of their ratio, at its widest; nil where too few loops were undisturbed.
+  /// How much two identical variants may seem to differ in a comparison of some hundred steps.
+  ///
+  /// It is half of the interval of their ratio, at its widest. It is nil if too few loops were undisturbed.
   public let resolution: Double?
-  /// What takes the processor away, for predictions.
+  /// The noise of this processor, for predictions.
   public let noise: MachineNoise
 
   private enum CodingKeys: String, CodingKey {
@@ -57,7 +58,7 @@ public struct MachineSteadiness: Codable, Sendable {
     let detours = disturbed.filter { $0 > median }.map { 1e3 * ($0 - median) }
     noise = MachineNoise(
       name: name, source: "a loop of a millisecond, repeated for \(fixed(elapsed, 1)) s",
-      // Of a second of computing, which detours are none of.
+      // Per second of computing, to which detours do not belong.
       detoursPerSecond: Double(detours.count) / max(1e-3, elapsed - detours.reduce(0, +) / 1e6),
       detourMicroseconds: detours)
   }
@@ -67,8 +68,10 @@ public struct MachineSteadiness: Codable, Sendable {
     return Double(after - before) / 100 / seconds / Double(max(1, Processors.allowed.count))
   }
 
-  /// Half of the widest interval of the ratio of the same to itself, over blocks of 24 rounds of two turns of
-  /// as many loops as a turn of a comparison counts steps.
+  /// Half of the widest interval of the ratio of the same loop to itself.
+  ///
+  /// The intervals are over blocks of 24 rounds of two turns. A turn has as many loops as a turn of a
+  /// comparison has counted steps.
   private static func resolution(_ times: [Double]) -> Double? {
     let turn = Interleaving.turn - 1
     let turns = stride(from: 0, to: times.count - turn + 1, by: turn).map {
@@ -91,13 +94,14 @@ public struct MachineSteadiness: Codable, Sendable {
   }
 }
 
-/// About a millisecond of computing in registers alone, which no compiler can shorten: each turn takes what
-/// the one before gave.
+/// About a millisecond of computing in registers alone.
+///
+/// No compiler can shorten it, because each turn takes the result of the one before.
 private struct FixedLoop {
   private var value: UInt64 = 1
   private var turns = 100_000
 
-  /// A loop of as many turns as take a millisecond here.
+  /// Creates a loop with as many turns as take a millisecond on this machine.
   init() {
     run()
     let start = monotonicNanoseconds()
@@ -106,7 +110,7 @@ private struct FixedLoop {
     turns = max(1, Int(Double(turns) * 1e6 / elapsed))
   }
 
-  /// Runs it once.
+  /// Runs the loop once.
   @inline(never)
   mutating func run() {
     for _ in 0..<turns { value = (value ^ value >> 29) &* 6_364_136_223_846_793_005 }

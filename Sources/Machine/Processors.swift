@@ -2,18 +2,19 @@ import Foundation
 
 /// The logical processors of this machine.
 public enum Processors {
-  /// Those that this process may run on, as the system writes them: "0-3,8".
+  /// The processors that this process may run on, as the system writes them: "0-3,8".
   public static var allowedText: String {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
     return line?.split(whereSeparator: \.isWhitespace).last.map(String.init) ?? "unknown"
   }
 
-  /// Those that this process may run on.
+  /// The processors that this process may run on.
   public static var allowed: [Int] { numbers(allowedText) }
 
-  /// The first logical processor of each core that has one in `processors`: what shares a core shares its
-  /// time.
+  /// The first logical processor of each core that has one in `processors`.
+  ///
+  /// Logical processors that share a core share its time.
   public static func cores(_ processors: [Int]) -> [Int] {
     let cores = processors.map { processor in
       let path = "/sys/devices/system/cpu/cpu\(processor)/topology/thread_siblings_list"

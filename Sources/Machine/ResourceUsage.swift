@@ -19,12 +19,13 @@ public struct ResourceUsage: Sendable {
   }
 }
 
-/// What the calling thread has met so far.
+/// What the calling thread has used so far, and how often it was switched out.
 struct ThreadUsage: Sendable {
-  /// How often it was switched out against its will (`ru_nivcsw`); calls of `sched_yield` that let another
-  /// run count too.
+  /// How often it was switched out against its will (`ru_nivcsw`).
+  ///
+  /// Calls of `sched_yield` that let another thread run count too.
   var switches = 0
-  /// How often it gave the processor away itself, to wait for something (`ru_nvcsw`).
+  /// How often it gave the processor away by itself, to wait for something (`ru_nvcsw`).
   var waits = 0
   /// How long it has run, in nanoseconds.
   var running: UInt64 = 0
@@ -33,7 +34,7 @@ struct ThreadUsage: Sendable {
   /// Pages read from disk (`ru_majflt`).
   var readsFromDisk = 0
 
-  /// `RUSAGE_THREAD` of Linux, which the C library shows to GNU sources alone.
+  /// Linux's `RUSAGE_THREAD`, which the C library declares only for GNU sources.
   private static let thread = __rusage_who_t(1)
 
   /// Asks the system, which takes less than a microsecond.
