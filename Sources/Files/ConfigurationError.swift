@@ -5,7 +5,7 @@ public struct ConfigurationError: ProgramError, Hashable, Sendable {
   /// What was found and what was expected.
   public let problem: String
 
-  /// Puts the error together.
+  /// Creates the error.
   public init(_ place: String, _ problem: String) {
     self.place = place
     self.problem = problem
@@ -14,6 +14,6 @@ public struct ConfigurationError: ProgramError, Hashable, Sendable {
   /// The place and the problem.
   public var description: String { "\(place): \(problem)" }
 
-  /// Every rank reads the same.
+  /// True, because every rank reads the same configuration.
   public var isSharedByAllRanks: Bool { true }
 }

@@ -15,7 +15,7 @@ private func encoded(_ value: some Encodable, _ formatting: JSONEncoder.OutputFo
 {
   let encoder = JSONEncoder()
   encoder.outputFormatting = formatting
-  // JSON has no infinity, which is what the loss of a run that diverged is.
+  // JSON has no infinity, but the loss of a diverged run is infinite.
   encoder.nonConformingFloatEncodingStrategy = .convertToString(
     positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
   return String(decoding: try encoder.encode(value), as: UTF8.self)

@@ -1,20 +1,20 @@
 import Foundation
 
-/// What is wrong with a file that describes a fabric or a machine's noise.
+/// An error in a file that describes a fabric or a machine's noise.
 public struct InputFileError: ProgramError, Hashable, Sendable {
   /// The file's path.
   public let file: String
-  /// What is wrong, with the field where it is in one.
+  /// What is wrong, with the field if it is in one.
   public let problem: String
   /// What to do about it.
   public let remedy: String
 
-  /// Puts the error together.
+  /// Creates the error.
   public init(file: String, problem: String, remedy: String) {
     (self.file, self.problem, self.remedy) = (file, problem, remedy)
   }
 
-  /// All three.
+  /// The file, the problem and the remedy.
   public var description: String { "\(file): \(problem); \(remedy)" }
 }
 
@@ -55,14 +55,14 @@ package struct JSONSection {
       throw wrong(field, "a number above 0")
     }
     guard number > 0 else { throw wrong(field, "a number above 0") }
-    // So far from 1 that no machine has it, and that times of it would not be finite.
+    // No machine has numbers outside of this range, and times computed from them might not be finite.
     guard (1e-12...1e12).contains(number) else {
       throw wrong(field, "a number from 1e-12 to 1e12")
     }
     return number
   }
 
-  /// A number from `least` on.
+  /// A number that is at least `least`.
   package func number(_ field: String, from least: Double) throws(InputFileError) -> Double {
     guard case .number(let number)? = values[field], (least...1e12).contains(number) else {
       throw wrong(field, "a number from \(least) to 1e12")
@@ -111,7 +111,7 @@ package struct JSONSection {
   }
 }
 
-/// Any JSON value, so that a wrong one can be named.
+/// Any JSON value, so that messages can name a wrong one.
 package enum JSONValue: Decodable {
   case null
   case flag(Bool)
@@ -137,7 +137,7 @@ package enum JSONValue: Decodable {
     }
   }
 
-  /// What it is, in words.
+  /// The value in words.
   package var kind: String {
     switch self {
     case .null: "null"

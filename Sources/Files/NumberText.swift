@@ -7,7 +7,7 @@ public func fixed(_ value: Double, _ digits: Int) -> String {
       Locale(identifier: "en_US_POSIX")))
 }
 
-/// A count with thousands apart, and digits after the point only where it is not whole.
+/// A count with thousands separated, and a digit after the point only if it is not whole.
 public func counted(_ value: Double) -> String {
   value.formatted(
     .number.precision(.fractionLength(value == value.rounded() ? 0 : 1)).locale(

@@ -7,32 +7,31 @@ public struct OutputError: ProgramError, Hashable, Sendable {
   public let path: String
   /// Why not.
   public let reason: String
-  /// Whether it was begun: then the path is right, and what is behind it failed.
+  /// Whether writing had begun, so that the path is right and something else failed.
   public let hasBegun: Bool
 
-  /// Says that there is no writing to `path`, and why.
+  /// Says that `path` cannot be written, and why.
   public init(path: String, reason: String, hasBegun: Bool = false) {
     (self.path, self.reason, self.hasBegun) = (path, reason, hasBegun)
   }
 
-  /// The place and the reason.
+  /// The path and the reason.
   public var description: String { "\(path): cannot be written: \(reason)" }
 
-  /// A path that is wrong is bad input; what fails later is a failed run.
+  /// Bad input if the path is wrong; a failed run if writing had begun.
   public var exitStatus: Int32 { hasBegun ? ExitStatus.failed : ExitStatus.badInput }
 }
 
-/// A file that is written piece by piece and appears under its name when it is whole and on the disk,
-/// in the place of what was there.
+/// A file that is written piece by piece, and gets its name only when it is complete and on the disk.
 ///
-/// It is written under a name that nobody can know before, as a new file: a link that stands there is
-/// an error, and one under the final name is replaced, not followed.
+/// Then it replaces what was there. Until then it is a new file under a name that nobody can predict. A
+/// link under that name is an error. A link under the final name is replaced, not followed.
 public final class OutputFile {
-  /// How the bytes get under their name.
+  /// How the bytes get to their path.
   private enum Way {
-    /// By a new file in an open folder, which is given the name at the end.
+    /// Through a new file in an open folder, which gets its name at the end.
     case replacing(folder: CInt, name: String, temporary: String)
-    /// At once, into what is there and is no file: a device or a pipe.
+    /// Directly, into a device or a pipe that is there.
     case direct
   }
 
@@ -43,13 +42,13 @@ public final class OutputFile {
   /// The bytes so far.
   public private(set) var size = 0
 
-  /// Begins a file that will be at `path`.
+  /// Begins to write a file that will be at `path`.
   ///
   /// - Parameters:
   ///   - path: The file.
   ///   - followsFolder: Whether the folder may be a symbolic link.
-  ///   - expectedSize: How many bytes it will have: if the file system has no room for them, nothing
-  ///     is begun.
+  ///   - expectedSize: How many bytes it will have. If the file system has no room for them, this
+  ///     throws.
   /// - Throws: ``OutputError``.
   public init(path: String, followsFolder: Bool = true, expectedSize: Int = 0)
     throws(OutputError)
@@ -64,14 +63,14 @@ public final class OutputFile {
         reason: errno == ENOENT
           ? "there is no folder \(parent)"
           : !followsFolder && errno == ENOTDIR
-            ? "\(parent) is a symbolic link, or no folder" : systemReason())
+            ? "\(parent) is a symbolic link, or not a folder" : systemReason())
     }
     let name = url.lastPathComponent
     let temporary = "\(name).\(UUID().uuidString)\(Self.suffix)"
     if let free = freeBytes(folder), free < expectedSize {
       close(folder)
       throw OutputError(
-        path: path, reason: "it takes \(expectedSize) bytes, and \(free) are free there",
+        path: path, reason: "it takes \(expectedSize) bytes, but only \(free) are free there",
         hasBegun: true)
     }
     let created = unsafe openat(
@@ -86,8 +85,10 @@ public final class OutputFile {
     file = FileHandle(fileDescriptor: created, closeOnDealloc: true)
   }
 
-  /// Begins to write to what a user names: a file, which is replaced when the new one is whole, also where
-  /// a link leads to it; or a device or pipe, which is written to as it is.
+  /// Begins to write to a file, device or pipe that a user names.
+  ///
+  /// A file is replaced when the new one is complete, also if the path is a link to it. A device or pipe is
+  /// written to directly.
   ///
   /// - Throws: ``OutputError``.
   public static func named(_ path: String, expectedSize: Int = 0) throws(OutputError) -> OutputFile
@@ -98,11 +99,11 @@ public final class OutputFile {
       return OutputFile(direct: copy, path: path)
     }
     guard !path.isEmpty, !path.hasSuffix("/") else {
-      throw OutputError(path: "\"\(path)\"", reason: "it is no name of a file")
+      throw OutputError(path: "\"\(path)\"", reason: "it is not the name of a file")
     }
     var status = stat()
     guard unsafe stat(path, &status) == 0 else {
-      // A link may lead to where a file is to be.
+      // The path may be a link to a file that does not exist yet.
       guard errno != ELOOP else { throw OutputError(path: path, reason: systemReason()) }
       var path = path
       while let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) {
@@ -116,7 +117,7 @@ public final class OutputFile {
     case S_IFREG:
       let file = try OutputFile(
         path: URL(fileURLWithPath: path).resolvingSymlinksInPath().path, expectedSize: expectedSize)
-      // Who might read what was there may read what is there then.
+      // The new file gets the permissions of the old one.
       fchmod(file.file.fileDescriptor, status.st_mode & 0o777)
       return file
     default:
@@ -132,7 +133,7 @@ public final class OutputFile {
     file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
   }
 
-  /// The open file of this process that a path names, such as /dev/stdout; nil of any other path.
+  /// The open file of this process that a path names, such as /dev/stdout; nil for any other path.
   private static func openDescriptor(_ path: String) -> CInt? {
     switch path {
     case "/dev/stdout": return STDOUT_FILENO
@@ -143,7 +144,7 @@ public final class OutputFile {
     }
   }
 
-  /// Whether what is written to `path` is written to standard output.
+  /// Whether writing to `path` means writing to standard output.
   public static func isStandardOutput(_ path: String) -> Bool {
     openDescriptor(path) == STDOUT_FILENO
   }
@@ -154,19 +155,19 @@ public final class OutputFile {
     close(folder)
   }
 
-  /// How the name of a file ends that is not whole yet.
+  /// The end of the name of a file that is not complete yet.
   public static let suffix = ".partial"
 
-  /// Whether `name` is one that a file had which was never finished.
+  /// Whether `name` is the name of a file that was never finished.
   public static func isUnfinished(_ name: String) -> Bool {
     guard name.hasSuffix(suffix) else { return false }
     let identity = name.dropLast(suffix.count).split(separator: ".").last
     return identity.flatMap { UUID(uuidString: String($0)) } != nil
   }
 
-  /// Adds bytes.
+  /// Appends bytes.
   public func write(_ data: Data) throws(OutputError) {
-    // In pieces: what a pipe has no room for is moved to the front.
+    // In pieces of 256 KiB, because bytes that a pipe has no room for are moved to the front.
     for start in stride(from: data.startIndex, to: data.endIndex, by: 1 << 18) {
       var rest = [UInt8](data[start..<min(start + 1 << 18, data.endIndex)])
       while !rest.isEmpty {
@@ -178,7 +179,7 @@ public final class OutputFile {
         switch errno {
         case EINTR: continue
         case EAGAIN:
-          // A pipe that does not block and is read slowly.
+          // A nonblocking pipe that is read slowly.
           var room = pollfd(fd: file.fileDescriptor, events: Int16(POLLOUT), revents: 0)
           _ = unsafe poll(&room, 1, -1)
         default: throw OutputError(path: path, reason: systemReason(), hasBegun: true)
@@ -188,7 +189,7 @@ public final class OutputFile {
     size += data.count
   }
 
-  /// Ends the file and gives it its name; afterwards both are on the disk.
+  /// Finishes the file and gives it its name; afterwards both are on the disk.
   public func finish() throws(OutputError) {
     guard case .replacing(let folder, let name, let temporary) = way else {
       // A terminal or a pipe has no disk.
@@ -211,7 +212,7 @@ public final class OutputFile {
     try Self.synchronize(folder, path: path)
   }
 
-  /// Makes sure that the name of what is at `path` is on the disk.
+  /// Makes sure that the name of the file at `path` is on the disk.
   public static func synchronizeName(of path: String) throws(OutputError) {
     let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
     let folder = unsafe open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -221,13 +222,13 @@ public final class OutputFile {
   }
 
   private static func synchronize(_ folder: CInt, path: String) throws(OutputError) {
-    // Not every file system has folders that can be synchronized; the file is.
+    // Not every file system can synchronize folders. The file itself is on the disk.
     guard fsync(folder) == 0 || errno == EINVAL else {
       throw OutputError(path: path, reason: systemReason())
     }
   }
 
-  /// Writes all of a file at once.
+  /// Writes a whole file at once.
   ///
   /// - Throws: ``OutputError``.
   public static func write(_ data: Data, path: String) throws(OutputError) {
@@ -252,7 +253,7 @@ package func systemReason(of error: NSError) -> String {
   return unsafe String(cString: strerror(CInt(error.code)))
 }
 
-/// How many bytes a user may still write to the file system of an open file, if it says.
+/// How many bytes a user may still write to the file system of an open file; nil if it does not say.
 private func freeBytes(_ file: CInt) -> Int? {
   var status = statvfs()
   // Some network file systems say that they have no blocks at all.

@@ -20,16 +20,18 @@ package struct ResultError: ProgramError {
 
 /// Standard output and standard error, which may be closed, full, slow, or read by nobody.
 package enum StandardStreams {
-  /// Makes sure that writing anywhere is an error at worst and never the end of the process; before
-  /// anything else is opened.
+  /// Makes sure that a failed write is an error and never ends the process.
+  ///
+  /// It has to be called before anything else is opened.
   package static func prepare() {
-    // A file or socket that is opened later would take the number of a closed stream and be written to
-    // in its place. Opened the wrong way round, using the stream is as much of an error as before.
+    // A file or socket that is opened later would take the number of a closed stream, and be written to
+    // in its place. /dev/null takes that number instead. It is opened in the wrong direction, so that
+    // using the stream is an error as before.
     for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
     where fcntl(descriptor, F_GETFD) < 0 {
       _ = unsafe open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
-    // A reader that is gone, and a limit on the size of files.
+    // The signals of a reader that is gone, and of a file at its size limit.
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
   }
@@ -48,15 +50,15 @@ package enum StandardStreams {
     }
   }
 
-  /// How long a message waits for room in a pipe that does not block.
+  /// How long a message waits for room in a nonblocking pipe.
   ///
-  /// The next one does not wait if even that was too short.
+  /// If even that was too short, the next message does not wait.
   private static let patienceMilliseconds: CInt = 500
   private static let lastWasDropped = Atomic(false)
 
-  /// Writes all of `bytes`, and waits up to `patience` milliseconds for room, or for ever if below 0.
+  /// Writes all of `bytes`, and waits up to `patience` milliseconds for room; forever if it is below 0.
   ///
-  /// - Returns: the error's number, or nil.
+  /// - Returns: the error's number; nil if all was written.
   private static func write(_ bytes: [UInt8], to descriptor: CInt, patience: CInt) -> CInt? {
     var rest = bytes
     while !rest.isEmpty {
@@ -80,7 +82,7 @@ package enum StandardStreams {
 
 /// Writes a message to standard error.
 ///
-/// Control characters, which names and paths of a user's may have, are shown and not sent to a terminal.
+/// Names and paths that a user gives may have control characters. They are escaped, not sent to a terminal.
 package func printError(_ message: String) {
   var text = ""
   for scalar in message.unicodeScalars {

@@ -1,4 +1,4 @@
-/// State that does not fit the model it is meant for, or a file that holds none.
+/// State that does not fit the model it is meant for, or a file without state.
 public struct StateError: ProgramError, Hashable, Sendable {
   /// Every rank throws it.
   public var isSharedByAllRanks: Bool { true }

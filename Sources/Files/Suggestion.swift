@@ -1,6 +1,6 @@
-/// "; did you mean …?" for the name nearest to `word`, or the list of names where none is near.
+/// "; did you mean …?" for the name nearest to `word`, or the list of names if none is near.
 ///
-/// A word much longer than any name is near none.
+/// A word longer than 100 bytes is near none, since no name is so long.
 public func suggestion(_ word: String, _ names: [String]) -> String {
   let isLong = word.utf8.count > 100
   let nearest = isLong ? nil : names.min { distance(word, $0) < distance(word, $1) }
@@ -10,7 +10,7 @@ public func suggestion(_ word: String, _ names: [String]) -> String {
   return "; did you mean \"\(nearest)\"?"
 }
 
-/// The number of letters to insert, delete or replace (Levenshtein, 1966), capitals aside.
+/// The number of letters to insert, delete or replace (Levenshtein, 1966), ignoring case.
 private func distance(_ a: String, _ b: String) -> Int {
   let (a, b) = (Array(a.lowercased()), Array(b.lowercased()))
   var row = Array(0...b.count)

@@ -1,4 +1,4 @@
-/// Rows of text in columns: the first to the left, the others to the right.
+/// Rows of text in columns, the first aligned to the left and the others to the right.
 package struct Table {
   private var rows: [[String]]
 

@@ -113,8 +113,8 @@ import Testing
     try withTemporaryFolder { folder in
       for (path, expected, hasBegun) in [
         (folder, "it is a folder; name a file", false),
-        ("", "it is no name of a file", false),
-        ("\(folder)/new/", "it is no name of a file", false),
+        ("", "it is not the name of a file", false),
+        ("\(folder)/new/", "it is not the name of a file", false),
         ("\(folder)/no/file", "there is no folder \(folder)/no", false),
         ("/dev/full", "No space left on device", true),
       ] {
