@@ -1,7 +1,7 @@
 public import LockstepCollectives
 public import LockstepFiles
 
-/// An error that any rank found, known to all.
+/// An error that at least one rank found, and that all ranks throw.
 public struct AgreedError: ProgramError, Sendable {
   /// Every rank throws it.
   public var isSharedByAllRanks: Bool { true }
@@ -9,15 +9,15 @@ public struct AgreedError: ProgramError, Sendable {
   /// What was wrong, in the words of the first rank that found it.
   public let description: String
 
-  /// An error that all ranks have found alike.
+  /// Creates an error that all ranks throw.
   public init(description: String) { self.description = description }
 }
 
 /// Runs `body` on every rank, and throws on all of them if it throws on any, so that none goes on
 /// alone and none is left waiting.
 ///
-/// `body` must not communicate. The message is that of the first rank that failed; its rank is
-/// named unless all failed alike.
+/// `body` must not communicate. The message is that of the first rank that failed. It names this
+/// rank, unless all ranks failed with the same message.
 public func agreeing<Result>(
   over communicator: any Communicator, _ body: () throws -> Result
 ) throws -> Result {

@@ -1,10 +1,10 @@
 package import LockstepCollectives
 
 extension RankContext {
-  /// The communicators whose collectives all ranks issue alike, in one order on all of them.
+  /// The communicators on which all ranks issue the same collectives, in the same order on all ranks.
   ///
-  /// A statistics group of some of the ranks is among them: its members are others on other ranks, and
-  /// what they issue is not.
+  /// They include statistics groups of some of the ranks. Different ranks have different groups, but all
+  /// groups issue the same collectives.
   private var comparable: [any Communicator] { [control, gradients] + statisticsCommunicators }
 
   /// The fingerprint of everything that this rank has issued.
@@ -14,12 +14,13 @@ extension RankContext {
     return whole
   }
 
-  /// The error of ranks that have not issued the same collectives: it names the first one on each
-  /// communicator that differs, and the ranks.
+  /// The error of ranks that have not issued the same collectives.
   ///
-  /// Collective; all ranks get the same.
+  /// For each communicator it names the first collective that differs, and the ranks.
+  ///
+  /// Collective. All ranks get the same error.
   package func fingerprintError() throws(CommunicationError) -> CommunicationError {
-    // Before any collective more: the descriptions are of one moment.
+    // Taken before any further collective, so that all descriptions are of the same moment.
     let histories = comparable.map { ($0.meter.name.text, $0.meter.history) }
     var differences: [String] = []
     for (name, history) in histories {
@@ -27,7 +28,7 @@ extension RankContext {
         "\($0)\t\(history[$0].text(number: $0, on: name))"
       }
       let all = try control.allGather(lines.joined(separator: "\n")).map(Self.parse)
-      // Whoever is further has the longer list.
+      // A rank that is further has dropped more of the oldest collectives, and has later ones.
       let first = all.compactMap { $0.keys.min() }.max() ?? 1
       let last = all.compactMap { $0.keys.max() }.max() ?? 0
       let number = (first..<max(first, last + 1)).first { number in
@@ -47,7 +48,7 @@ extension RankContext {
         CollectiveDifference.text(
           zip(hashes, counts).map { "fingerprint \($0) after \($1) collectives" },
           of: Array(0..<size))
-          + "; they parted more than \(CollectiveHistory.capacity) collectives ago"
+          + "; they diverged more than \(CollectiveHistory.capacity) collectives ago"
       ]
     }
     return .mismatch(

@@ -1,11 +1,11 @@
 public import LockstepAutograd
 import LockstepTensors
 
-/// Which parameters' gradients travel together.
+/// How parameters' gradients are grouped into buckets.
 public struct BucketSettings: Hashable, Sendable {
-  /// The most bytes of the first bucket: a small one, so that sending begins early.
+  /// The largest size of the first bucket in bytes; it is small so that sending begins early.
   public var firstBytes: Int
-  /// The most bytes of every other bucket.
+  /// The largest size of every other bucket in bytes.
   public var bytes: Int
 
   /// 1 MiB, then 25 MiB: PyTorch's defaults.
@@ -17,8 +17,8 @@ public struct BucketSettings: Hashable, Sendable {
   /// Cuts `parameters` into buckets in reverse registration order, nearly the order in which
   /// gradients become ready.
   ///
-  /// A parameter larger than a bucket has one to itself; one whose layer sums its gradient is in
-  /// none.
+  /// A parameter larger than a bucket gets a bucket of its own. A parameter whose layer sums its
+  /// gradient is in no bucket.
   public func buckets(_ parameters: [Parameter]) -> [[Parameter]] {
     var buckets: [[Parameter]] = []
     var room = 0

@@ -2,11 +2,11 @@ public import LockstepAutograd
 public import LockstepCollectives
 public import LockstepTensors
 
-/// Sums gradients over all ranks, a bucket at a time, while backward goes on.
+/// Sums gradients over all ranks, a bucket at a time, while the backward pass goes on.
 ///
-/// A bucket is sent once its gradients and all buckets before it are ready: always in bucket
-/// order, never in order of readiness, which may differ between ranks. Gradients are seeded with
-/// their final weight, so nothing is divided here.
+/// A bucket is sent once its gradients and all buckets before it are ready. So buckets are always
+/// sent in bucket order, and not in order of readiness, which may differ between ranks. Gradients are
+/// seeded with their final weight, so nothing is divided here.
 public final class GradientSynchronizer {
   private let parameters: [Parameter]
   private let communicator: any Communicator
@@ -16,7 +16,7 @@ public final class GradientSynchronizer {
   private var missing: [Int] = []
   private var inFlight: [InFlight] = []
 
-  /// Keeps a pending sum, which cannot be copied, in an array.
+  /// Holds a pending sum, so that an array can keep it although it cannot be copied.
   private final class InFlight {
     private var pending: PendingSum<Float>?
     init(_ pending: consuming PendingSum<Float>) { self.pending = consume pending }
@@ -31,7 +31,7 @@ public final class GradientSynchronizer {
 
   /// Takes over the memory of the parameters' gradients.
   ///
-  /// Buckets are sent while backward goes on, or all at its end where not `overlaps`.
+  /// With `overlaps`, buckets are sent while the backward pass goes on; otherwise all are sent at its end.
   public init(
     _ parameters: [Parameter], over communicator: any Communicator,
     settings: BucketSettings = BucketSettings(), overlaps: Bool = true
@@ -45,17 +45,17 @@ public final class GradientSynchronizer {
     }
   }
 
-  /// How many buckets, and so collectives, a window takes.
+  /// The number of buckets, and so of collectives, per window.
   public var bucketCount: Int { buckets.count }
 
-  /// Begins a window of one micro-batch or more: no gradient has come yet.
+  /// Begins a window of at least one micro-batch, for which no gradient is ready yet.
   public func beginWindow() {
     for parameter in parameters { parameter.clearGradient() }
     missing = buckets.map(\.parameters.count)
     inFlight = []
   }
 
-  /// Notes that a parameter's gradient is final; for the last micro-batch's tape.
+  /// Notes that a parameter's gradient is final; the tape of the last micro-batch calls it.
   public func gradientReady(_ parameter: Parameter) throws(CommunicationError) {
     guard let bucket = bucketOf[ObjectIdentifier(parameter)] else { return }
     missing[bucket] -= 1
@@ -64,7 +64,7 @@ public final class GradientSynchronizer {
     while inFlight.count < buckets.count, missing[inFlight.count] == 0 { try sendNext() }
   }
 
-  /// Lets the buckets in flight make progress: MPI makes none by itself while this rank computes.
+  /// Lets the buckets in flight make progress, since MPI makes none by itself while this rank computes.
   public func progress() throws(CommunicationError) {
     for sum in inFlight { try sum.test() }
   }
@@ -74,11 +74,11 @@ public final class GradientSynchronizer {
     for parameter in bucket.parameters { parameter.completeGradient() }
     let purpose = Purpose.gradients(bucket: inFlight.count)
     inFlight.append(InFlight(try communicator.beginSum(bucket.gradients, for: purpose)))
-    // Open MPI's call sends nothing where the first round of its algorithm is a copy.
+    // Open MPI's call sends nothing if the first round of its algorithm is a copy; the test sends.
     try inFlight.last?.test()
   }
 
-  /// Ends a window: sends what is left, zeros where no gradient came, and waits for all.
+  /// Ends a window: sends the buckets that are left, with zeros for missing gradients, and waits for all.
   ///
   /// - Returns: the gradients summed over all ranks, in the parameters' order.
   public func finishWindow() throws(CommunicationError) -> [Tensor] {

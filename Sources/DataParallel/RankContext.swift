@@ -1,8 +1,9 @@
 public import LockstepCollectives
 public import LockstepNorms
 
-/// The communicators of one rank, one for each kind of traffic, so that orders cannot mix and
-/// every byte can be attributed.
+/// The communicators of one rank, one for each kind of traffic.
+///
+/// So the orders of different kinds of collectives are independent, and every byte can be attributed.
 public final class RankContext {
   /// Everything that is neither statistics nor gradients.
   public let control: any Communicator
@@ -13,7 +14,7 @@ public final class RankContext {
   private var statisticsGroups: [StatisticsGroup: any Communicator] = [:]
   /// The communicators of ``statisticsGroups`` in the order in which they were asked for.
   private(set) var statisticsCommunicators: [any Communicator] = []
-  /// The communicators of groups that are not all ranks, each with the first rank of its group.
+  /// The communicators of groups other than all ranks, each with the first rank of its group.
   private var partialGroups: [(any Communicator, first: Int)] = []
   /// Where collectives and segments are recorded; nil where they are not.
   public private(set) var log: EventLog?
@@ -24,7 +25,7 @@ public final class RankContext {
 
   /// Duplicates the communicator of all ranks.
   ///
-  /// With `checks`, ranks agree on every collective before it goes out.
+  /// With `checks`, ranks agree on every collective before they issue it.
   public init(_ world: any Communicator, checks: Bool = false) throws(CommunicationError) {
     let world = checks ? try CheckedCommunicator(world) : world
     control = try world.duplicate()
@@ -35,14 +36,15 @@ public final class RankContext {
     statistics.meter.name = EventName("statistics")
   }
 
-  /// Whether ranks agree on every collective before it goes out: then all ranks have to issue those of
-  /// different communicators in one order too.
+  /// Whether ranks agree on every collective before they issue it.
+  ///
+  /// Then all ranks have to issue the collectives of different communicators in the same order, too.
   public var checksCollectives: Bool { control.checks != nil }
 
-  /// What this rank says of itself to whoever watches it; nil where nobody does.
+  /// What this rank publishes about itself for the watchdog; nil if there is none.
   public var activity: RankActivity? { control.meter.activity }
 
-  /// Records in `log` from now on what goes through the communicators that there are, and those that come.
+  /// Records in `log` from now on what goes through all communicators, including those made later.
   public func record(in log: EventLog) {
     self.log = log
     for communicator in [control, gradients, statistics] {
@@ -59,7 +61,7 @@ public final class RankContext {
     }
   }
 
-  /// Runs `body`, which may take one rank long while the others wait, as `agreeing` does.
+  /// Does the same as ``agreeing(_:)``, where `body` may take one rank long while the others wait.
   ///
   /// Collective. All ranks throw the same `AgreedError`, or none does.
   public func agreeingAtLength<Result>(_ body: () throws -> Result) throws -> Result {
@@ -73,7 +75,7 @@ public final class RankContext {
     try agreeingAtLength(body)
   }
 
-  /// Runs `body`, in which ranks wait for what another does alone, which may take long.
+  /// Runs `body`, in which ranks may wait long for what another rank does alone.
   public func waitingForOthers<Result>(_ body: () throws -> Result) rethrows -> Result {
     guard let activity else { return try body() }
     return try activity.exempting(body)
@@ -86,7 +88,7 @@ public final class RankContext {
 
   /// The ranks that share statistics under `group`.
   ///
-  /// Collective the first time a group is asked for; a number of ranks has to divide ``size``.
+  /// Collective the first time a group is asked for. The size of a group of ranks has to divide ``size``.
   public func scope(of group: StatisticsGroup) throws(CommunicationError) -> StatisticsScope {
     let communicator: any Communicator
     if let known = statisticsGroups[group] {
@@ -113,7 +115,7 @@ public final class RankContext {
     return StatisticsScope(communicator, coversAllRanks: communicator.size == size)
   }
 
-  /// All traffic that is neither statistics nor gradients, with that of checks.
+  /// All traffic that is neither statistics nor gradients, including that of checks.
   public var controlTraffic: Traffic {
     var meters: [TrafficMeter] = []
     for checks in ([control] + statisticsCommunicators).compactMap(\.checks)
@@ -123,7 +125,7 @@ public final class RankContext {
     return meters.reduce(control.traffic) { $0 + $1.traffic }
   }
 
-  /// All traffic of statistics, over whatever group.
+  /// All traffic of statistics, over all groups.
   public var statisticsTraffic: Traffic {
     statisticsGroups.values.reduce(Traffic()) { $0 + $1.traffic }
   }

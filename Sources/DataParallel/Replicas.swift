@@ -3,7 +3,7 @@ public import LockstepCollectives
 public import LockstepFiles
 public import LockstepTensors
 
-/// Ranks whose parameters are not the same bits.
+/// Ranks whose parameters differ from those of rank 0.
 public struct ReplicaError: ProgramError, Sendable {
   /// Every rank throws it.
   public var isSharedByAllRanks: Bool { true }
@@ -15,11 +15,11 @@ public struct ReplicaError: ProgramError, Sendable {
   public let ranks: [Int]
   /// Names the ranks.
   public var description: String {
-    "the parameters of rank \(ranks.map(String.init).joined(separator: ", ")) are not those of rank 0"
+    "the parameters of rank \(ranks.map(String.init).joined(separator: ", ")) differ from rank 0's"
   }
 }
 
-/// Gives every rank the parameters, buffers and counters of rank 0, and verifies it.
+/// Gives every rank the parameters, buffers and counters of rank 0, and verifies the parameters.
 public func broadcastState(_ model: some Layer, over communicator: any Communicator) throws {
   for tensor in model.parameters.map(\.value) { try broadcast(tensor, over: communicator) }
   try broadcastBuffers(model, over: communicator)
@@ -50,8 +50,9 @@ public func verifyReplicas(_ parameters: [Parameter], over communicator: any Com
   guard wrong.isEmpty else { throw ReplicaError(ranks: wrong) }
 }
 
-/// A digest of every bit of the parameters, FNV-1a by words: for telling replicas apart, not for
-/// security.
+/// A digest of every bit of the parameters, FNV-1a by words.
+///
+/// It is for telling replicas apart, not for security.
 public func parameterDigest(_ parameters: [Parameter]) -> UInt64 {
   var digest: UInt64 = 0xcbf2_9ce4_8422_2325
   for parameter in parameters {

@@ -1,12 +1,12 @@
 public import LockstepCollectives
 
-/// Something that all ranks have to begin a run with alike.
+/// Something that has to be the same on all ranks when a run begins.
 public struct StartItem: Sendable {
-  /// What it is, as messages name it.
+  /// The item's name in messages.
   public let name: String
-  /// This rank's: a digest, or a short text.
+  /// This rank's value, which is a digest or a short text.
   public let value: String
-  /// What to do where ranks differ.
+  /// What to do if ranks differ.
   public let remedy: String
 
   /// Describes an item.
@@ -15,10 +15,10 @@ public struct StartItem: Sendable {
   }
 }
 
-/// Throws on every rank unless `items`, of the same names on each, have the same values on all.
+/// Throws on every rank unless `items` have the same values on all ranks.
 ///
-/// The message names the first item that differs, the ranks on which it is not what it is on rank 0, and
-/// what it is there.
+/// All ranks pass items of the same names in the same order. The message names the first item that
+/// differs, the ranks on which it differs from rank 0's, and both values.
 ///
 /// Collective.
 ///

@@ -2,20 +2,20 @@ package import LockstepCollectives
 package import LockstepRecording
 package import LockstepTensors
 
-/// What ranks ask of each other at a step's end.
+/// What ranks ask each other for at the end of a step.
 public struct StepRequests: Hashable, Sendable {
   /// Whether the run is to be interrupted after the step.
   public var stop: Bool
   /// Whether a checkpoint is to be written after the step.
   public var checkpoint: Bool
 
-  /// Requests, none unless they are given.
+  /// Creates requests; there are none by default.
   public init(stop: Bool = false, checkpoint: Bool = false) {
     (self.stop, self.checkpoint) = (stop, checkpoint)
   }
 }
 
-/// What ranks add up once a step beside statistics and gradients, by name.
+/// What ranks sum once per step besides statistics and gradients, by name.
 package struct StepSums {
   private enum Slot {
     package static let loss = 0
@@ -26,9 +26,9 @@ package struct StepSums {
     static let faulted = 5
     static let stolen = 6
     static let disturbedRanks = 7
-    /// Of the disturbed ranks their numbers, counted from 1: where there is one, it is known.
+    /// The sum of the disturbed ranks' numbers, counted from 1; it identifies the rank if there is only one.
     static let disturbedNumbers = 8
-    /// Rank 0's alone.
+    /// Set by rank 0 alone.
     package static let overlapVote = 9
     static let fingerprint = 10..<10 + FingerprintDigits.width
     static let count = fingerprint.upperBound
@@ -48,13 +48,13 @@ package struct StepSums {
     set { values[Slot.loss] = newValue }
   }
 
-  /// How many labels were classified right.
+  /// How many labels were predicted correctly.
   package var correct: Double {
     get { values[Slot.correct] }
     set { values[Slot.correct] = newValue }
   }
 
-  /// What is asked, by this rank or, in the sums, by any.
+  /// What this rank asks for; in the sums, what any rank asks for.
   package var requests: StepRequests {
     get {
       StepRequests(
@@ -66,7 +66,7 @@ package struct StepSums {
     }
   }
 
-  /// What rank 0 says of computing weight gradients while statistics are in flight.
+  /// Rank 0's vote on computing weight gradients while statistics are in flight.
   package var overlapVote: Double {
     get { values[Slot.overlapVote] }
     set { values[Slot.overlapVote] = newValue }
@@ -91,7 +91,7 @@ package struct StepSums {
     return StepDisturbance(causes, rank: isOne ? Int(values[Slot.disturbedNumbers]) - 1 : nil)
   }
 
-  /// Adds what tells whether ranks have issued the same collectives.
+  /// Adds this rank's fingerprint, from which the sums tell whether ranks have issued the same collectives.
   package mutating func add(_ fingerprint: Fingerprint) {
     values.replaceSubrange(Slot.fingerprint, with: FingerprintDigits.addends(of: fingerprint))
   }
