@@ -1,6 +1,6 @@
 public import LockstepTensors
 
-/// Generated sums and differences, such as `27+385=412.`, of which only the answer counts.
+/// Generated sums and differences, such as `27+385=412.`, in which only the answer has labels.
 ///
 /// Every problem is written with its answer and a full stop, and padded with spaces to one length.
 public struct ArithmeticDataset: Dataset {
@@ -21,18 +21,20 @@ public struct ArithmeticDataset: Dataset {
   /// A problem's answer is right or wrong as a whole.
   public var hasAnswers: Bool { true }
 
-  /// The positions that a problem of operands with a given number of digits needs.
+  /// How many positions a problem needs whose operands have a given number of digits.
   public static func length(digits: Int) -> Int { 3 * digits + 4 }
 
   /// Draws `count` problems whose operands have 1 to `digits` digits, or exactly `digits` where
   /// `isLongest`.
   ///
-  /// The problems of another `part` are drawn elsewhere, so that they make a test set; a problem may
-  /// be in both.
+  /// The problems of another `part` come from other random numbers, so that they make a test set. A
+  /// problem may be in both sets.
   public init(
     digits: Int, count: Int, context: Int, seed: UInt64, part: Int = 0, isLongest: Bool = false
   ) {
-    precondition(context >= Self.length(digits: digits), "\(digits) digits in \(context) positions")
+    precondition(
+      context >= Self.length(digits: digits),
+      "problems of \(digits) digits do not fit into \(context) positions")
     shape = [context]
     var tokens: [UInt8] = []
     var labels: [Int32] = []
@@ -76,13 +78,13 @@ public struct ArithmeticDataset: Dataset {
       })
   }
 
-  /// Shows the tokens and the labels.
+  /// Passes the tokens and the labels to `visit`.
   public func visitContents(_ visit: ([UInt8]) -> Void) {
     visit(tokens)
     visitBytes(of: labels, visit)
   }
 
-  /// The characters of the answers.
+  /// How many characters the answers have.
   public func labelCount(_ indices: ArraySlice<Int>) -> Int {
     indices.reduce(0) { sum, index in
       sum + labels[index * shape[0]..<(index + 1) * shape[0]].count { $0 >= 0 }

@@ -1,6 +1,6 @@
 import LockstepTensors
 
-/// Files in the binary format of CIFAR-10: records of a label and 3·32·32 bytes, plane by plane.
+/// Files in the binary format of CIFAR-10, whose records are a label and 3·32·32 bytes, plane by plane.
 ///
 /// Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 extension ImageDataset {

@@ -5,12 +5,12 @@ import Synchronization
 public struct Batch: Sendable {
   /// The samples: images `[N, H, W, C]`, or tokens `[N, T]` as floats, exact below 2²⁴.
   public let input: Tensor
-  /// A class for each row of logits; below 0 where none counts.
+  /// The class of each row of logits; below 0 if the row does not count.
   public let labels: Storage<Int32>
   /// Which positions of padded sequences count, as rows of `[N, T]` in order; nil for all.
   public let validRows: [Int]?
 
-  /// Puts a batch together.
+  /// Creates a batch.
   public init(input: Tensor, labels: Storage<Int32>, validRows: [Int]? = nil) {
     self.input = input
     self.labels = labels
@@ -26,18 +26,19 @@ public protocol Dataset: Sendable {
   var shape: Shape { get }
   /// How many classes, or tokens, the labels may name.
   var classes: Int { get }
-  /// Whether a sample's labels are one answer, to be judged as a whole too.
+  /// Whether a sample's labels form one answer, which is also judged as a whole.
   var hasAnswers: Bool { get }
-  /// A batch of the samples at `indices`, in that order, the images among them cropped as
-  /// `augmentation` says of each place.
+  /// A batch of the samples at `indices`, in that order.
+  ///
+  /// Images are cropped as `augmentation` says for each place in `indices`.
   func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch
   /// How many labels of the samples at `indices` count.
   func labelCount(_ indices: ArraySlice<Int>) -> Int
-  /// Shows every byte that the samples and their labels are made of, piece by piece, for digests.
+  /// Passes every byte of the samples and their labels to `visit`, piece by piece, for digests.
   func visitContents(_ visit: ([UInt8]) -> Void)
 }
 
-/// Shows whole numbers as bytes, little-endian, in pieces of some size.
+/// Passes whole numbers to `visit` as little-endian bytes, in pieces of 65,536 numbers.
 func visitBytes<Number: FixedWidthInteger>(of numbers: [Number], _ visit: ([UInt8]) -> Void) {
   let size = Number.bitWidth / 8
   for from in stride(from: 0, to: numbers.count, by: 1 << 16) {
@@ -54,7 +55,7 @@ func visitBytes<Number: FixedWidthInteger>(of numbers: [Number], _ visit: ([UInt
 }
 
 extension Dataset {
-  /// Labels stand for themselves unless the data set says otherwise.
+  /// False, since each label is judged by itself unless the data set says otherwise.
   public var hasAnswers: Bool { false }
 
   /// A batch of the samples as they are.
@@ -65,33 +66,33 @@ extension Dataset {
 
 /// What a run trains on and is evaluated with.
 public struct DataSplit: Sendable {
-  /// What is trained on.
+  /// The samples to train on.
   public let train: any Dataset
-  /// What is evaluated.
+  /// The samples to evaluate with.
   public let test: any Dataset
-  /// How tokens are written, where samples are text.
+  /// The characters of tokens, if samples are text.
   public let vocabulary: Vocabulary?
-  /// The digest of all samples, which takes a while, where one has been taken.
+  /// The digest of all samples, which is kept because it takes a while.
   package let lazyDigest = LazyDigest()
 
-  /// Puts the two together.
+  /// Creates a split from its two parts.
   public init(train: any Dataset, test: any Dataset, vocabulary: Vocabulary? = nil) {
     self.train = train
     self.test = test
     self.vocabulary = vocabulary
   }
 
-  /// The two parts of an image data set.
+  /// Creates a split from the two parts of an image data set.
   public init(_ parts: (train: ImageDataset, test: ImageDataset)) {
     self.init(train: parts.train, test: parts.test)
   }
 }
 
-/// A digest that is computed when it is first asked for, once for all copies of a value.
+/// A digest that is computed when it is first asked for, only once for all copies of a value.
 package final class LazyDigest: Sendable {
   private let digest = Mutex<String?>(nil)
 
-  /// The digest; `compute` runs the first time only.
+  /// The digest, for which `compute` runs the first time only.
   package func computedOnce(_ compute: () -> String) -> String {
     digest.withLock { digest in
       let value = digest ?? compute()

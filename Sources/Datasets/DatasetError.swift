@@ -7,7 +7,7 @@ public struct DatasetError: ProgramError, Hashable, Sendable {
   /// What was found and what was expected.
   public let problem: String
 
-  /// Puts the error together.
+  /// Creates the error.
   public init(_ path: String, _ problem: String) {
     self.path = path
     self.problem = problem

@@ -1,7 +1,7 @@
 import CZlib
 import Foundation
 
-/// Reads a whole file, inflated if it is gzip and `inflating`.
+/// Reads a whole file, and inflates it if it is gzip and `inflating` is true.
 func fileContents(_ path: String, inflating: Bool = true) throws(DatasetError) -> [UInt8] {
   let data: Data
   do {
@@ -20,6 +20,7 @@ func fileContents(_ path: String, inflating: Bool = true) throws(DatasetError) -
 ///
 /// Zeros may follow the last one, as tapes and block devices leave them; gunzip skips them too.
 func inflated(_ bytes: [UInt8], _ path: String) throws(DatasetError) -> [UInt8] {
+  // A small file may inflate to any size.
   let limit = 1 << 32
   var output: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 1 << 18)

@@ -1,7 +1,9 @@
 import LockstepTensors
 
-/// Files in the IDX format of the MNIST database: a magic number with the type and the number of
-/// axes, the extents, and the bytes, all big-endian.
+/// Files in the IDX format of the MNIST database.
+///
+/// A file has a magic number with the type and the number of axes, then the extents, then the bytes.
+/// All numbers are big-endian.
 ///
 /// Source: LeCun, Cortes & Burges, "The MNIST database of handwritten digits".
 extension ImageDataset {

@@ -1,6 +1,6 @@
 public import LockstepTensors
 
-/// Labelled images, one byte a value, with what turns bytes into normalized floats.
+/// Labelled images with one byte per value, and a table that turns bytes into normalized floats.
 public struct ImageDataset: Dataset {
   /// `[height, width, channels]` of one image.
   public let shape: Shape
@@ -15,8 +15,10 @@ public struct ImageDataset: Dataset {
   /// The number of images.
   public var count: Int { labels.count }
 
-  /// Wraps channels-last `bytes`; floats have mean 0 and variance 1 in each channel over the
-  /// images of `reference`, or over these where it is nil.
+  /// Wraps channels-last `bytes`.
+  ///
+  /// Floats are normalized to mean 0 and variance 1 in each channel over the images of `reference`, or
+  /// over these images if it is nil.
   public init(
     shape: Shape, classes: Int, labels: [UInt8], bytes: [UInt8], normalizedAs reference: Self? = nil
   ) {
@@ -42,12 +44,13 @@ public struct ImageDataset: Dataset {
       let variance = zip(0..., counts).reduce(0) {
         $0 + (Double($1.0) - mean) * (Double($1.0) - mean) * $1.1
       }
+      // A channel of one value has a deviation of 0, by which nothing can be divided.
       let scale = 1 / max((variance / total).squareRoot(), 1e-6)
       return (0..<256).map { Float((Double($0) - mean) * scale) }
     }
   }
 
-  /// Shows the bytes and the labels.
+  /// Passes the bytes and the labels to `visit`.
   public func visitContents(_ visit: ([UInt8]) -> Void) {
     visit(bytes)
     visit(labels)
@@ -61,7 +64,7 @@ public struct ImageDataset: Dataset {
       normalizedAs: reference)
   }
 
-  /// The images whose index is not, and those whose index is, the last of every `n`.
+  /// Splits the images: the last of every `n` is for testing, and the others are for training.
   public func holdingOut(every n: Int) -> (train: ImageDataset, test: ImageDataset) {
     let train = subset((0..<count).filter { $0 % n != n - 1 })
     return (
@@ -73,7 +76,7 @@ public struct ImageDataset: Dataset {
   ///
   /// - Parameters:
   ///   - indices: Which images, in the order of their slots.
-  ///   - augmentation: How each is cropped and flipped, by its place in `indices`.
+  ///   - augmentation: How an image is cropped and flipped, by its place in `indices`.
   /// - Returns: `[N, height, width, channels]` and N labels.
   public func batch(_ indices: [Int], augmentation: (Int) -> Crop) -> Batch {
     let images = Tensor.uninitialized(Shape([indices.count] + shape.dimensions))
@@ -108,11 +111,11 @@ public struct ImageDataset: Dataset {
   }
 }
 
-/// Which part of a padded image is taken: the padding is 0, the channel's mean.
+/// Which part of a padded image is taken; the padding is 0, which is the channel's mean.
 public struct Crop: Hashable, Sendable {
-  /// How many pixels the crop begins above (below 0) or below the image's edge.
+  /// How many pixels below the image's upper edge the crop begins; above it if negative.
   public var vertical = 0
-  /// How many pixels the crop begins left (below 0) or right of the image's edge.
+  /// How many pixels to the right of the image's left edge the crop begins; to its left if negative.
   public var horizontal = 0
   /// Whether left and right are swapped.
   public var flipped = false
@@ -131,7 +134,7 @@ public struct Augmentation: Hashable, Sendable {
   /// Whether half of the images are mirrored.
   public var flip: Bool
 
-  /// Puts the settings together.
+  /// Creates the settings.
   public init(crop: Int = 0, flip: Bool = false) {
     self.crop = crop
     self.flip = flip

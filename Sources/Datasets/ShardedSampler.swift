@@ -2,9 +2,9 @@ import LockstepTensors
 
 /// Deals the samples of a data set out to steps and ranks.
 ///
-/// An epoch is a seeded permutation cut into global batches; a batch is cut into contiguous
-/// shares, which differ by one sample at the most and may be empty. Which samples a global batch
-/// holds, and in which slots, does not depend on the number of ranks.
+/// An epoch is a seeded permutation that is cut into global batches. A batch is cut into contiguous
+/// shares, whose sizes differ by at most one sample and which may be empty. Which samples a global
+/// batch holds, and in which slots, does not depend on the number of ranks.
 public struct ShardedSampler: Sendable {
   private let count: Int
   private let batch: Int
@@ -37,7 +37,7 @@ public struct ShardedSampler: Sendable {
     return step * batch..<min((step + 1) * batch, count)
   }
 
-  /// The sizes of the global batches that occur.
+  /// The sizes of all global batches of an epoch.
   public var batchSizes: Set<Int> {
     stepsPerEpoch == 0 ? [] : Set([0, stepsPerEpoch - 1].map { slots(step: $0).count })
   }

@@ -1,7 +1,7 @@
 public import LockstepTensors
 
 extension ImageDataset {
-  /// Random images with random labels: for measurements, where nothing has to be learned.
+  /// Random images with random labels, for measurements in which nothing has to be learned.
   public static func synthetic(shape: Shape, classes: Int, count: Int, seed: UInt64)
     -> ImageDataset
   {

@@ -1,10 +1,10 @@
 public import LockstepTensors
 
-/// Windows of a stream of tokens: each sample is `context` tokens, its labels those that follow.
+/// Windows of a stream of tokens: a sample is `context` tokens, each labelled with the next token.
 public struct TokenDataset: Dataset {
   /// `[context]`.
   public let shape: Shape
-  /// How many tokens there are to choose from.
+  /// The size of the vocabulary.
   public let classes: Int
   private let tokens: [UInt16]
 
@@ -35,7 +35,7 @@ public struct TokenDataset: Dataset {
     return Batch(input: input, labels: labels)
   }
 
-  /// Shows the tokens.
+  /// Passes the tokens to `visit`.
   public func visitContents(_ visit: ([UInt8]) -> Void) {
     visitBytes(of: tokens, visit)
   }
@@ -53,7 +53,7 @@ public struct TokenDataset: Dataset {
       context: context, vocabulary: vocabulary)
   }
 
-  /// The characters or bytes of a UTF-8 text file, the first `trainShare` of them to train on.
+  /// The characters or bytes of a UTF-8 text file, of which the first `trainShare` is for training.
   ///
   /// - Throws: ``DatasetError`` if the file cannot be read, is empty, or holds too little for one
   ///   window in each part.
@@ -92,7 +92,7 @@ public struct TokenDataset: Dataset {
   {
     func read(_ name: String) throws(DatasetError) -> [UInt16] {
       let path = "\(folder)/\(name)"
-      // A shard's first token may be what a gzip file begins with.
+      // A shard may begin with the same bytes as a gzip file.
       let bytes = try fileContents(path, inflating: false)
       guard bytes.count % 2 == 0 else {
         throw DatasetError(path, "has \(bytes.count) bytes, expected two for each token")

@@ -1,4 +1,4 @@
-/// Which characters a text's tokens stand for, in the order of their numbers.
+/// Which characters a text's tokens stand for, in the order of the tokens' numbers.
 public struct Vocabulary: Hashable, Sendable, Codable {
   /// The character of each token.
   public let characters: [String]
@@ -11,13 +11,13 @@ public struct Vocabulary: Hashable, Sendable, Codable {
   /// The vocabulary of given characters.
   public init(characters: [String]) { self.characters = characters }
 
-  /// The 256 bytes.
+  /// The vocabulary of all 256 bytes.
   public static let bytes = Vocabulary(characters: (0..<256).map { "byte \($0)" })
 
-  /// The tokens of a text, or the first character that has none.
+  /// The tokens of a text, or its first character that has no token.
   public func encode(_ text: String) -> Result<[UInt16], UnknownCharacter> {
     if self == .bytes { return .success(text.utf8.map(UInt16.init)) }
-    // By code point: as texts, the ångström sign and the letter Å are equal.
+    // By code point, because Swift's texts take the ångström sign and the letter Å as equal.
     var numbers: [Unicode.Scalar: UInt16] = [:]
     for (number, character) in zip(0...UInt16.max, characters)
     where character.unicodeScalars.count == 1 {
@@ -33,7 +33,7 @@ public struct Vocabulary: Hashable, Sendable, Codable {
     return .success(tokens)
   }
 
-  /// The text of tokens; bytes that are no UTF-8 are replaced.
+  /// The text of tokens, in which bytes that are not UTF-8 are replaced.
   public func decode(_ tokens: [Int]) -> String {
     if self == .bytes { return String(decoding: tokens.map { UInt8($0) }, as: UTF8.self) }
     return tokens.map { characters[$0] }.joined()

@@ -5,10 +5,11 @@ import SwiftProtobuf
   import CISAL
 #endif
 
-/// An event file that TensorBoard reads: one scalar or several a step.
+/// An event file for TensorBoard, with one or more scalars per step.
 ///
-/// A file is a sequence of records: the length of the data in 8 bytes, its masked CRC32C, the data, which
-/// are an `Event` of protocol buffers, and their masked CRC32C; all little-endian.
+/// A file is a sequence of records. A record has the length of the data in 8 bytes, the masked CRC32C of
+/// the length, the data, and the masked CRC32C of the data. The data are an `Event` of protocol buffers.
+/// All numbers are little-endian.
 ///
 /// - Source: TensorFlow, `tensorflow/core/lib/io/record_writer.cc` for the records, `event.proto` and
 ///   `summary.proto` for the data.
@@ -26,17 +27,17 @@ public final class ScalarWriter {
 
   /// Creates an event file in `folder`, which is made if it is not there.
   ///
-  /// Where a run goes on, what earlier files say of the step `first` and later ones is `replacingFrom` it:
-  /// TensorBoard shows the new values alone.
+  /// If a run goes on, this file replaces what earlier files say from the step `first` on. TensorBoard then
+  /// shows only the new values of these steps.
   ///
   /// - Throws: the file system's errors.
   public init(folder: String, host: String, replacingFrom first: Int? = nil, time: Date = Date())
     throws
   {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    // The name that TensorBoard looks for.
+    // TensorBoard looks for such names.
     let name = "\(folder)/events.out.tfevents.\(Int(time.timeIntervalSince1970)).\(host)"
-    // A run that was resumed within a second has one of that name.
+    // A run that was resumed within a second already has a file of that name.
     var path = name
     var number = 0
     while FileManager.default.fileExists(atPath: path) {
@@ -57,7 +58,7 @@ public final class ScalarWriter {
     try append(start)
   }
 
-  /// Adds the values of `scalars`, by tag, as those of `step`.
+  /// Adds the values of `scalars`, by tag, for `step`.
   public func append(_ scalars: [(tag: String, value: Double)], step: Int, time: Date = Date())
     throws
   {
@@ -86,8 +87,9 @@ private func littleEndian(_ word: some FixedWidthInteger) -> [UInt8] {
   stride(from: 0, to: word.bitWidth, by: 8).map { UInt8(truncatingIfNeeded: word >> $0) }
 }
 
-/// The CRC32C of `bytes`, turned by 15 bits and moved by a constant: a check sum of data that hold check
-/// sums should be none itself.
+/// The masked CRC32C of `bytes`: rotated by 15 bits, plus a constant.
+///
+/// Data that hold check sums and of which a check sum is taken should hold masked ones, not plain ones.
 func maskedChecksum(_ bytes: [UInt8]) -> UInt32 {
   let sum = checksum(bytes)
   return (sum >> 15 | sum << 17) &+ 0xa282_ead8

@@ -8,7 +8,7 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/apple/swift-protobuf/
 
-/// The part of TensorFlow's event.proto and summary.proto that scalars need, and a run that goes on.
+/// The part of TensorFlow's event.proto and summary.proto that scalars and continued runs need.
 ///
 /// protoc --swift_out=. --swift_opt=Visibility=Internal event.proto makes event.pb.swift, with
 /// swift-protobuf's protoc-gen-swift.
