@@ -4,19 +4,23 @@ public import LockstepFiles
 public import LockstepSafetensors
 import LockstepTensors
 
-/// All that a run is after a step, from which it goes on bit by bit.
+/// The whole state of a run after a step, from which it goes on with the same bits.
 ///
-/// It is one safetensors file. The model's tensors stand in it under PyTorch's names, running
-/// statistics as rank 0 has them; everything else is under names that begin with `lockstep.`:
-/// `lockstep.optimizer.first.NAME` and `lockstep.optimizer.second.NAME` are the optimizer's state of a
-/// parameter, `lockstep.rank.R.NAME` running statistics that rank R has for itself. Random streams are
-/// functions of seed, site, step and slot, the order of samples one of seed and epoch, the learning
-/// rate one of the step: so the step's number is the whole state of all three.
+/// It is one safetensors file. The model's tensors are under PyTorch's names, with the running statistics
+/// of rank 0. All other names begin with `lockstep.`:
+///
+/// - `lockstep.optimizer.first.NAME` and `lockstep.optimizer.second.NAME` are the optimizer's state of a
+///   parameter.
+/// - `lockstep.rank.R.NAME` are running statistics that rank R has for itself.
+///
+/// Random streams are functions of seed, site, step and slot. The order of samples is a function of seed
+/// and epoch, and the learning rate one of the step. So the step's number is the whole state of all three.
 ///
 /// The header's `__metadata__` has `lockstep.step`, `lockstep.optimizer_steps`, `lockstep.ranks`,
 /// `lockstep.seed`, `lockstep.configuration` (the resolved configuration), `lockstep.data` (the SHA-256 of
-/// the data), `lockstep.version` (of this layout) and `lockstep.sha256`: the SHA-256 of every byte of the file, its own 64 digits taken as
-/// zeros. safetensors itself accepts a file with a flipped bit.
+/// the data), `lockstep.version` (of this layout) and `lockstep.sha256`. The last is the SHA-256 of every
+/// byte of the file, with its own 64 digits taken as zeros. It is needed because safetensors itself accepts
+/// a file with a flipped bit.
 public struct Checkpoint: Sendable {
   /// How many steps the run had taken.
   public let step: Int
@@ -24,16 +28,16 @@ public struct Checkpoint: Sendable {
   public let optimizerSteps: Int
   /// The number of ranks.
   public let ranks: Int
-  /// What keys all random numbers.
+  /// The seed of all random numbers.
   public let seed: UInt64
   /// The resolved configuration, as YAML.
   public let configuration: String
-  /// The digest of the data that it was trained on, ``DataSplit/digest``.
+  /// The digest of the data that the run was trained on, ``DataSplit/digest``.
   public let data: String
   /// The tensors by name.
   public let tensors: [String: SafetensorsFile.Value]
 
-  /// Puts a checkpoint together.
+  /// Creates a checkpoint.
   package init(
     step: Int, optimizerSteps: Int, ranks: Int, seed: UInt64, configuration: String,
     data: String, tensors: [String: SafetensorsFile.Value]
@@ -43,10 +47,10 @@ public struct Checkpoint: Sendable {
     self.tensors = tensors
   }
 
-  /// How the names begin that are not the model's.
+  /// The beginning of all names that are not the model's.
   static let prefix = "lockstep."
   private static let version = "1"
-  /// The most that a file may say of steps, ranks and batches seen.
+  /// The largest number of steps, ranks or seen batches that a file may give.
   static let largestCount = Int(Int32.max)
 
   private enum Key: String, CaseIterable {
@@ -66,18 +70,18 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  /// Reads the bytes of a file and verifies its digest; `path` stands in messages.
+  /// Reads the bytes of a file and verifies its digest; `path` is for messages.
   ///
-  /// - Throws: ``StateError`` if a byte is not what was written, or the file is no checkpoint.
+  /// - Throws: ``StateError`` if a byte is not what was written, or the file is not a checkpoint.
   public init(_ data: Data, path: String) throws(StateError) {
     guard try CheckpointDigest.isRight(data, path: path) else {
       throw StateError(
-        description: "\(path): has no digest: it is no checkpoint; --init-from takes it")
+        description: "\(path): has no digest, so it is not a checkpoint; --init-from takes it")
     }
     let file = try SafetensorsFile(data, path: path)
     func text(_ key: Key) throws(StateError) -> String {
       guard let text = file.metadata[key.name] else {
-        throw StateError(description: "\(path): is no checkpoint: its header has no \(key.name)")
+        throw StateError(description: "\(path): is not a checkpoint: its header has no \(key.name)")
       }
       return text
     }
@@ -111,7 +115,7 @@ public struct Checkpoint: Sendable {
     return data
   }
 
-  /// The file's bytes piece by piece, with the digest in them.
+  /// The file's bytes piece by piece, including the digest.
   func writer() throws -> SafetensorsWriter {
     var writer = try SafetensorsWriter(
       tensors,
@@ -126,20 +130,20 @@ public struct Checkpoint: Sendable {
   }
 }
 
-/// The SHA-256 of a safetensors file that the file itself holds.
+/// The SHA-256 of a safetensors file, which the file itself holds.
 enum CheckpointDigest {
-  /// The key of the header's metadata.
+  /// The digest's key in the header's metadata.
   static let key = Checkpoint.prefix + "sha256"
   private static let length = 2 * SHA256.byteCount
-  /// What stands for the digest's digits while it is taken.
+  /// What stands in place of the digits while the digest is taken.
   static let zeros = String(repeating: "0", count: length)
-  /// What stands before the digits.
+  /// The text before the digits.
   ///
   /// A quotation mark within a JSON text has a backslash before it, so no text of a header holds this.
   private static let mark = Data("\"\(key)\":\"".utf8)
   private static let largestHeader = 100_000_000
 
-  /// Puts the digest in the place of its zeros.
+  /// Replaces the zeros by the digest.
   static func put(into writer: inout SafetensorsWriter) {
     var hash = SHA256()
     writer.forEachPiece { hash.update(data: $0) }
@@ -151,7 +155,7 @@ enum CheckpointDigest {
 
   /// Whether a file holds a digest.
   ///
-  /// - Throws: ``StateError`` if it is not that of the file's bytes.
+  /// - Throws: ``StateError`` if the digest is not that of the file's bytes.
   static func isRight(_ data: Data, path: String) throws(StateError) -> Bool {
     let data = data.startIndex == 0 ? data : Data(data)
     guard data.count >= 8 else { return false }
@@ -167,12 +171,12 @@ enum CheckpointDigest {
       self.place(in: data, from: place.upperBound, to: end) == nil
     else {
       throw StateError(
-        description: "\(path): is damaged: its bytes are not those that its digest was taken of")
+        description: "\(path): is damaged: its bytes do not match its digest")
     }
     return true
   }
 
-  /// Where the digits stand in a header.
+  /// Where the digits are in a header.
   private static func place(in data: Data, from start: Int, to end: Int) -> Range<Int>? {
     guard let mark = data.range(of: mark, in: start..<end), mark.upperBound + length <= end
     else { return nil }

@@ -4,7 +4,7 @@ import LockstepSafetensors
 
 /// The folder `checkpoints` of a run directory.
 public struct CheckpointFolder: Sendable {
-  /// Where it is.
+  /// The folder's path.
   public let path: String
 
   /// The folder of the run directory at `run`.
@@ -23,7 +23,7 @@ public struct CheckpointFolder: Sendable {
     return step
   }
 
-  /// The steps that there is a checkpoint of, damaged or not, the newest first.
+  /// The steps of all checkpoints, damaged or not, the newest first.
   public var steps: [Int] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     return names.compactMap(Self.step).sorted(by: >)
@@ -34,10 +34,12 @@ public struct CheckpointFolder: Sendable {
   /// - Throws: ``StateError`` if there is none, it is damaged, or the run had diverged.
   public func read(step: Int) throws(StateError) -> Checkpoint {
     let file = file(step: step)
-    // A link could lead to a file that never ends.
+    // A link is not followed, because it could lead to a file that never ends.
     let kind = try? FileManager.default.attributesOfItem(atPath: file)[.type] as? FileAttributeType
     guard let kind else { throw StateError(description: "\(file): no such file") }
-    guard kind == .typeRegular else { throw StateError(description: "\(file): is no plain file") }
+    guard kind == .typeRegular else {
+      throw StateError(description: "\(file): is not a regular file")
+    }
     guard let data = FileManager.default.contents(atPath: file) else {
       throw StateError(description: "\(file): cannot be read")
     }
@@ -52,10 +54,9 @@ public struct CheckpointFolder: Sendable {
     return checkpoint
   }
 
-  /// The newest checkpoint that is not damaged and which `check` lets pass, with what is wrong with
-  /// those that are newer.
+  /// The newest checkpoint that is not damaged and passes `check`, and what is wrong with newer ones.
   ///
-  /// - Throws: ``StateError`` if there are some and none can be used.
+  /// - Throws: ``StateError`` if there are checkpoints and none can be used.
   public func newest(check: (Checkpoint) throws(StateError) -> Void = { _ in }) throws(StateError)
     -> (checkpoint: Checkpoint?, problems: [String])
   {
@@ -78,13 +79,13 @@ public struct CheckpointFolder: Sendable {
     return (nil, [])
   }
 
-  /// Writes a checkpoint, and removes all others but the `keep` − 1 newest of earlier steps and those of
-  /// the steps `best`.
+  /// Writes a checkpoint, and removes others.
   ///
-  /// What is there of later steps is damaged, or of a run that went back: the run would have gone on
-  /// from there otherwise.
+  /// The `keep` − 1 newest checkpoints of earlier steps are kept, and those of the steps `best`. Checkpoints
+  /// of later steps are damaged, or belong to a run that went back. Otherwise the run would have gone on
+  /// from there.
   ///
-  /// - Throws: what the file system refuses; then all others are still there.
+  /// - Throws: the file system's errors; then all other checkpoints are still there.
   public func write(_ checkpoint: Checkpoint, keep: Int, best: Set<Int> = []) throws {
     let writer = try checkpoint.writer()
     let file = try OutputFile(
@@ -96,18 +97,18 @@ public struct CheckpointFolder: Sendable {
     for step in steps where !kept.contains(step) { remove(Self.name(step)) }
   }
 
-  /// Removes the checkpoints of later steps than `step`.
+  /// Removes the checkpoints of steps after `step`.
   package func remove(after step: Int) {
     for later in steps where later > step { remove(Self.name(later)) }
   }
 
-  /// Removes what writes left that were killed.
+  /// Removes the incomplete files of writes that were killed.
   package func removeUnfinished() {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     for name in names where OutputFile.isUnfinished(name) { remove(name) }
   }
 
-  /// Removes a file of the folder, never one that a link leads to.
+  /// Removes a file from the folder itself, never from a folder to which a link leads.
   private func remove(_ name: String) {
     let folder = unsafe open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     guard folder >= 0 else { return }

@@ -16,17 +16,16 @@ package final class CheckpointWriter: Sendable {
     var problem: String?
   }
 
-  /// A writer into `folder`, which keeps `keep` checkpoints; `newest` is the step of the last good one.
+  /// Creates a writer into `folder` that keeps `keep` checkpoints; `newest` is the last good one's step.
   package init(_ folder: CheckpointFolder, keep: Int, newest: Int?) {
     (self.folder, self.keep) = (folder, keep)
     state.withLock { $0.newest = newest }
   }
 
-  /// Begins to write a checkpoint; first what was written to the open file `metrics` is made sure to be
-  /// on the disk.
+  /// Begins to write a checkpoint, and returns at once.
   ///
-  /// Afterwards the checkpoints of the steps `best` are kept beside the newest. The one before has to be
-  /// waited for.
+  /// First, what was written to the open file `metrics` is brought to the disk. Afterwards the checkpoints
+  /// of the steps `best` are kept besides the newest. Call ``wait()`` for the previous checkpoint before.
   package func begin(_ checkpoint: Checkpoint, best: Set<Int>, metrics: CInt) {
     queue.async(group: group) { [self] in
       fsync(metrics)
@@ -44,7 +43,8 @@ package final class CheckpointWriter: Sendable {
 
   /// Waits until nothing is being written.
   ///
-  /// - Returns: why the last checkpoint could not be written, if so and if it was not said before.
+  /// - Returns: why the last checkpoint could not be written; nil if it could, or if this was returned
+  ///   before.
   package func wait() -> String? {
     group.wait()
     return state.withLock { state in
@@ -61,6 +61,6 @@ package final class CheckpointWriter: Sendable {
   /// The step of the newest good checkpoint, if there is one.
   package var newest: Int? { state.withLock { $0.newest } }
 
-  /// How many were written.
+  /// How many checkpoints were written.
   package var written: Int { state.withLock { $0.written } }
 }

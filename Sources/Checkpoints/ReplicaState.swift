@@ -7,7 +7,7 @@ package import LockstepOptimizers
 package import LockstepSafetensors
 import LockstepTensors
 
-/// The tensors that a run goes on from, and how ranks come by theirs.
+/// The tensors from which a run goes on, and how ranks get theirs.
 package struct ReplicaState {
   let model: Model
   let optimizer: Optimizer
@@ -27,7 +27,7 @@ package struct ReplicaState {
 
   /// Copies of all tensors by their names in a checkpoint, on rank 0; nil elsewhere.
   ///
-  /// Collective where ranks have statistics of their own. No tensor is changed.
+  /// Collective if ranks have statistics of their own. No tensor is changed.
   package func gathered() throws(CommunicationError) -> [String: SafetensorsFile.Value]? {
     var own: (values: [[Float]], counts: [[Int64]])?
     if hasOwnStatistics, control.size > 1 {
@@ -57,16 +57,15 @@ package struct ReplicaState {
     return tensors
   }
 
-  /// Whether no parameter, running statistic or state of the optimizer holds an infinity or what is no
-  /// number.
+  /// Whether all parameters, running statistics and the optimizer's state are finite.
   package var isFinite: Bool {
     model.parameters.allSatisfy(\.value.isFinite) && model.buffers.allSatisfy(\.value.isFinite)
       && optimizer.state.allSatisfy(\.value.isFinite)
   }
 
-  /// Runs `body` with rank 0's running statistics on all ranks, which then have their own again.
+  /// Runs `body` with rank 0's running statistics on all ranks, then gives each rank its own back.
   ///
-  /// Collective where ranks have statistics of their own.
+  /// Collective if ranks have statistics of their own.
   package func lendingStatistics<Result>(_ body: () throws -> Result) throws -> Result {
     guard hasOwnStatistics, control.size > 1 else { return try body() }
     let own = (model.buffers.map { $0.value.copy() }, model.counters.map(\.value))
@@ -78,9 +77,9 @@ package struct ReplicaState {
     return try body()
   }
 
-  /// Gives every rank its tensors of rank 0's `checkpoint`, which is nil elsewhere.
+  /// Gives every rank its tensors from `checkpoint`, which rank 0 passes; on other ranks it is nil.
   ///
-  /// On another number of ranks than the checkpoint's, all have the running statistics of its rank 0.
+  /// If the checkpoint is of another number of ranks, all ranks get the running statistics of its rank 0.
   ///
   /// Collective. All ranks throw, or none.
   package func restore(_ checkpoint: Checkpoint?) throws {
@@ -92,7 +91,7 @@ package struct ReplicaState {
         value.write(stored)
       }
       guard hasOwnStatistics, control.size > 1, checkpoint.ranks == control.size,
-        // A group of a node's ranks may have been all ranks.
+        // A run whose statistics group had all ranks writes no such tensors.
         checkpoint.tensors.keys.contains(where: { $0.hasPrefix(Self.prefix(rank: 0)) })
       else { return Statistics() }
       return try statistics(of: checkpoint)
@@ -143,7 +142,7 @@ package struct ReplicaState {
     return tensor
   }
 
-  /// Gives every rank its own of rank 0's `statistics`.
+  /// Gives every rank its own part of rank 0's `statistics`.
   private func scatter(_ statistics: Statistics) throws(CommunicationError) {
     let count = model.buffers.reduce(0) { $0 + $1.value.count }
     for rank in 0..<control.size {

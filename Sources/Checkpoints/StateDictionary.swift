@@ -6,7 +6,7 @@ import LockstepTensors
 
 /// A model's parameters, running statistics and counters by PyTorch's names, in PyTorch's layouts.
 ///
-/// Batch and sync-batch norm have the same names: a state saved under one opens under the other.
+/// Batch and sync-batch norm use the same names, so a state saved with one can be loaded with the other.
 public struct StateDictionary: Sendable {
   /// The tensors by name.
   public private(set) var tensors: [String: SafetensorsFile.Value] = [:]
@@ -21,7 +21,7 @@ public struct StateDictionary: Sendable {
     for counter in model.counters { tensors[counter.name] = .int64([counter.value], shape: []) }
   }
 
-  /// The tensors of a file whose names begin with `prefix`, without it.
+  /// The tensors of a file whose names begin with `prefix`, which is removed.
   public init(_ file: SafetensorsFile, prefix: String = "") {
     source = file.path
     for (name, value) in file.tensors where name.hasPrefix(prefix) {
@@ -36,11 +36,11 @@ public struct StateDictionary: Sendable {
 
   /// Reads a state saved as safetensors, or the model's part of a checkpoint, whose digest is verified.
   ///
-  /// What PyTorch's wrappers put into the names is left out: `module.` of DistributedDataParallel before every
-  /// name, and `_orig_mod.` of torch.compile before that of what was compiled.
+  /// What PyTorch's wrappers add to names is removed: DistributedDataParallel puts `module.` before every
+  /// name, and torch.compile puts `_orig_mod.` before the names of what it compiled.
   public init(path: String) throws(StateError) {
     let data = try SafetensorsFile.contents(path: path)
-    // A state that PyTorch saved has none.
+    // Only a checkpoint has a digest. A state that PyTorch saved has none.
     _ = try CheckpointDigest.isRight(data, path: path)
     let file = try SafetensorsFile(data, path: path)
     source = path
@@ -68,11 +68,12 @@ public struct StateDictionary: Sendable {
     try SafetensorsWriter(tensors, metadata: ["format": "pt"]).write(to: path)
   }
 
-  /// Copies the values into `model`, which takes all of them and needs all it has.
+  /// Copies the values into `model`, whose names have to be those of the state.
   ///
-  /// Nothing is written unless everything fits, and is finite. Counters may be missing, as in states that
-  /// PyTorch saved before it counted. A parameter that two layers share may stand there under both of its
-  /// names, with the same values; where they do not share it in the model, but did in the state, both take it.
+  /// Nothing is written unless everything fits and is finite. Counters may be missing, as in states from
+  /// before PyTorch had them. If two layers of the model share a parameter, the state may have it under
+  /// both names with the same values. If they do not share it in the model but did in the state, both get
+  /// its values.
   public func load(into model: some Layer, ties: [TiedParameter] = []) throws(StateError) {
     let tensors = try untied(for: model, ties)
     var left = Set(tensors.keys)
@@ -135,8 +136,8 @@ public struct StateDictionary: Sendable {
         guard other.shape == value.shape, other.elements == value.elements else {
           throw StateError(
             description:
-              "\(source): \"\(tie.alias)\" is not \"\(tie.name)\", which the model takes for both; "
-              + "train with model.tiedEmbedding=false")
+              "\(source): \"\(tie.alias)\" differs from \"\(tie.name)\", but the model shares "
+              + "them; train with model.tiedEmbedding=false")
         }
         tensors[tie.alias] = nil
       }

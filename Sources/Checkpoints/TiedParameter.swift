@@ -1,10 +1,10 @@
 /// A parameter that two layers of a model may share.
 public struct TiedParameter: Hashable, Sendable {
-  /// The name that it has where they do.
+  /// The parameter's name if they share it.
   public let name: String
-  /// The name of the other layer's, where they do not.
+  /// The name of the second layer's parameter if they do not.
   public let alias: String
 
-  /// A shared parameter.
+  /// Creates a shared parameter.
   public init(name: String, alias: String) { (self.name, self.alias) = (name, alias) }
 }

@@ -15,15 +15,15 @@ extension Fabric {
       name: "25gbe-roce",
       source: """
         nominal, not measured: 25 Gbit/s Ethernet with RoCE v2. 1024 of a frame's 1104 bytes carry \
-        the message; 2 µs per message for the adapters' sends (0.8 µs of ib_send_lat over a cable), \
-        a switch and the MPI library
+        the message; 2 µs per message for the adapters' sends (0.8 µs of ib_send_lat over a \
+        cable), a switch and the MPI library
         """, ranks: 2, latencyMicroseconds: 2, bandwidthGigabits: 23.2),
     Fabric(
       name: "ib-100",
       source: """
         nominal, not measured: InfiniBand EDR, 4 lanes of 25.78 Gbit/s in 64b/66b code. 4096 of a \
-        packet's 4130 bytes carry the message; 1.1 µs per message for the adapters' sends (0.8 µs of \
-        ib_send_lat), a switch (0.1 µs) and the MPI library
+        packet's 4130 bytes carry the message; 1.1 µs per message for the adapters' sends (0.8 µs \
+        of ib_send_lat), a switch (0.1 µs) and the MPI library
         """, ranks: 2, latencyMicroseconds: 1.1, bandwidthGigabits: 99.2),
     Fabric(
       name: "ib-400",

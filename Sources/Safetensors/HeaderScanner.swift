@@ -3,14 +3,14 @@ import LockstepFiles
 
 /// Reads the JSON of a safetensors header, whose structure is fixed, from its first byte to its last.
 ///
-/// Foundation's decoder takes the last of two equal keys in silence. This one takes no key twice, whole
-/// numbers alone, and nothing nested deeper than its caller asks for, so that it never recurses.
+/// Foundation's decoder silently takes the last of two equal keys. This scanner refuses equal keys,
+/// numbers that are not whole, and anything nested deeper than its caller asks for. So it never recurses.
 struct HeaderScanner {
   private let bytes: [UInt8]
   private let path: String
   private var place = 0
 
-  /// Begins at the first of `bytes`; `path` stands in messages.
+  /// Begins at the first of `bytes`; `path` is for messages.
   init(_ bytes: [UInt8], path: String) { (self.bytes, self.path) = (bytes, path) }
 
   /// An error that says what is wrong with the file.
@@ -32,7 +32,7 @@ struct HeaderScanner {
     while place < bytes.count, [0x20, 0x09, 0x0a, 0x0d].contains(bytes[place]) { place += 1 }
   }
 
-  /// Passes `character` if it comes next.
+  /// Skips `character` if it comes next, and returns whether it did.
   private mutating func take(_ character: Unicode.Scalar) -> Bool {
     skipSpace()
     guard place < bytes.count, bytes[place] == UInt8(ascii: character) else { return false }
@@ -44,7 +44,7 @@ struct HeaderScanner {
     guard take(character) else { throw expected("\"\(character)\"") }
   }
 
-  /// Reads an object; `member` is given each key and reads its value.
+  /// Reads an object; `member` gets each key, and reads its value.
   mutating func object(
     _ member: (inout Self, String) throws(StateError) -> Void
   ) throws(StateError) {
@@ -53,9 +53,9 @@ struct HeaderScanner {
     var keys: Set<String> = []
     repeat {
       let key = try text()
-      // Texts are equal here if they look the same, as they are as keys of a dictionary.
+      // Texts that look the same are equal here, as they are as keys of a dictionary.
       guard keys.insert(key).inserted else {
-        throw Self.wrong(path, "the key \(Self.shown(key)) is there twice")
+        throw Self.wrong(path, "the key \(Self.shown(key)) appears twice")
       }
       try expect(":")
       try member(&self, key)
@@ -107,14 +107,14 @@ struct HeaderScanner {
     let digits = bytes[place...].prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
     let isWhole =
       digits.count == 1 || digits.first.map { $0 != UInt8(ascii: "0") } ?? false
-    // A fraction or an exponent that follows is neither "," nor "]".
+    // The caller refuses a fraction or an exponent, because it expects "," or "]" next.
     guard isWhole, digits.count < 20, let number = Int(String(decoding: digits, as: UTF8.self))
     else { throw expected("a whole number from 0 to \(Int.max)") }
     place = digits.endIndex
     return number
   }
 
-  /// Throws unless nothing but space is left.
+  /// Throws unless only space is left.
   mutating func expectEnd() throws(StateError) {
     skipSpace()
     guard place == bytes.count else { throw expected("the end") }

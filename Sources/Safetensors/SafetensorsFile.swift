@@ -5,9 +5,9 @@ public import LockstepTensors
 ///
 /// Source: the format's specification, <https://github.com/huggingface/safetensors>.
 public struct SafetensorsFile: Sendable {
-  /// A tensor of one of the types that occur here.
+  /// A tensor of one of the supported types.
   public enum Value: Sendable {
-    /// `F32`; `F64`, `F16` and `BF16` are read as it.
+    /// `F32`; elements of `F64`, `F16` and `BF16` are converted to it when read.
     case float32(Tensor)
     /// `I64`.
     case int64([Int64], shape: Shape)
@@ -23,7 +23,7 @@ public struct SafetensorsFile: Sendable {
     }
   }
 
-  /// Where the file was read, for messages.
+  /// Where the file was read from, for messages.
   public let path: String
   /// The tensors by name.
   public let tensors: [String: Value]

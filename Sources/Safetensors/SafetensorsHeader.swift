@@ -2,10 +2,12 @@ import Foundation
 import LockstepFiles
 import LockstepTensors
 
-/// What a safetensors file says of its tensors, checked against the number of bytes that it has.
+/// What a safetensors file says about its tensors, checked against the file's size.
 ///
-/// Everything is checked before memory is taken for any tensor. Source: the format's specification,
-/// <https://github.com/huggingface/safetensors>; where its own reader refuses a file, so does this.
+/// Everything is checked before memory is taken for any tensor. A file that the format's own reader
+/// refuses is refused here, too.
+///
+/// Source: the format's specification, <https://github.com/huggingface/safetensors>.
 struct SafetensorsHeader {
   /// A type of elements.
   enum ElementType: String, CaseIterable {
@@ -32,16 +34,16 @@ struct SafetensorsHeader {
     let name: String
     let type: ElementType
     let shape: Shape
-    /// Which of the bytes after the header are its own.
+    /// The range of the tensor's bytes, counted from the end of the header.
     let bytes: Range<Int>
   }
 
-  /// The tensors in the order of their bytes, which are all that follow the header.
+  /// The tensors in the order of their bytes, which fill the rest of the file.
   let entries: [Entry]
   /// The header's `__metadata__`.
   let metadata: [String: String]
 
-  /// The longest header, in bytes, as in the reader of the format's authors.
+  /// The longest header that is read, in bytes, as in the reader of the format's authors.
   static let limit = 100_000_000
   /// The most axes, as in PyTorch.
   static let mostAxes = 64
@@ -54,7 +56,7 @@ struct SafetensorsHeader {
     let length = start.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(fileSize - 8) else {
       throw HeaderScanner.wrong(
-        path, "the header is said to have \(length) bytes, the file has \(fileSize)")
+        path, "the header is said to have \(length) bytes, but the file has only \(fileSize)")
     }
     guard length <= UInt64(limit) else {
       throw HeaderScanner.wrong(
@@ -107,7 +109,7 @@ struct SafetensorsHeader {
       HeaderScanner.wrong(path, "\(shown) \(problem)")
     }
     guard isPlain(name) else {
-      throw wrong("is no name of a tensor: it has a control character, or is a path with \"..\"")
+      throw wrong("is not a tensor name: it has a control character, a leading slash or a \"..\"")
     }
     var (type, extents, offsets): (String?, [Int]?, [Int]?) = (nil, nil, nil)
     try scanner.object { scanner, field throws(StateError) in
@@ -130,7 +132,7 @@ struct SafetensorsHeader {
     guard offsets[0] <= offsets[1] else {
       throw wrong("ends at byte \(offsets[1]), before its beginning at \(offsets[0])")
     }
-    // An extent of 0 makes a tensor empty, but not another one valid that no machine can address.
+    // An extent of 0 makes a tensor empty, but the product of its other extents must not overflow.
     var most = elementType.size
     for extent in extents where extent > 0 {
       let (product, overflow) = most.multipliedReportingOverflow(by: extent)
@@ -139,13 +141,13 @@ struct SafetensorsHeader {
     }
     let needed = extents.contains(0) ? 0 : most
     guard needed == offsets[1] - offsets[0] else {
-      throw wrong("has \(offsets[1] - offsets[0]) bytes, its extents \(extents) need \(needed)")
+      throw wrong("has \(offsets[1] - offsets[0]) bytes, but its extents \(extents) need \(needed)")
     }
     return Entry(
       name: name, type: elementType, shape: Shape(extents), bytes: offsets[0]..<offsets[1])
   }
 
-  /// Whether a name can be printed, and is safe where something is called after it.
+  /// Whether a name can be printed, and is safe if something is named after it.
   private static func isPlain(_ name: String) -> Bool {
     let parts = name.utf8.split(omittingEmptySubsequences: false) {
       $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\")

@@ -5,7 +5,7 @@ import LockstepTensors
 extension SafetensorsFile {
   /// Reads a file.
   ///
-  /// The header is checked first, against the size of the file; a file larger than the machine's memory
+  /// The header is checked first, against the size of the file. A file larger than the machine's memory
   /// is refused.
   ///
   /// - Throws: ``StateError`` that says what is wrong with the file.
@@ -17,7 +17,7 @@ extension SafetensorsFile {
     }
   }
 
-  /// The bytes of a file, none of which are read before its header has been checked.
+  /// The bytes of a file, whose header is checked before the rest is read.
   ///
   /// - Throws: ``StateError`` that says what is wrong with the file.
   package static func contents(path: String) throws(StateError) -> Data {
@@ -51,12 +51,12 @@ extension SafetensorsFile {
     }
     guard attributes[.type] as? FileAttributeType == .typeRegular,
       let size = attributes[.size] as? Int
-    else { throw StateError(description: "\(path): is no file but a folder, a pipe or a device") }
+    else { throw StateError(description: "\(path): is a folder, a pipe or a device, not a file") }
     guard let handle = FileHandle(forReadingAtPath: target) else { throw unreadable }
     return (handle, size)
   }
 
-  /// Decodes a file's bytes; `path` stands in messages.
+  /// Decodes a file's bytes; `path` is for messages.
   ///
   /// - Throws: ``StateError`` that says what is wrong with them.
   public init(_ data: Data, path: String) throws(StateError) {
@@ -81,7 +81,7 @@ extension SafetensorsFile {
     let memory = ProcessInfo.processInfo.physicalMemory
     guard UInt64(size) < memory else {
       throw StateError(
-        description: "\(path): has \(size) bytes, and this machine's memory \(memory)")
+        description: "\(path): has \(size) bytes, but this machine's memory only \(memory)")
     }
     return header
   }
@@ -128,7 +128,7 @@ extension SafetensorsFile {
   }
 }
 
-/// Elements of another type of floats as float32.
+/// Converts elements of another floating-point type to float32.
 private func narrowed<Element: BitwiseCopyable>(
   _ elements: Storage<Element>, _ shape: Shape, _ narrow: (Element) -> Float
 ) -> SafetensorsFile.Value {
@@ -139,12 +139,12 @@ private func narrowed<Element: BitwiseCopyable>(
   return .float32(tensor)
 }
 
-/// The value of an IEEE 754 half, whose bits are given; x86-64 has no such type in Swift.
+/// The value of an IEEE 754 half, given by its bits; Swift has no such type on x86-64.
 private func float(ofHalf bits: UInt16) -> Float {
   let sign = UInt32(bits & 0x8000) << 16
   let rest = UInt32(bits & 0x7fff)
-  // An exponent of all ones stays one; else the bias grows from 15 to 127, which a product does for
-  // subnormal numbers too.
+  // An exponent of all ones stays all ones. Otherwise the bias grows from 15 to 127, by a product, which
+  // is right for subnormal numbers too.
   guard rest < 0x7c00 else { return Float(bitPattern: sign | 0x7f80_0000 | rest << 13) }
   return Float(bitPattern: sign | (Float(bitPattern: rest << 13) * 0x1p112).bitPattern)
 }

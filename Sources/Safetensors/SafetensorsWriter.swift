@@ -2,10 +2,10 @@ public import Foundation
 package import LockstepFiles
 import LockstepTensors
 
-/// The bytes of a safetensors file, piece by piece: a large state is not copied once more.
+/// The bytes of a safetensors file, piece by piece, so that a large state is not copied once more.
 ///
-/// Tensors stand in the order of their elements' sizes, largest first, then of their names, so that
-/// each begins at a multiple of its element's size.
+/// Tensors are in the order of their element sizes, largest first, and then of their names. So each
+/// begins at a multiple of its element size.
 package struct SafetensorsWriter {
   /// The length of the header and the header itself.
   package private(set) var header: [UInt8]
@@ -51,7 +51,7 @@ package struct SafetensorsWriter {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     var json = [UInt8](try encoder.encode(entries))
-    // The tensors begin at a multiple of eight bytes.
+    // Space at the end lets the tensors begin at a multiple of eight bytes.
     json += Array(repeating: UInt8(ascii: " "), count: (8 - json.count % 8) % 8)
     header = stride(from: 0, to: 64, by: 8).map { UInt8(truncatingIfNeeded: json.count >> $0) }
     header += json
@@ -59,12 +59,12 @@ package struct SafetensorsWriter {
     size = header.count + end
   }
 
-  /// Replaces as many bytes of the header, from `start` on.
+  /// Overwrites the header with `bytes` from `start` on.
   package mutating func replace(at start: Int, with bytes: [UInt8]) {
     header.replaceSubrange(start..<start + bytes.count, with: bytes)
   }
 
-  /// The most bytes of a piece.
+  /// The largest piece, in bytes.
   private static let piece = 1 << 20
 
   /// Gives `body` the file's bytes in order.
@@ -80,14 +80,14 @@ package struct SafetensorsWriter {
     }
   }
 
-  /// Writes the file that a user names.
+  /// Writes the file to a path that a user names.
   package func write(to path: String) throws(OutputError) {
     let file = try OutputFile.named(path, expectedSize: size)
     try write(to: file)
     try file.finish()
   }
 
-  /// Writes the bytes into a file that has begun.
+  /// Writes the bytes into an open file.
   package func write(to file: OutputFile) throws(OutputError) {
     try forEachPiece { (bytes) throws(OutputError) in try file.write(Data(bytes)) }
   }
@@ -122,7 +122,7 @@ extension SafetensorsFile.Value {
     }
   }
 
-  /// The bytes of the elements in `range`, little-endian as all machines are that this runs on.
+  /// The bytes of the elements in `range`, little-endian like all machines on which this runs.
   fileprivate func bytes(_ range: Range<Int>) -> [UInt8] {
     switch self {
     case .float32(let tensor):

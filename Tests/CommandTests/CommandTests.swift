@@ -246,7 +246,7 @@ struct CommandTests {
     (["train", "Configs/digits-resnet.yaml", "--init-from", "nowhere"], "nowhere: no such file"),
     (
       ["train", "Configs/digits-resnet.yaml", "--init-from", "/dev/zero"],
-      "/dev/zero: is no file but a folder, a pipe or a device"
+      "/dev/zero: is a folder, a pipe or a device, not a file"
     ),
     (
       ["train", "Configs/digits-resnet.yaml", "--set", "data={kind: mnist, path: /nowhere}"],

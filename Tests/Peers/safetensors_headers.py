@@ -24,9 +24,9 @@ import safetensors
 
 # Why Lockstep refuses what the peer accepts.
 REASONS = {
-    "is no name of a tensor": "names with control characters, and paths out of a folder",
+    "is not a tensor name": "names with control characters, and paths out of a folder",
     "expected one of F32, I64, U8": "types that Lockstep does not read",
-    "is there twice": "equal keys, of which the peer takes the last",
+    "appears twice": "equal keys, of which the peer takes the last",
     "has a field": "fields that the format does not have, which the peer passes over",
     "expected no more than 64 numbers": "more axes than PyTorch has",
     "whose product overflows": "extents beside an extent of 0 that no machine can address",

@@ -111,28 +111,28 @@ import Testing
   ]
 
   private static let texts = [
-    fault("a path up", file(one(name: "../../x")), "is no name of a tensor"),
-    fault("a path up within", file(one(name: "a/../../x")), "is no name of a tensor"),
-    fault("a path up with backslashes", file(one(name: #"..\\x"#)), "is no name of a tensor"),
-    fault("a path from the root", file(one(name: "/etc/passwd")), "is no name of a tensor"),
-    fault("a NUL", file(one(name: #"a\u0000"#)), "is no name of a tensor"),
-    fault("a terminal's escape", file(one(name: #"\u001b[2J"#)), "is no name of a tensor"),
+    fault("a path up", file(one(name: "../../x")), "is not a tensor name"),
+    fault("a path up within", file(one(name: "a/../../x")), "is not a tensor name"),
+    fault("a path up with backslashes", file(one(name: #"..\\x"#)), "is not a tensor name"),
+    fault("a path from the root", file(one(name: "/etc/passwd")), "is not a tensor name"),
+    fault("a NUL", file(one(name: #"a\u0000"#)), "is not a tensor name"),
+    fault("a terminal's escape", file(one(name: #"\u001b[2J"#)), "is not a tensor name"),
     fault("a raw control character", file(one(name: "a\u{1}")), "no control character"),
     fault(
       "a name twice", file(two(0...2, 2...4).replacing("\"b\"", with: "\"a\"")),
-      "\"a\" is there twice"),
+      "\"a\" appears twice"),
     fault(
       "a name twice in two forms",
       file(
         two(0...2, 2...4).replacing("\"a\"", with: "\"\u{e9}\"").replacing(
-          "\"b\"", with: "\"e\u{301}\"")), "is there twice"),
+          "\"b\"", with: "\"e\u{301}\"")), "appears twice"),
     fault(
       "metadata twice", file(#"{"__metadata__":{},"__metadata__":{}}"#, bytes: 0),
-      "\"__metadata__\" is there twice"),
+      "\"__metadata__\" appears twice"),
     fault(
       "a metadata key twice", file(#"{"__metadata__":{"a":"b","a":"c"}}"#, bytes: 0),
-      "\"a\" is there twice"),
-    fault("a field twice", file(one(more: #","dtype":"F32""#)), "\"dtype\" is there twice"),
+      "\"a\" appears twice"),
+    fault("a field twice", file(one(more: #","dtype":"F32""#)), "\"dtype\" appears twice"),
     fault("no UTF-8 in a name", file(Array(#"{""#.utf8) + [0xff] + Array(#"":{}}"#.utf8)), "UTF-8"),
     fault("a surrogate alone", file(one(name: #"\ud800"#)), "UTF-8"),
     fault("a wrong escape", file(one(name: #"\x41"#)), "UTF-8"),
@@ -222,7 +222,7 @@ import Testing
   @Test func whatIsNoFileIsRefused() throws {
     try withTemporaryFolder { folder in
       for (path, words) in [
-        (folder, "is no file but a folder"), ("/dev/zero", "is no file but a folder"),
+        (folder, "is a folder, a pipe"), ("/dev/zero", "is a folder, a pipe or a device"),
         (folder + "/none", "no such file"),
       ] {
         let error = #expect(throws: StateError.self) { _ = try SafetensorsFile(path: path) }

@@ -197,7 +197,7 @@ import Testing
     // Two that are not one cannot be tied.
     let other = try transformer(tied: false).state()
     let error = #expect(throws: (any Error).self) { try transformer(tied: true, other) }
-    #expect("\(error!)".contains("\"\(head)\" is not \"\(words)\", which the model takes for both"))
+    #expect("\(error!)".contains("\"\(head)\" differs from \"\(words)\", but the model shares"))
     #expect(try transformer(tied: false).configuration.model.tiedParameters.isEmpty)
   }
 
