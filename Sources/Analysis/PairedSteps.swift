@@ -127,7 +127,7 @@ public struct DisturbedSteps: Codable, Hashable, Sendable {
   /// The share of disturbed steps, from 0 to 1.
   public var share: Double { steps == 0 ? 0 : Double(disturbed) / Double(steps) }
 
-  /// "12 of 144 steps left out: another process took a core (rank 1)"; nil where there were none.
+  /// "12 of 144 steps left out: another process took a core (rank 1)"; nil if there were none.
   public var text: String? {
     guard disturbed > 0 else { return nil }
     let causes = [

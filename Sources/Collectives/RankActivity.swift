@@ -145,7 +145,7 @@ extension RankActivity.Moment {
     signature?.text(number: number, on: name.text)
   }
 
-  /// The collective that the rank waits for; nil where it computes.
+  /// The collective that the rank waits for; nil if it computes.
   public var meeting: RankActivity.Meeting? {
     isWaiting ? RankActivity.Meeting(identity: identities[place], number: number) : nil
   }

@@ -35,7 +35,7 @@ public final class TrafficMeter {
   }
   private var log: EventLog?
   private var communicator = 0
-  /// Where this rank publishes what it waits for; nil where nobody watches.
+  /// Where this rank publishes what it waits for; nil if nobody watches.
   public private(set) var activity: RankActivity?
   private var place = RankActivity.Place()
   /// The collective for which this communicator's next message is a check.

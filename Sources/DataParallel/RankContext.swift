@@ -16,7 +16,7 @@ public final class RankContext {
   private(set) var statisticsCommunicators: [any Communicator] = []
   /// The communicators of groups other than all ranks, each with the first rank of its group.
   private var partialGroups: [(any Communicator, first: Int)] = []
-  /// Where collectives and segments are recorded; nil where they are not.
+  /// Where collectives and segments are recorded; nil if they are not.
   public private(set) var log: EventLog?
   /// Whether ranks share cores, so that being switched out says nothing about other processes.
   public var sharesCores = false

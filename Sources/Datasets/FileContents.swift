@@ -32,6 +32,7 @@ func inflated(_ bytes: [UInt8], _ path: String) throws(DatasetError) -> [UInt8] 
   var input = bytes
   var position = 0
   while true {
+    // zlib counts in 32 bits.
     let inputCount = min(input.count - position, 1 << 30)
     let (status, used, made) = unsafe input.withUnsafeMutableBufferPointer { source in
       unsafe chunk.withUnsafeMutableBufferPointer { target in

@@ -18,7 +18,7 @@ final class StatusChannel {
 
     init(port: UInt16, addresses: [UInt32]) { (self.port, self.addresses) = (port, addresses) }
 
-    /// Reads a place from its ``bytes``; nil if there is none.
+    /// Reads a place from its ``bytes``; nil if they hold none.
     init?(bytes: [UInt8]) {
       let words = stride(from: 0, to: bytes.count - 3, by: 4).map { start in
         (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * $1) }

@@ -107,7 +107,7 @@ final class Watchdog: @unchecked Sendable {
       MPIRuntime.activity.beginFinish()
       try? meeting.barrier()
     }
-    // After a stop, the thread first has to read the messages that arrived meanwhile.
+    // After a stop, the thread first has to read the messages that arrived meanwhile. It gets a second.
     for _ in 0..<1000 {
       let taken = lastTaken.load(ordering: .acquiring)
       if monotonicNanoseconds() < taken + Self.stale { break }

@@ -41,7 +41,7 @@ public struct MachineLoad: Codable, Sendable {
   /// Linux's `USER_HZ`.
   private static let ticksPerSecond = 100.0
 
-  /// "other processes take 1.2 cores of HOST: swift-build (812) 0.9, python3 (77) 0.3"; nil where none do.
+  /// "other processes take 1.2 cores of HOST: swift-build (812) 0.9, python3 (77) 0.3"; nil if none do.
   public var text: String? {
     guard !neighbours.isEmpty else { return nil }
     let sum = neighbours.reduce(0) { $0 + $1.cores }
@@ -63,7 +63,7 @@ public struct MachineLoad: Codable, Sendable {
     return times
   }
 
-  /// The name, and the ticks in user and system mode, from a line of `/proc/PID/stat`; nil if it is none.
+  /// The name, and the ticks in user and system mode, from the text of `/proc/PID/stat`; nil if it has none.
   ///
   /// The name stands in parentheses and may hold any character.
   package static func parse(_ stat: String) -> (name: String, ticks: Int)? {

@@ -8,8 +8,8 @@ public struct NetworkModel: Sendable {
   public let library: MPILibrary
   /// The number of ranks on a node, and the fabric within it; nil for one rank per node.
   ///
-  /// An all-reduce has two levels then. The ranks of a node reduce to one of them, which takes part in an
-  /// all-reduce between the nodes and gives the result back.
+  /// With several ranks per node, an all-reduce has two levels. The ranks of a node reduce to one of them,
+  /// which takes part in an all-reduce between the nodes and gives the result back.
   public let node: (ranks: Int, fabric: Fabric)?
 
   /// A network with one rank per node, or with nodes as `node` says.
@@ -70,8 +70,8 @@ public struct NetworkModel: Sendable {
 
   /// The measured time divided by the model's; 1 if nothing was measured.
   ///
-  /// It is taken at the largest measured number of ranks up to `ranks`, and interpolated between the
-  /// measured sizes.
+  /// It is taken at the largest measured number of ranks up to `ranks`, or at the smallest if all are
+  /// larger. It is interpolated between the measured sizes.
   private func correction(_ fabric: Fabric, bytes: Int, ranks: Int, blocking: Bool) -> Double {
     let points = fabric.points ?? []
     guard

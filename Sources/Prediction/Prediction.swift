@@ -70,7 +70,7 @@ public struct Prediction: Codable, Sendable {
   public struct Row: Codable, Sendable {
     /// The norm.
     public let norm: String
-    /// How many ranks share statistics; nil where none do.
+    /// How many ranks share statistics; nil if none do.
     public let statisticsGroup: Int?
     /// The ranks.
     public let ranks: Int
@@ -213,7 +213,7 @@ extension Prediction {
   /// If a larger share of the steps was disturbed, even the others do not say for sure what is faster.
   private static let mostDisturbed = 0.5
 
-  /// About how many numbers a simulation adds, so that its time does not grow with the number of ranks.
+  /// About how many numbers a simulation adds, which limits its time.
   private static let work = 4_000_000
 
   private static func row(

@@ -15,8 +15,7 @@ import LockstepTensors
 /// θ · ln(ranks / samples) later than the latest sample. This is the tail of an exponential distribution.
 /// θ is the mean excess of the computing before the collective over its 90% quantile.
 ///
-/// The recorded steps are undisturbed ones. What takes the processor away from ranks comes on top, if a
-/// noise is given.
+/// The recorded steps are undisturbed ones. If a noise is given, its detours come on top.
 struct StepSimulation {
   /// Where the time of a step went, in nanoseconds; all but the step itself are means over ranks.
   struct Step {
@@ -62,7 +61,7 @@ struct StepSimulation {
     tails = Self.tails(samples, meeting)
   }
 
-  /// By collective: θ of the computing since the last wait in which the same ranks met.
+  /// By collective: θ of the computing since the last wait in which at least as many ranks met.
   private static func tails(_ samples: StepSamples, _ meeting: (Purpose) -> Int) -> [Double] {
     let shape = samples.shape
     var tails = [Double](repeating: 0, count: shape.collectives.count)

@@ -4,7 +4,7 @@ public struct TrainingCourse: Hashable, Sendable {
   public let epochSamples: Double
   /// The number of samples that a rank takes in a step.
   public let samplesPerRank: Double
-  /// The steps until the target loss; nil where it was not reached, or none was given.
+  /// The steps until the target loss; nil if it was not reached, or none was given.
   public let stepsToTarget: Int?
 
   /// Creates a course.
@@ -26,7 +26,7 @@ public struct TrainingCost: Codable, Hashable, Sendable {
   public let epochSeconds: Double
   /// What all ranks cost for an epoch; nil without a price.
   public let epochPrice: Double?
-  /// The steps to the target loss; nil where it was not reached, or none was given.
+  /// The steps to the target loss; nil if it was not reached, or none was given.
   public let targetSteps: Int?
   /// The time to the target loss, in seconds.
   public let targetSeconds: Double?

@@ -40,7 +40,7 @@ struct EventFiles {
     self.rank = rank
   }
 
-  /// The largest size of a file, in bytes.
+  /// The largest size of a file, in bytes: about 58,000 events.
   static let limit = 4 << 20
 
   var header: String { "\(folder)/rank-\(rank).json" }

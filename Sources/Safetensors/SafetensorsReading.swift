@@ -67,7 +67,7 @@ extension SafetensorsFile {
     }
   }
 
-  /// The most that is read at once, in bytes.
+  /// The most that is read at once, in bytes, so that a large tensor is not in memory twice.
   private static let chunk = 16 << 20
 
   /// Checks the header of `size` bytes, which `next` hands out piece by piece.
