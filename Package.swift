@@ -108,7 +108,8 @@ targets += [
     "LockstepTensors",
     []),
   .target(
-    name: "LockstepKernelLoops", dependencies: ["CPrefetch"], path: "Sources/KernelLoops",
+    name: "LockstepKernelLoops", dependencies: ["CPrefetch", "LockstepTensors"],
+    path: "Sources/KernelLoops",
     swiftSettings: loops),
   .target(
     name: "LockstepKernelsBaseline", dependencies: ["LockstepKernelLoops"],
@@ -160,7 +161,7 @@ targets += [
     "LockstepNorms",
     [
       "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepFiles",
-      "LockstepCollectives", "LockstepAutograd",
+      "LockstepCollectives", "LockstepAutograd", "LockstepLayers",
     ]),
   house(
     "LockstepModels",

@@ -5,24 +5,24 @@
 // u is near 1 whatever the channel's deviation 1 / r, so that no product leaves the range of float32.
 
 /// The plain form that the vector form is held to.
-public func columnGradientReference(
-  _ x: Input, _ dy: Input, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
-  _ inverse: Input, _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Output
+public func columnGradientReference<E: KernelElement>(
+  _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
+  _ inverse: Input, _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Target<E>
 ) {
   for row in 0..<rows {
     for c in 0..<channels {
       let i = row * channels + c
-      let u = ((x[i] - center[c]) - offset[c]) * inverse[c]
-      dx[i] = (-mean[c]).addingProduct(dy[i], scale[c]).addingProduct(-u, slope[c])
+      let u = ((x[i].float - center[c]) - offset[c]) * inverse[c]
+      dx[i] = E((-mean[c]).addingProduct(dy[i].float, scale[c]).addingProduct(-u, slope[c]))
     }
   }
 }
 
 /// The vector form, in memory order: the channels' numbers stay in the nearest cache.
-@_alwaysEmitIntoClient @inline(__always)
-public func columnGradientLoop(
-  _ x: Input, _ dy: Input, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
-  _ inverse: Input, _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Output
+@_alwaysEmitIntoClient @_transparent
+public func columnGradientLoop<E: KernelElement>(
+  _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
+  _ inverse: Input, _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Target<E>
 ) {
   let whole = vectorized(channels)
   var i = 0
@@ -39,8 +39,8 @@ public func columnGradientLoop(
       c += 16
     }
     while c < channels {
-      let u = ((x[i] - center[c]) - offset[c]) * inverse[c]
-      dx[i] = (-mean[c]).addingProduct(dy[i], scale[c]).addingProduct(-u, slope[c])
+      let u = ((x[i].float - center[c]) - offset[c]) * inverse[c]
+      dx[i] = E((-mean[c]).addingProduct(dy[i].float, scale[c]).addingProduct(-u, slope[c]))
       i += 1
       c += 1
     }

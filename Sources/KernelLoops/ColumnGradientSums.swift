@@ -2,17 +2,20 @@
 //
 //     sums[c]            += Σ dy
 //     sums[channels + c] += Σ dy · t
+//
+// with what the mask lets pass of dy.
 
 /// The plain form that the vector form is held to.
-public func columnGradientSumsReference(
-  _ x: Input, _ dy: Input, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
-  _ sums: Sums
+public func columnGradientSumsReference<E: KernelElement>(
+  _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
+  _ mask: RectifierMask<E>, _ sums: Sums
 ) {
   for row in 0..<rows {
     for c in 0..<channels {
       let i = row * channels + c
-      sums[c] += Double(dy[i])
-      sums[channels + c] += Double(dy[i]) * Double((x[i] - center[c]) - offset[c])
+      let g = Double(mask.pass(dy[i].float, i))
+      sums[c] += g
+      sums[channels + c] += g * Double((x[i].float - center[c]) - offset[c])
     }
   }
 }
@@ -28,10 +31,10 @@ public func addGradients(
 }
 
 /// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms.
-@_alwaysEmitIntoClient @inline(__always)
-public func columnGradientSumsLoop(
-  _ x: Input, _ dy: Input, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
-  _ sums: Sums
+@_alwaysEmitIntoClient @_transparent
+public func columnGradientSumsLoop<E: KernelElement>(
+  _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
+  _ mask: RectifierMask<E>, _ sums: Sums
 ) {
   let block = rowBlock(channels)
   let products = sums + channels
@@ -52,10 +55,10 @@ public func columnGradientSumsLoop(
       var (p2, p3) = (WideSums(products, c + 32), WideSums(products, c + 48))
       var i = from * channels + c
       for _ in from..<to {
-        addGradients(load(x, i), load(dy, i), k0, d0, &s0, &p0)
-        addGradients(load(x, i + 16), load(dy, i + 16), k1, d1, &s1, &p1)
-        addGradients(load(x, i + 32), load(dy, i + 32), k2, d2, &s2, &p2)
-        addGradients(load(x, i + 48), load(dy, i + 48), k3, d3, &s3, &p3)
+        addGradients(load(x, i), mask.pass(load(dy, i), i), k0, d0, &s0, &p0)
+        addGradients(load(x, i + 16), mask.pass(load(dy, i + 16), i + 16), k1, d1, &s1, &p1)
+        addGradients(load(x, i + 32), mask.pass(load(dy, i + 32), i + 32), k2, d2, &s2, &p2)
+        addGradients(load(x, i + 48), mask.pass(load(dy, i + 48), i + 48), k3, d3, &s3, &p3)
         i += channels
       }
       s0.store(sums, c)
@@ -73,7 +76,7 @@ public func columnGradientSumsLoop(
       var (s, p) = (WideSums(sums, c), WideSums(products, c))
       var i = from * channels + c
       for _ in from..<to {
-        addGradients(load(x, i), load(dy, i), k, d, &s, &p)
+        addGradients(load(x, i), mask.pass(load(dy, i), i), k, d, &s, &p)
         i += channels
       }
       s.store(sums, c)
@@ -84,8 +87,9 @@ public func columnGradientSumsLoop(
       var (s, p) = (0.0, 0.0)
       for row in from..<to {
         let i = row * channels + c
-        s += Double(dy[i])
-        p += Double(dy[i]) * Double((x[i] - center[c]) - offset[c])
+        let g = Double(mask.pass(dy[i].float, i))
+        s += g
+        p += g * Double((x[i].float - center[c]) - offset[c])
       }
       sums[c] += s
       products[c] += p

@@ -4,12 +4,12 @@
 //     sums[channels + c] += Σ (x − K)²
 
 /// The plain form that the vector form is held to.
-public func columnMomentsReference(
-  _ x: Input, _ rows: Int, _ channels: Int, _ shift: Input, _ sums: Sums
+public func columnMomentsReference<E: KernelElement>(
+  _ x: Source<E>, _ rows: Int, _ channels: Int, _ shift: Input, _ sums: Sums
 ) {
   for row in 0..<rows {
     for c in 0..<channels {
-      let d = Double(x[row * channels + c]) - Double(shift[c])
+      let d = Double(x[row * channels + c].float) - Double(shift[c])
       sums[c] += d
       sums[channels + c] += d * d
     }
@@ -25,9 +25,9 @@ public func addMoments(_ x: Vector, _ k: WideSums, _ s: inout WideSums, _ q: ino
 }
 
 /// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms.
-@_alwaysEmitIntoClient @inline(__always)
-public func columnMomentsLoop(
-  _ x: Input, _ rows: Int, _ channels: Int, _ shift: Input, _ sums: Sums
+@_alwaysEmitIntoClient @_transparent
+public func columnMomentsLoop<E: KernelElement>(
+  _ x: Source<E>, _ rows: Int, _ channels: Int, _ shift: Input, _ sums: Sums
 ) {
   let block = rowBlock(channels)
   let squares = sums + channels
@@ -76,7 +76,7 @@ public func columnMomentsLoop(
       let k = Double(shift[c])
       var (s, q) = (0.0, 0.0)
       for row in from..<to {
-        let d = Double(x[row * channels + c]) - k
+        let d = Double(x[row * channels + c].float) - k
         s += d
         q += d * d
       }

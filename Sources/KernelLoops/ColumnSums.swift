@@ -1,15 +1,19 @@
 // Sums over the rows of `x` `[rows, channels]` in float64: sums[c] += Σ x.
 
 /// The plain form that the vector form is held to.
-public func columnSumsReference(_ x: Input, _ rows: Int, _ channels: Int, _ sums: Sums) {
+public func columnSumsReference<E: KernelElement>(
+  _ x: Source<E>, _ rows: Int, _ channels: Int, _ sums: Sums
+) {
   for row in 0..<rows {
-    for c in 0..<channels { sums[c] += Double(x[row * channels + c]) }
+    for c in 0..<channels { sums[c] += Double(x[row * channels + c].float) }
   }
 }
 
 /// The vector form.
 @_alwaysEmitIntoClient @inline(__always)
-public func columnSumsLoop(_ x: Input, _ rows: Int, _ channels: Int, _ sums: Sums) {
+public func columnSumsLoop<E: KernelElement>(
+  _ x: Source<E>, _ rows: Int, _ channels: Int, _ sums: Sums
+) {
   let whole = vectorized(channels)
   let block = rowBlock(channels)
   var from = 0
@@ -28,7 +32,7 @@ public func columnSumsLoop(_ x: Input, _ rows: Int, _ channels: Int, _ sums: Sum
     }
     while c < channels {
       var s = 0.0
-      for row in from..<to { s += Double(x[row * channels + c]) }
+      for row in from..<to { s += Double(x[row * channels + c].float) }
       sums[c] += s
       c += 1
     }

@@ -29,14 +29,16 @@ public func exponential(_ x: Vector) -> Vector {
 
 /// The `count` elements from `p + i`, the other lanes `filler`: what a loop of vectors leaves.
 @_alwaysEmitIntoClient @_transparent
-public func loadPartial(_ p: Input, _ i: Int, _ count: Int, _ filler: Float) -> Vector {
+public func loadPartial<E: KernelElement>(_ p: Source<E>, _ i: Int, _ count: Int, _ filler: Float)
+  -> Vector
+{
   var v = Vector(repeating: filler)
-  for lane in 0..<count { v[lane] = p[i + lane] }
+  for lane in 0..<count { v[lane] = p[i + lane].float }
   return v
 }
 
 /// Writes the first `count` lanes to `p + i`.
 @_alwaysEmitIntoClient @_transparent
-public func storePartial(_ v: Vector, _ p: Output, _ i: Int, _ count: Int) {
-  for lane in 0..<count { p[i + lane] = v[lane] }
+public func storePartial<E: KernelElement>(_ v: Vector, _ p: Target<E>, _ i: Int, _ count: Int) {
+  for lane in 0..<count { p[i + lane] = E(v[lane]) }
 }

@@ -7,19 +7,21 @@ import Glibc
 // Source: Hendrycks & Gimpel, 2016, <https://arxiv.org/abs/1606.08415>, the exact form.
 
 /// The plain form that the vector form is held to.
-public func geluReference(_ x: Input, _ count: Int, _ y: Output) {
+public func geluReference<E: KernelElement>(_ x: Source<E>, _ count: Int, _ y: Target<E>) {
   for i in 0..<count {
-    let v = Double(x[i])
-    y[i] = Float(v * 0.5 * erfc(-v * 0.5.squareRoot()))
+    let v = Double(x[i].float)
+    y[i] = E(Float(v * 0.5 * erfc(-v * 0.5.squareRoot())))
   }
 }
 
 /// dx = dy · (Φ(x) + x · φ(x)).
-public func geluGradientReference(_ x: Input, _ dy: Input, _ count: Int, _ dx: Output) {
+public func geluGradientReference<E: KernelElement>(
+  _ x: Source<E>, _ dy: Source<E>, _ count: Int, _ dx: Target<E>
+) {
   for i in 0..<count {
-    let v = Double(x[i])
+    let v = Double(x[i].float)
     let density = exp(-0.5 * v * v) / (2 * Double.pi).squareRoot()
-    dx[i] = Float(Double(dy[i]) * (0.5 * erfc(-v * 0.5.squareRoot()) + v * density))
+    dx[i] = E(Float(Double(dy[i].float) * (0.5 * erfc(-v * 0.5.squareRoot()) + v * density)))
   }
 }
 
@@ -45,28 +47,17 @@ public func normalDistribution(_ x: Vector) -> Vector {
 
 /// The vector form of ``geluReference``.
 @_alwaysEmitIntoClient @inline(__always)
-public func geluLoop(_ x: Input, _ count: Int, _ y: Output) {
-  var i = 0
-  while i < count {
-    let n = min(16, count - i)
-    let v = n == 16 ? load(x, i) : loadPartial(x, i, n, 0)
-    let r = v * normalDistribution(v)
-    if n == 16 { store(r, y, i) } else { storePartial(r, y, i, n) }
-    i += 16
-  }
+public func geluLoop<E: KernelElement>(_ x: Source<E>, _ count: Int, _ y: Target<E>) {
+  mapLoop(x, count, y) { $0 * normalDistribution($0) }
 }
 
 /// The vector form of ``geluGradientReference``.
 @_alwaysEmitIntoClient @inline(__always)
-public func geluGradientLoop(_ x: Input, _ dy: Input, _ count: Int, _ dx: Output) {
-  var i = 0
-  while i < count {
-    let n = min(16, count - i)
-    let v = n == 16 ? load(x, i) : loadPartial(x, i, n, 0)
-    let g = n == 16 ? load(dy, i) : loadPartial(dy, i, n, 0)
+public func geluGradientLoop<E: KernelElement>(
+  _ x: Source<E>, _ dy: Source<E>, _ count: Int, _ dx: Target<E>
+) {
+  mapLoop(x, dy, count, dx) { v, g in
     let density = exponential(v * v * Vector(repeating: -0.5)) * Vector(repeating: 0.398_942_28)
-    let r = g * fma(v, density, normalDistribution(v))
-    if n == 16 { store(r, dx, i) } else { storePartial(r, dx, i, n) }
-    i += 16
+    return g * fma(v, density, normalDistribution(v))
   }
 }

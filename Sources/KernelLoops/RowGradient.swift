@@ -1,5 +1,5 @@
 // The backward pass of a row norm, with t, r and k as its forward pass saved them, u = t · r and
-// h = dy · gain:
+// h = dy · gain, with what the mask lets pass of dy:
 //
 //     dx = r · (h − mean h − u · k · Σ h·u)     (mean h only where centred)
 //     sums[c]         += Σ dy                    (the bias's gradient, only where centred)
@@ -10,30 +10,33 @@
 // `sums` has `2 · period · width` elements: all of the bias's, then all of the gain's.
 
 /// The plain form that the vector form is held to.
-public func rowGradientReference(
-  _ centred: Bool, _ x: Input, _ dy: Input, _ rows: Int, _ width: Int, _ period: Int,
-  _ gain: Input, _ saved: Input, _ dx: Output, _ sums: Sums
+public func rowGradientReference<E: KernelElement>(
+  _ centred: Bool, _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ width: Int, _ period: Int,
+  _ gain: Input, _ saved: Input, _ mask: RectifierMask<E>, _ dx: Target<E>, _ sums: Sums
 ) {
   for row in 0..<rows {
     let (x, dy, dx) = (x + row * width, dy + row * width, dx + row * width)
+    let mask = mask.advanced(by: row * width)
     let base = row % period * width
     let (k, d, r, slope) = (
       saved[row], saved[rows + row], saved[2 * rows + row], saved[3 * rows + row]
     )
     var (total, product) = (0.0, 0.0)
     for i in 0..<width {
-      let u = Double((x[i] - k) - d) * Double(r)
-      let h = Double(dy[i]) * Double(gain[base + i])
+      let u = Double((x[i].float - k) - d) * Double(r)
+      let g = Double(mask.pass(dy[i].float, i))
+      let h = g * Double(gain[base + i])
       total += h
       product += h * u
-      if centred { sums[base + i] += Double(dy[i]) }
-      sums[period * width + base + i] += Double(dy[i]) * u
+      if centred { sums[base + i] += g }
+      sums[period * width + base + i] += g * u
     }
     let mean = centred ? total / Double(width) : 0
+    let passed = mask.second(dy)
     for i in 0..<width {
-      let u = Double((x[i] - k) - d) * Double(r)
-      let h = Double(dy[i]) * Double(gain[base + i])
-      dx[i] = Float(Double(r) * (h - mean - u * Double(slope) * product))
+      let u = Double((x[i].float - k) - d) * Double(r)
+      let h = Double(passed[i].float) * Double(gain[base + i])
+      dx[i] = E(Float(Double(r) * (h - mean - u * Double(slope) * product)))
     }
   }
 }
@@ -43,9 +46,10 @@ public func rowGradientReference(
 /// Rows of at most 32 elements go sixteen at a time. `scratch` has `2 · period · width` floats, the
 /// parameters' gradients over a block of rows before they are widened, and 512 more.
 @_alwaysEmitIntoClient @inline(__always)
-public func rowGradientLoop(
-  _ centred: Bool, _ x: Input, _ dy: Input, _ rows: Int, _ width: Int, _ period: Int,
-  _ gain: Input, _ saved: Input, _ dx: Output, _ sums: Sums, _ scratch: Output
+public func rowGradientLoop<E: KernelElement>(
+  _ centred: Bool, _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ width: Int, _ period: Int,
+  _ gain: Input, _ saved: Input, _ mask: RectifierMask<E>, _ dx: Target<E>, _ sums: Sums,
+  _ scratch: Output
 ) {
   let all = period * width
   scratch.update(repeating: 0, count: 2 * all)
@@ -61,11 +65,14 @@ public func rowGradientLoop(
     while isNarrow, row + 16 <= end {
       sixteenRowsGradient(
         centred, x + row * width, dy + row * width, width, gain, saved + row, rows,
-        dx + row * width, scratch, scratch + all, scratch + 2 * all)
+        mask.advanced(by: row * width), dx + row * width, scratch, scratch + all,
+        scratch + 2 * all)
       row += 16
     }
     while row < end {
       let (x, dy, dx) = (x + row * width, dy + row * width, dx + row * width)
+      let mask = mask.advanced(by: row * width)
+      let passed = mask.second(dy)
       let (dbias, dgain, gain) = (scratch + base, scratch + all + base, gain + base)
       let (k, d, r) = (saved[row], saved[rows + row], saved[2 * rows + row])
       let (vk, vd, vr) = (Vector(repeating: k), Vector(repeating: d), Vector(repeating: r))
@@ -77,7 +84,7 @@ public func rowGradientLoop(
         while i < chunk {
           prefetchRead(x, i)
           prefetchRead(dy, i)
-          let (a, g) = (load(x, i), load(dy, i))
+          let (a, g) = (load(x, i), mask.pass(load(dy, i), i))
           let (oldGain, oldBias) = (load(dgain, i), centred ? load(dbias, i) : Vector.zero)
           let u = (centred ? (a - vk) - vd : a) * vr
           let h = g * load(gain, i)
@@ -93,14 +100,15 @@ public func rowGradientLoop(
         product += Double(laneSum(products))
       }
       while i < width {
-        let u = ((x[i] - k) - d) * r
-        let h = dy[i] * gain[i]
+        let u = ((x[i].float - k) - d) * r
+        let g = mask.pass(dy[i].float, i)
+        let h = g * gain[i]
         if centred {
           total += Double(h)
-          dbias[i] += dy[i]
+          dbias[i] += g
         }
         product += Double(h * u)
-        dgain[i] += dy[i] * u
+        dgain[i] += g * u
         i += 1
       }
       let mean = centred ? Float(total * inverse) : 0
@@ -109,12 +117,12 @@ public func rowGradientLoop(
       i = 0
       while i < whole {
         let u = (centred ? (load(x, i) - vk) - vd : load(x, i)) * vr
-        let h = load(dy, i) * load(gain, i)
+        let h = load(passed, i) * load(gain, i)
         store(fma(u, q, centred ? fma(h, vr, m) : h * vr), dx, i)
         i += 16
       }
       while i < width {
-        dx[i] = r * (dy[i] * gain[i] - mean - ((x[i] - k) - d) * r * slope)
+        dx[i] = E(r * (passed[i].float * gain[i] - mean - ((x[i].float - k) - d) * r * slope))
         i += 1
       }
       row += 1
@@ -147,9 +155,10 @@ public func flushRowSums(_ scratch: Output, _ count: Int, _ sums: Sums) {
 ///
 /// `scratch` has 512 floats.
 @_alwaysEmitIntoClient @_transparent
-public func sixteenRowsGradient(
-  _ centred: Bool, _ x: Input, _ dy: Input, _ width: Int, _ gain: Input, _ saved: Input,
-  _ rows: Int, _ dx: Output, _ dbias: Output, _ dgain: Output, _ scratch: Output
+public func sixteenRowsGradient<E: KernelElement>(
+  _ centred: Bool, _ x: Source<E>, _ dy: Source<E>, _ width: Int, _ gain: Input, _ saved: Input,
+  _ rows: Int, _ mask: RectifierMask<E>, _ dx: Target<E>, _ dbias: Output, _ dgain: Output,
+  _ scratch: Output
 ) {
   let (offsets, scales, slopes) = (saved + rows, saved + 2 * rows, saved + 3 * rows)
   scratch.update(repeating: 0, count: 512)
@@ -163,7 +172,7 @@ public func sixteenRowsGradient(
         centred
         ? (load(x, i) - Vector(repeating: saved[row])) - Vector(repeating: offsets[row])
         : load(x, i)
-      let g = load(dy, i)
+      let g = mask.pass(load(dy, i), i)
       let h = g * w
       if centred {
         biasSum += g
@@ -183,6 +192,7 @@ public func sixteenRowsGradient(
   let q = sixteenLaneSums(scratch + 256) * load(slopes, 0) * r
   store(means, scratch, 0)
   store(-q, scratch, 16)
+  let passed = mask.second(dy)
   for row in 0..<16 {
     let (k, d) = (Vector(repeating: saved[row]), Vector(repeating: offsets[row]))
     let (m, q) = (Vector(repeating: scratch[row]), Vector(repeating: scratch[16 + row]))
@@ -191,7 +201,7 @@ public func sixteenRowsGradient(
     var i = row * width
     while c < width {
       let u = (centred ? (load(x, i) - k) - d : load(x, i)) * r
-      let h = load(dy, i) * load(gain, c)
+      let h = load(passed, i) * load(gain, c)
       store(fma(u, q, centred ? fma(h, r, m) : h * r), dx, i)
       c += 16
       i += 16

@@ -50,7 +50,7 @@ public struct RowRule: Sendable, Hashable {
 //
 //     centred (layer norm):  t = (x − K) − d,  K + d the row's mean
 //     otherwise (RMS norm):  t = x
-//     y = t · r · gain + bias
+//     y = t · r · gain + bias, and what the epilogue makes of it
 //
 // `saved` `[4, rows]` keeps K, d, r and k for the backward pass. Gain and bias have
 // `period · width` elements, and row i takes part i mod period: a group norm of one position
@@ -60,39 +60,42 @@ public struct RowRule: Sendable, Hashable {
 // to some 10³⁷. Where a float32 sum leaves it before, the row is summed in float64.
 
 /// The plain form that the vector form is held to.
-public func rowNormalizeReference(
-  _ centred: Bool, _ x: Input, _ rows: Int, _ width: Int, _ period: Int, _ gain: Input,
-  _ bias: Input, _ rule: RowRule, _ y: Output, _ saved: Output
+public func rowNormalizeReference<E: KernelElement>(
+  _ centred: Bool, _ x: Source<E>, _ rows: Int, _ width: Int, _ period: Int, _ gain: Input,
+  _ bias: Input, _ rule: RowRule, _ epilogue: Epilogue<E>, _ y: Target<E>, _ saved: Output
 ) {
   for row in 0..<rows {
     let part = row % period * width
     oneRowNormalize(
-      centred, x + row * width, width, gain + part, bias + part, rule, y + row * width, saved + row,
-      rows)
+      centred, x + row * width, width, gain + part, bias + part, rule,
+      epilogue.advanced(by: row * width), y + row * width, saved + row, rows)
   }
 }
 
 /// One row in float64 sums; `saved` is its own place in K, and `rows` apart in d, r and k.
-public func oneRowNormalize(
-  _ centred: Bool, _ x: Input, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,
-  _ y: Output, _ saved: Output, _ rows: Int
+public func oneRowNormalize<E: KernelElement>(
+  _ centred: Bool, _ x: Source<E>, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,
+  _ epilogue: Epilogue<E>, _ y: Target<E>, _ saved: Output, _ rows: Int
 ) {
   var mean = 0.0
   if centred {
-    for i in 0..<width { mean += Double(x[i]) }
+    for i in 0..<width { mean += Double(x[i].float) }
     mean /= Double(width)
   }
   let k = Float(mean)
   let d = Float(mean - Double(k))
   var squares = 0.0
   for i in 0..<width {
-    let t = Double((x[i] - k) - d)
+    let t = Double((x[i].float - k) - d)
     squares += t * t
   }
   let scale = rule.scale(sumOfSquares: squares, width: width)
   (saved[0], saved[rows]) = (k, d)
   (saved[2 * rows], saved[3 * rows]) = (scale.r, scale.k)
-  for i in 0..<width { y[i] = bias[i].addingProduct(((x[i] - k) - d) * scale.r, gain[i]) }
+  for i in 0..<width {
+    let value = bias[i].addingProduct(((x[i].float - k) - d) * scale.r, gain[i])
+    y[i] = E(epilogue.result(value, i))
+  }
 }
 
 /// The vector form.
@@ -101,21 +104,23 @@ public func oneRowNormalize(
 /// this one is written, so that reading and computing overlap. Lanes sum in float32 over at most 64
 /// vectors before they are widened. `scratch` has 512 floats.
 @_alwaysEmitIntoClient @inline(__always)
-public func rowNormalizeLoop(
-  _ centred: Bool, _ x: Input, _ rows: Int, _ width: Int, _ period: Int, _ gain: Input,
-  _ bias: Input, _ rule: RowRule, _ y: Output, _ saved: Output, _ scratch: Output
+public func rowNormalizeLoop<E: KernelElement>(
+  _ centred: Bool, _ x: Source<E>, _ rows: Int, _ width: Int, _ period: Int, _ gain: Input,
+  _ bias: Input, _ rule: RowRule, _ epilogue: Epilogue<E>, _ y: Target<E>, _ saved: Output,
+  _ scratch: Output
 ) {
   let isNarrow = width % 16 == 0 && width <= 64 && period == 1
   let narrow = isNarrow ? vectorized(rows) : 0
   var row = 0
   while row < narrow {
     let isRight = sixteenRowsNormalize(
-      centred, x + row * width, width, gain, bias, rule, y + row * width, saved + row, rows, scratch
-    )
+      centred, x + row * width, width, gain, bias, rule, epilogue.advanced(by: row * width),
+      y + row * width, saved + row, rows, scratch)
     if !isRight {
       for i in row..<row + 16 {
         oneRowNormalize(
-          centred, x + i * width, width, gain, bias, rule, y + i * width, saved + i, rows)
+          centred, x + i * width, width, gain, bias, rule, epilogue.advanced(by: i * width),
+          y + i * width, saved + i, rows)
       }
     }
     row += 16
@@ -128,6 +133,7 @@ public func rowNormalizeLoop(
   var first = firstSum(centred, x + row * width, width, whole)
   while row < rows {
     let (x, y) = (x + row * width, y + row * width)
+    let epilogue = epilogue.advanced(by: row * width)
     let (gain, bias) = (gain + part * width, bias + part * width)
     part = part + 1 == period ? 0 : part + 1
     // A mean that is good to a few units in the last place centres well enough for the second
@@ -158,7 +164,7 @@ public func rowNormalizeLoop(
         squares += Double(laneSum(q0 + q1))
       }
       while i < width {
-        let t = x[i] - k
+        let t = x[i].float - k
         sum += Double(t)
         squares += Double(t * t)
         i += 1
@@ -167,7 +173,7 @@ public func rowNormalizeLoop(
     let shift = sum * inverse
     let d = Float(shift)
     guard squares < .infinity else {
-      oneRowNormalize(centred, x, width, gain, bias, rule, y, saved + row, rows)
+      oneRowNormalize(centred, x, width, gain, bias, rule, epilogue, y, saved + row, rows)
       row += 1
       first = row < rows ? firstSum(centred, x + width, width, whole) : 0
       continue
@@ -188,7 +194,7 @@ public func rowNormalizeLoop(
         let t = centred ? (load(x, i) - center) - offset : load(x, i)
         prefetchRead(next, i)
         prefetchWrite(y, i)
-        store(fma(t * r, load(gain, i), load(bias, i)), y, i)
+        store(epilogue.result(fma(t * r, load(gain, i), load(bias, i)), i), y, i)
         let v = load(next, i)
         lanes = centred ? lanes + v : fma(v, v, lanes)
         i += 16
@@ -196,8 +202,9 @@ public func rowNormalizeLoop(
       first += Double(laneSum(lanes))
     }
     while i < width {
-      y[i] = bias[i].addingProduct(((x[i] - k) - d) * scale.r, gain[i])
-      first += centred ? Double(next[i]) : Double(next[i] * next[i])
+      let value = bias[i].addingProduct(((x[i].float - k) - d) * scale.r, gain[i])
+      y[i] = E(epilogue.result(value, i))
+      first += centred ? Double(next[i].float) : Double(next[i].float * next[i].float)
       i += 1
     }
   }
@@ -205,7 +212,9 @@ public func rowNormalizeLoop(
 
 /// Σ x of a row where centred, else Σ x².
 @_alwaysEmitIntoClient @_transparent
-public func firstSum(_ centred: Bool, _ x: Input, _ width: Int, _ whole: Int) -> Double {
+public func firstSum<E: KernelElement>(_ centred: Bool, _ x: Source<E>, _ width: Int, _ whole: Int)
+  -> Double
+{
   var sum = 0.0
   var i = 0
   while i < whole {
@@ -219,7 +228,7 @@ public func firstSum(_ centred: Bool, _ x: Input, _ width: Int, _ whole: Int) ->
     sum += Double(laneSum(lanes))
   }
   while i < width {
-    sum += centred ? Double(x[i]) : Double(x[i] * x[i])
+    sum += centred ? Double(x[i].float) : Double(x[i].float * x[i].float)
     i += 1
   }
   return sum
@@ -230,9 +239,9 @@ public func firstSum(_ centred: Bool, _ x: Input, _ width: Int, _ whole: Int) ->
 ///
 /// `scratch` has 512 floats. False, and nothing is written to y, where a sum leaves the range of float32.
 @_alwaysEmitIntoClient @_transparent
-public func sixteenRowsNormalize(
-  _ centred: Bool, _ x: Input, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,
-  _ y: Output, _ saved: Output, _ rows: Int, _ scratch: Output
+public func sixteenRowsNormalize<E: KernelElement>(
+  _ centred: Bool, _ x: Source<E>, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,
+  _ epilogue: Epilogue<E>, _ y: Target<E>, _ saved: Output, _ rows: Int, _ scratch: Output
 ) -> Bool {
   let inverse = Vector(repeating: 1 / Float(width))
   let (offsets, scales) = (saved + rows, saved + 2 * rows)
@@ -282,7 +291,7 @@ public func sixteenRowsNormalize(
     while c < width {
       let t = centred ? (load(x, i) - center) - offset : load(x, i)
       prefetchWrite(y, i)
-      store(fma(t * r, load(gain, c), load(bias, c)), y, i)
+      store(epilogue.result(fma(t * r, load(gain, c), load(bias, c)), i), y, i)
       c += 16
       i += 16
     }

@@ -1,4 +1,5 @@
 public import CPrefetch
+public import LockstepTensors
 
 /// Sixteen floats: one register of AVX-512, two of AVX2, four of NEON.
 public typealias Vector = SIMD16<Float>
@@ -9,43 +10,127 @@ public typealias WideVector = SIMD8<Double>
 public typealias Input = UnsafePointer<Float>
 /// Floats to write.
 public typealias Output = UnsafeMutablePointer<Float>
+/// Activations of one precision to read.
+public typealias Source<E: KernelElement> = UnsafePointer<E>
+/// Activations of one precision to write.
+public typealias Target<E: KernelElement> = UnsafeMutablePointer<E>
 /// Float64 sums, which are added to.
 public typealias Sums = UnsafeMutablePointer<Double>
 
 // Everything here is inlined into the module of each instruction set. An out-of-line copy
 // would be merged by the linker across those modules, and could run where it must not.
 
-/// Sixteen floats from `p + i`, at any alignment.
-@_alwaysEmitIntoClient @_transparent
-public func load(_ p: Input, _ i: Int) -> Vector {
-  UnsafeRawPointer(p + i).loadUnaligned(as: Vector.self)
+/// A number that activations are stored as.
+///
+/// Loops load sixteen as float32, compute, and round once when they store.
+public protocol KernelElement: BitwiseCopyable, Sendable {
+  /// The number as a float32, exactly.
+  var float: Float { get }
+  /// The nearest number to `value`.
+  init(_ value: Float)
+  /// Sixteen from `p`, at any alignment.
+  static func loadVector(_ p: UnsafePointer<Self>) -> Vector
+  /// Writes sixteen to `p`, at any alignment.
+  static func storeVector(_ v: Vector, _ p: UnsafeMutablePointer<Self>)
 }
 
-/// Sixteen floats from `p + i`, at any alignment.
-@_alwaysEmitIntoClient @_transparent
-public func load(_ p: Output, _ i: Int) -> Vector {
-  UnsafeRawPointer(p + i).loadUnaligned(as: Vector.self)
+extension Float: KernelElement {
+  /// Itself.
+  @_alwaysEmitIntoClient @_transparent
+  public var float: Float { self }
+
+  /// Sixteen from `p`, at any alignment.
+  @_alwaysEmitIntoClient @_transparent
+  public static func loadVector(_ p: UnsafePointer<Float>) -> Vector {
+    UnsafeRawPointer(p).loadUnaligned(as: Vector.self)
+  }
+
+  /// Writes sixteen to `p`, at any alignment.
+  @_alwaysEmitIntoClient @_transparent
+  public static func storeVector(_ v: Vector, _ p: UnsafeMutablePointer<Float>) {
+    UnsafeMutableRawPointer(p).storeBytes(of: v, as: Vector.self)
+  }
 }
 
-/// Writes sixteen floats to `p + i`, at any alignment.
-@_alwaysEmitIntoClient @_transparent
-public func store(_ v: Vector, _ p: Output, _ i: Int) {
-  UnsafeMutableRawPointer(p + i).storeBytes(of: v, as: Vector.self)
+extension BFloat16: KernelElement {
+  /// Sixteen from `p`, at any alignment.
+  @_alwaysEmitIntoClient @_transparent
+  public static func loadVector(_ p: UnsafePointer<BFloat16>) -> Vector {
+    let bits = UnsafeRawPointer(p).loadUnaligned(as: SIMD16<UInt16>.self)
+    return unsafeBitCast(widened(bits) &<< 16, to: Vector.self)
+  }
+
+  /// Writes sixteen to `p`, at any alignment.
+  @_alwaysEmitIntoClient @_transparent
+  public static func storeVector(_ v: Vector, _ p: UnsafeMutablePointer<BFloat16>) {
+    let bits = unsafeBitCast(v, to: SIMD16<UInt32>.self)
+    let upper = bits &>> 16
+    let rounded = (bits &+ 0x7fff &+ (upper & 1)) &>> 16
+    // Rounding must not carry NaN's bits over to infinity.
+    let halves = (upper | 0x40).replacing(with: rounded, where: v .== v)
+    UnsafeMutableRawPointer(p).storeBytes(
+      of: narrowed(halves), as: SIMD16<UInt16>.self)
+  }
 }
 
-/// How far ahead of a loop its memory is asked for, in floats: some 30 cache lines, which is what
-/// one core keeps in flight.
+// Lane by lane: the standard library's conversions of whole vectors are calls.
+
+/// Sixteen 16-bit numbers in 32 bits each.
+@_alwaysEmitIntoClient @_transparent
+func widened(_ v: SIMD16<UInt16>) -> SIMD16<UInt32> {
+  SIMD16<UInt32>(
+    UInt32(v[0]), UInt32(v[1]), UInt32(v[2]), UInt32(v[3]), UInt32(v[4]), UInt32(v[5]),
+    UInt32(v[6]), UInt32(v[7]), UInt32(v[8]), UInt32(v[9]), UInt32(v[10]), UInt32(v[11]),
+    UInt32(v[12]), UInt32(v[13]), UInt32(v[14]), UInt32(v[15]))
+}
+
+/// The lower 16 bits of sixteen 32-bit numbers.
+@_alwaysEmitIntoClient @_transparent
+func narrowed(_ v: SIMD16<UInt32>) -> SIMD16<UInt16> {
+  SIMD16<UInt16>(
+    UInt16(truncatingIfNeeded: v[0]), UInt16(truncatingIfNeeded: v[1]),
+    UInt16(truncatingIfNeeded: v[2]), UInt16(truncatingIfNeeded: v[3]),
+    UInt16(truncatingIfNeeded: v[4]), UInt16(truncatingIfNeeded: v[5]),
+    UInt16(truncatingIfNeeded: v[6]), UInt16(truncatingIfNeeded: v[7]),
+    UInt16(truncatingIfNeeded: v[8]), UInt16(truncatingIfNeeded: v[9]),
+    UInt16(truncatingIfNeeded: v[10]), UInt16(truncatingIfNeeded: v[11]),
+    UInt16(truncatingIfNeeded: v[12]), UInt16(truncatingIfNeeded: v[13]),
+    UInt16(truncatingIfNeeded: v[14]), UInt16(truncatingIfNeeded: v[15]))
+}
+
+/// Sixteen numbers from `p + i`, at any alignment.
+@_alwaysEmitIntoClient @_transparent
+public func load<E: KernelElement>(_ p: Source<E>, _ i: Int) -> Vector { E.loadVector(p + i) }
+
+/// Sixteen numbers from `p + i`, at any alignment.
+@_alwaysEmitIntoClient @_transparent
+public func load<E: KernelElement>(_ p: Target<E>, _ i: Int) -> Vector {
+  E.loadVector(UnsafePointer(p + i))
+}
+
+/// Writes sixteen numbers to `p + i`, at any alignment.
+@_alwaysEmitIntoClient @_transparent
+public func store<E: KernelElement>(_ v: Vector, _ p: Target<E>, _ i: Int) {
+  E.storeVector(v, p + i)
+}
+
+/// How far ahead of a loop its memory is asked for, in numbers: some 30 cache lines of floats, which is
+/// what one core keeps in flight.
 @_alwaysEmitIntoClient @_transparent
 public var prefetchDistance: Int { 512 }
 
 /// Asks for the cache line that the loop reads `prefetchDistance` later; it may lie past the end.
 @_alwaysEmitIntoClient @_transparent
-public func prefetchRead(_ p: Input, _ i: Int) { prefetch_to_read(p + (i + prefetchDistance)) }
+public func prefetchRead<E: KernelElement>(_ p: Source<E>, _ i: Int) {
+  prefetch_to_read(p + (i + prefetchDistance))
+}
 
 /// Asks for the cache line that the loop writes `prefetchDistance` later, so that a store to a line
 /// that is in no cache need not wait for it; it may lie past the end.
 @_alwaysEmitIntoClient @_transparent
-public func prefetchWrite(_ p: Output, _ i: Int) { prefetch_to_write(p + (i + prefetchDistance)) }
+public func prefetchWrite<E: KernelElement>(_ p: Target<E>, _ i: Int) {
+  prefetch_to_write(p + (i + prefetchDistance))
+}
 
 /// Eight doubles from `p + i`.
 @_alwaysEmitIntoClient @_transparent
@@ -79,6 +164,18 @@ public func laneSum(_ v: Vector) -> Float {
 /// `a·b + c` with one rounding.
 @_alwaysEmitIntoClient @_transparent
 public func fma(_ a: Vector, _ b: Vector, _ c: Vector) -> Vector { c.addingProduct(a, b) }
+
+/// max(v, 0) in every lane, NaN where v is.
+@_alwaysEmitIntoClient @_transparent
+public func rectified(_ v: Vector) -> Vector {
+  v.replacing(with: Vector.zero, where: v .< Vector.zero)
+}
+
+/// `dy` in the lanes where the rectified y is above 0, else 0.
+@_alwaysEmitIntoClient @_transparent
+public func masked(_ dy: Vector, by y: Vector) -> Vector {
+  Vector.zero.replacing(with: dy, where: y .> Vector.zero)
+}
 
 /// The larger of each pair of lanes.
 @_alwaysEmitIntoClient @_transparent
@@ -138,6 +235,29 @@ public struct WideSums {
     WideSums(low: a.low - b.low, high: a.high - b.high)
   }
 
+  /// Sixteen products with one number.
+  @_alwaysEmitIntoClient @_transparent
+  public func scaled(by factor: Double) -> WideSums {
+    WideSums(low: low * factor, high: high * factor)
+  }
+
+  /// The sum of the sixteen, as a tree.
+  @_alwaysEmitIntoClient @_transparent
+  public var total: Double {
+    let eight = low + high
+    let four = eight.lowHalf + eight.highHalf
+    return (four[0] + four[2]) + (four[1] + four[3])
+  }
+
+  /// The sixteen, rounded to floats.
+  @_alwaysEmitIntoClient @_transparent
+  public var narrowed: Vector {
+    Vector(
+      Float(low[0]), Float(low[1]), Float(low[2]), Float(low[3]), Float(low[4]), Float(low[5]),
+      Float(low[6]), Float(low[7]), Float(high[0]), Float(high[1]), Float(high[2]),
+      Float(high[3]), Float(high[4]), Float(high[5]), Float(high[6]), Float(high[7]))
+  }
+
   /// Writes the sums to `p + i`.
   @_alwaysEmitIntoClient @_transparent
   public func store(_ p: Sums, _ i: Int) {
@@ -163,4 +283,36 @@ public func sixteenLaneSums(_ p: Output) -> Vector {
     pairSums(
       pairSums(pairSums(load(p, 128), load(p, 144)), pairSums(load(p, 160), load(p, 176))),
       pairSums(pairSums(load(p, 192), load(p, 208)), pairSums(load(p, 224), load(p, 240)))))
+}
+
+/// y = f(x), sixteen numbers at a time.
+@_alwaysEmitIntoClient @_transparent
+public func mapLoop<A: KernelElement, E: KernelElement>(
+  _ x: Source<A>, _ count: Int, _ y: Target<E>, _ f: (Vector) -> Vector
+) {
+  let whole = vectorized(count)
+  var i = 0
+  while i < whole {
+    store(f(load(x, i)), y, i)
+    i += 16
+  }
+  if i < count { storePartial(f(loadPartial(x, i, count - i, 0)), y, i, count - i) }
+}
+
+/// y = f(a, b), sixteen numbers at a time.
+@_alwaysEmitIntoClient @_transparent
+public func mapLoop<A: KernelElement, B: KernelElement, E: KernelElement>(
+  _ a: Source<A>, _ b: Source<B>, _ count: Int, _ y: Target<E>,
+  _ f: (Vector, Vector) -> Vector
+) {
+  let whole = vectorized(count)
+  var i = 0
+  while i < whole {
+    store(f(load(a, i), load(b, i)), y, i)
+    i += 16
+  }
+  if i < count {
+    let n = count - i
+    storePartial(f(loadPartial(a, i, n, 0), loadPartial(b, i, n, 0)), y, i, n)
+  }
 }

@@ -6,34 +6,50 @@ public import LockstepKernelLoops
 
 /// Puts the vector kernels, compiled for this module's instruction set, into `table`.
 public func useVectorKernels(in table: inout KernelTable) {
-  table.columnMoments = { columnMomentsLoop($0, $1, $2, $3, $4) }
-  table.columnNormalize = { columnNormalizeLoop($0, $1, $2, $3, $4, $5, $6, $7) }
-  table.columnGradientSums = { columnGradientSumsLoop($0, $1, $2, $3, $4, $5, $6) }
-  table.columnGradient = { columnGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }
-  table.columnSums = { columnSumsLoop($0, $1, $2, $3) }
-  table.layerNormalize = { rowNormalizeLoop(true, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
-  table.rmsNormalize = { rowNormalizeLoop(false, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
-  table.layerGradient = { rowGradientLoop(true, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
-  table.rmsGradient = { rowGradientLoop(false, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
-  table.add = { addLoop($0, $1, $2, $3) }
-  table.relu = { reluLoop($0, $1, $2) }
-  table.reluGradient = { reluGradientLoop($0, $1, $2, $3) }
-  table.gelu = { geluLoop($0, $1, $2) }
-  table.geluGradient = { geluGradientLoop($0, $1, $2, $3) }
-  table.geluTanh = { geluTanhLoop($0, $1, $2) }
-  table.geluTanhGradient = { geluTanhGradientLoop($0, $1, $2, $3) }
-  table.sigmoid = { sigmoidLoop($0, $1, $2) }
-  table.sigmoidGradient = { sigmoidGradientLoop($0, $1, $2, $3) }
-  table.swiGLU = { swiGLULoop($0, $1, $2, $3) }
-  table.swiGLUGradient = { swiGLUGradientLoop($0, $1, $2, $3, $4, $5) }
+  useVectorKernels(in: &table.float32)
+  useVectorKernels(in: &table.bfloat16)
   table.attentionTile = { attentionTileLoop($0, $1, $2, $3, $4, $5, $6, $7) }
   table.attentionTileGradient = { attentionTileGradientLoop($0, $1, $2, $3, $4, $5, $6, $7) }
-  table.scale = { scaleLoop($0, $1, $2, $3) }
-  table.sumOfSquares = { sumOfSquaresLoop($0, $1) }
+  table.rowDots = { rowDotsLoop($0, $1, $2, $3, $4, $5, $6) }
   table.crossEntropy = { crossEntropyLoop($0, $1, $2, $3, $4, $5) }
   table.crossEntropyGradient = { crossEntropyGradientLoop($0, $1, $2, $3, $4, $5) }
   table.sgd = { sgdLoop($0, $1, $2, $3, $4) }
   table.adamW = { adamWLoop($0, $1, $2, $3, $4, $5) }
   table.smallProduct = { smallProductLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   table.matrixProduct = { matrixProductLoop($0, $1, $2, $3, $4, $5, $6) }
+}
+
+/// The loops on activations of one precision.
+@inline(__always)
+private func useVectorKernels<E: KernelElement>(in kernels: inout ElementKernels<E>) {
+  kernels.columnMoments = { columnMomentsLoop($0, $1, $2, $3, $4) }
+  kernels.columnNormalize = { columnNormalizeLoop($0, $1, $2, $3, $4, $5, $6, $7, $8) }
+  kernels.columnGradientSums = { columnGradientSumsLoop($0, $1, $2, $3, $4, $5, $6, $7) }
+  kernels.columnGradient = { columnGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }
+  kernels.columnSums = { columnSumsLoop($0, $1, $2, $3) }
+  kernels.layerNormalize = { rowNormalizeLoop(true, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }
+  kernels.rmsNormalize = { rowNormalizeLoop(false, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }
+  kernels.layerGradient = { rowGradientLoop(true, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }
+  kernels.rmsGradient = { rowGradientLoop(false, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }
+  kernels.groupNormalize = { groupNormalizeLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
+  kernels.groupGradient = { groupGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
+  kernels.unitRows = { unitRowsLoop($0, $1, $2, $3, $4, $5, $6, $7, $8) }
+  kernels.unitRowsGradient = { unitRowsGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
+  kernels.add = { addLoop($0, $1, $2, $3) }
+  kernels.addFloats = { addFloatsLoop($0, $1, $2, $3) }
+  kernels.accumulate = { accumulateLoop($0, $1, $2) }
+  kernels.widen = { widenLoop($0, $1, $2, $3) }
+  kernels.narrow = { narrowLoop($0, $1, $2) }
+  kernels.relu = { reluLoop($0, $1, $2) }
+  kernels.reluGradient = { reluGradientLoop($0, $1, $2, $3) }
+  kernels.gelu = { geluLoop($0, $1, $2) }
+  kernels.geluGradient = { geluGradientLoop($0, $1, $2, $3) }
+  kernels.geluTanh = { geluTanhLoop($0, $1, $2) }
+  kernels.geluTanhGradient = { geluTanhGradientLoop($0, $1, $2, $3) }
+  kernels.sigmoid = { sigmoidLoop($0, $1, $2) }
+  kernels.sigmoidGradient = { sigmoidGradientLoop($0, $1, $2, $3) }
+  kernels.swiGLU = { swiGLULoop($0, $1, $2, $3) }
+  kernels.swiGLUGradient = { swiGLUGradientLoop($0, $1, $2, $3, $4, $5) }
+  kernels.scale = { scaleLoop($0, $1, $2, $3) }
+  kernels.sumOfSquares = { sumOfSquaresLoop($0, $1) }
 }

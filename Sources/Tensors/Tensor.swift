@@ -1,29 +1,61 @@
-/// A dense row-major array of `Float` with a shape: a view of a ``Storage``.
+/// A dense row-major array of numbers with a shape: a view of a ``Storage``.
 ///
 /// Activations are channels-last: `[N, C]`, `[N, T, C]` or `[N, H, W, C]`. A kernel writes a
 /// tensor once, when it makes it; afterwards it is read only. The exceptions own their storage
 /// and say so: parameters, their gradients and optimizer state.
+///
+/// Elements are float32, or bfloat16 where activations are stored so.
 public struct Tensor: Sendable {
   /// The extents, outermost first.
   public let shape: Shape
-  /// The memory, shared by all views of it.
-  public private(set) var storage: Storage<Float>
-  /// Where in `storage` this view begins.
+  /// Where in its storage this view begins.
   public let offset: Int
+  // One of the two; an enumeration of both could not be asked whether its storage is shared.
+  private var wide: Storage<Float>?
+  private var narrow: Storage<BFloat16>?
 
   /// The number of elements.
   public var count: Int { shape.count }
-  /// The range of `storage` that this tensor covers.
+  /// The range of its storage that this tensor covers.
   public var range: Range<Int> { offset..<offset + count }
+  /// In what numbers the elements are stored.
+  public var precision: Precision { wide == nil ? .bfloat16 : .float32 }
+
+  /// The memory of a float32 tensor, shared by all views of it.
+  public var storage: Storage<Float> {
+    guard let wide else { preconditionFailure("a bfloat16 tensor where float32 is needed") }
+    return wide
+  }
+
+  /// The memory of a bfloat16 tensor, shared by all views of it.
+  public var narrowStorage: Storage<BFloat16> {
+    guard let narrow else { preconditionFailure("a float32 tensor where bfloat16 is needed") }
+    return narrow
+  }
 
   /// Views `storage` from `offset` as a tensor of `shape`.
   public init(_ storage: Storage<Float>, offset: Int = 0, shape: Shape) {
+    self.init(storage, nil, holding: storage.count, offset, shape)
+  }
+
+  /// Views `storage` from `offset` as a bfloat16 tensor of `shape`.
+  public init(_ storage: Storage<BFloat16>, offset: Int = 0, shape: Shape) {
+    self.init(nil, storage, holding: storage.count, offset, shape)
+  }
+
+  private init(
+    _ wide: Storage<Float>?, _ narrow: Storage<BFloat16>?, holding: Int, _ offset: Int,
+    _ shape: Shape
+  ) {
     precondition(
-      offset >= 0 && offset + shape.count <= storage.count,
-      "a tensor of shape \(shape) at \(offset) does not fit into \(storage.count) elements")
-    self.shape = shape
-    self.storage = storage
-    self.offset = offset
+      offset >= 0 && offset + shape.count <= holding,
+      "a tensor of shape \(shape) at \(offset) does not fit into \(holding) elements")
+    (self.wide, self.narrow, self.offset, self.shape) = (wide, narrow, offset, shape)
+  }
+
+  /// The view of as many elements as `shape` has, from element `first` of this view on.
+  private func view(from first: Int, _ shape: Shape) -> Tensor {
+    Tensor(wide, narrow, holding: wide?.count ?? narrow?.count ?? 0, offset + first, shape)
   }
 
   /// Creates a tensor; `elements.count` must equal `shape.count`.
@@ -35,27 +67,38 @@ public struct Tensor: Sendable {
   }
 
   /// A tensor whose elements are whatever the memory held.
-  public static func uninitialized(_ shape: Shape) -> Tensor {
-    Tensor(Storage(count: shape.count), shape: shape)
+  public static func uninitialized(_ shape: Shape, _ precision: Precision = .float32) -> Tensor {
+    switch precision {
+    case .float32: Tensor(Storage<Float>(count: shape.count), shape: shape)
+    case .bfloat16: Tensor(Storage<BFloat16>(count: shape.count), shape: shape)
+    }
   }
 
   /// A tensor with every element `value`.
-  public static func filled(_ shape: Shape, with value: Float) -> Tensor {
-    let tensor = uninitialized(shape)
-    tensor.storage.fill(tensor.range, with: value)
+  public static func filled(
+    _ shape: Shape, with value: Float, _ precision: Precision = .float32
+  ) -> Tensor {
+    let tensor = uninitialized(shape, precision)
+    tensor.fill(with: value)
     return tensor
   }
 
   /// A tensor of zeros.
-  public static func zeros(_ shape: Shape) -> Tensor { filled(shape, with: 0) }
+  public static func zeros(_ shape: Shape, _ precision: Precision = .float32) -> Tensor {
+    filled(shape, with: 0, precision)
+  }
 
   /// Whether no other tensor shares the memory, so that it may be written over.
-  public mutating func isUniquelyReferenced() -> Bool { isKnownUniquelyReferenced(&storage) }
+  public mutating func isUniquelyReferenced() -> Bool {
+    wide == nil ? isKnownUniquelyReferenced(&narrow) : isKnownUniquelyReferenced(&wide)
+  }
 
-  /// A copy of the elements in row-major order.
-  public var elements: [Float] { storage.copy(range) }
+  /// A copy of the elements in row-major order, as float32.
+  public var elements: [Float] {
+    wide?.copy(range) ?? narrowStorage.copy(range).map(\.float)
+  }
 
-  /// Whether no element is an infinity or no number.
+  /// Whether no element of a float32 tensor is an infinity or no number.
   public var isFinite: Bool {
     storage.withMutableSpan(range) { span in
       // Without the sign a larger pattern is a larger magnitude, and infinity is above all that is finite.
@@ -68,45 +111,58 @@ public struct Tensor: Sendable {
   /// The same elements under another shape with as many.
   public func reshaped(_ shape: Shape) -> Tensor {
     precondition(shape.count == count, "\(self.shape) cannot be read as \(shape)")
-    return Tensor(storage, offset: offset, shape: shape)
+    return view(from: 0, shape)
   }
 
   /// The view of the samples in `range` of the outermost axis.
   public func samples(_ range: Range<Int>) -> Tensor {
     precondition(range.lowerBound >= 0 && range.upperBound <= shape[0])
     let each = shape.dimensions.dropFirst().reduce(1, *)
-    return Tensor(
-      storage, offset: offset + range.lowerBound * each,
-      shape: Shape([range.count] + shape.dimensions.dropFirst()))
+    return view(
+      from: range.lowerBound * each, Shape([range.count] + shape.dimensions.dropFirst()))
   }
 
   /// The view of part `index` of the elements, when they are cut into parts of `shape`.
   public func part(_ index: Int, shape: Shape) -> Tensor {
     precondition(index >= 0 && (index + 1) * shape.count <= count)
-    return Tensor(storage, offset: offset + index * shape.count, shape: shape)
+    return view(from: index * shape.count, shape)
   }
 
   /// A tensor of its own with the same elements.
   public func copy() -> Tensor {
-    let result = Tensor.uninitialized(shape)
+    let result = Tensor.uninitialized(shape, precision)
     result.write(self)
     return result
   }
 
-  /// Overwrites the elements with those of `source`, which has as many.
+  /// Overwrites the elements with those of `source`, which has as many, of the same precision.
   public func write(_ source: Tensor) {
     precondition(source.count == count, "\(source.shape) cannot be copied to \(shape)")
-    storage.write(source.storage, source.range, at: offset)
+    if let wide {
+      wide.write(source.storage, source.range, at: offset)
+    } else {
+      narrowStorage.write(source.narrowStorage, source.range, at: offset)
+    }
   }
 
-  /// Overwrites the elements.
+  /// Overwrites the elements, rounded to the tensor's precision.
   public func write(_ elements: [Float]) {
     precondition(elements.count == count, "\(elements.count) elements for shape \(shape)")
-    storage.write(elements, at: offset)
+    if let wide {
+      wide.write(elements, at: offset)
+    } else {
+      narrowStorage.write(elements.map { BFloat16($0) }, at: offset)
+    }
   }
 
-  /// Overwrites every element with `value`.
-  public func fill(with value: Float) { storage.fill(range, with: value) }
+  /// Overwrites every element with `value`, rounded to the tensor's precision.
+  public func fill(with value: Float) {
+    if let wide {
+      wide.fill(range, with: value)
+    } else {
+      narrowStorage.fill(range, with: BFloat16(value))
+    }
+  }
 }
 
 /// Between PyTorch's order of axes and ours.
