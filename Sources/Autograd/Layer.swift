@@ -19,6 +19,24 @@ extension Layer {
   public var counters: [Counter] { [] }
 }
 
+/// A layer that can add a residual to its output, and rectify it, in the pass that writes it.
+///
+/// Whoever composes layers may use it in place of three layers; the result is the same.
+public protocol FusedLayer: Layer {
+  /// Applies the layer, adds `residual` to its output, rectifies the sum where `rectified`, and records all of
+  /// it as one entry of the tape.
+  func callAsFunction(
+    _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+  ) throws -> Variable
+}
+
+extension FusedLayer {
+  /// Applies the layer alone.
+  public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
+    try self(x, adding: nil, rectified: false, on: tape)
+  }
+}
+
 /// Layers one after the other.
 public struct Sequential: Layer {
   private let layers: [any Layer]

@@ -13,10 +13,17 @@ public final class Gradient {
 
   /// Adds a contribution.
   ///
-  /// It may be shared with other gradients, so it is never written to.
+  /// It may be shared with other gradients, so it is never written to; the sum is written over where
+  /// nobody else holds it.
   public func add(_ contribution: consuming Tensor) {
-    guard let before = sum else { return sum = consume contribution }
-    sum = Kernel.add(before, contribution)
+    guard let before = sum.take() else { return sum = consume contribution }
+    sum = Self.sum(before, contribution)
+  }
+
+  private static func sum(_ before: consuming Tensor, _ contribution: Tensor) -> Tensor {
+    guard before.isUniquelyReferenced() else { return Kernel.add(before, contribution) }
+    Kernel.add(before, contribution, into: before)
+    return before
   }
 }
 
@@ -99,6 +106,8 @@ public final class Tape {
   public let origin: SampleOrigin
   /// Which positions of padded sequences count, as rows of `[N, T, …]` in order; nil for all.
   public let validRows: [Int]?
+  /// In what numbers layers store their outputs, and the gradients of them.
+  public let precision: Precision
   /// Whether weight gradients are deferred until the next layer before them waits for other ranks, and are
   /// computed while what it waits for is in flight.
   ///
@@ -109,10 +118,12 @@ public final class Tape {
 
   /// An empty tape.
   public init(
-    _ mode: Mode, origin: SampleOrigin = SampleOrigin(seed: 0, step: 0, firstSlot: 0),
+    _ mode: Mode, precision: Precision = .float32,
+    origin: SampleOrigin = SampleOrigin(seed: 0, step: 0, firstSlot: 0),
     validRows: [Int]? = nil, defersWeightGradients: Bool = false, observer: Observer? = nil
   ) {
     self.mode = mode
+    self.precision = precision
     self.origin = origin
     self.validRows = validRows
     self.defersWeightGradients = defersWeightGradients
@@ -122,6 +133,17 @@ public final class Tape {
   /// Puts a value on the tape that nothing computed.
   public func input(_ x: Tensor, wantsGradient: Bool = false) -> Variable {
     Variable(x, wantsGradient: wantsGradient)
+  }
+
+  /// x in the tape's precision, for a layer that computes in it: x itself where it has that precision.
+  public func stored(_ x: Variable) -> Variable {
+    guard x.value.precision != precision else { return x }
+    let before = x.value.precision
+    return record(
+      Kernel.converted(x.value, to: precision),
+      inputPullback: { [gradient = x.gradient] dy, _ in
+        gradient?.add(Kernel.converted(dy, to: before))
+      })
   }
 
   /// Records a layer's output with what flows back through the layer.

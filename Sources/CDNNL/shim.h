@@ -15,21 +15,26 @@ typedef const_dnnl_memory_desc_t cdnnl_desc;
 typedef const dnnl_memory_desc_t *cdnnl_desc;
 #endif
 
-typedef enum { CDNNL_NHWC, CDNNL_OIHW, CDNNL_ANY } cdnnl_layout;
+typedef enum { CDNNL_PLAIN, CDNNL_CHANNELS_LAST, CDNNL_ANY } cdnnl_layout;
+typedef enum { CDNNL_FLOAT32, CDNNL_BFLOAT16 } cdnnl_type;
 
+// Extents of 1, 2 or 4 axes. Plain is row-major; channels-last is so in memory, with the extents in the
+// order N, C, H, W all the same.
 static inline dnnl_status_t cdnnl_desc_create(
-    cdnnl_desc *desc, const int64_t *extents, cdnnl_layout layout) {
+    cdnnl_desc *desc, int axes, const int64_t *extents, cdnnl_type type, cdnnl_layout layout) {
   dnnl_dims_t dims;
-  memcpy(dims, extents, 4 * sizeof(int64_t));
-  dnnl_format_tag_t tag = layout == CDNNL_NHWC ? dnnl_nhwc
-                        : layout == CDNNL_OIHW ? dnnl_oihw
-                                               : dnnl_format_tag_any;
+  memcpy(dims, extents, axes * sizeof(int64_t));
+  dnnl_format_tag_t plain = axes == 1 ? dnnl_a : axes == 2 ? dnnl_ab : dnnl_abcd;
+  dnnl_format_tag_t tag = layout == CDNNL_CHANNELS_LAST ? dnnl_nhwc
+                        : layout == CDNNL_PLAIN         ? plain
+                                                        : dnnl_format_tag_any;
+  dnnl_data_type_t data = type == CDNNL_BFLOAT16 ? dnnl_bf16 : dnnl_f32;
 #if DNNL_VERSION_MAJOR >= 3
   dnnl_memory_desc_t made;
-  dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, 4, dims, dnnl_f32, tag);
+  dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, axes, dims, data, tag);
 #else
   dnnl_memory_desc_t *made = (dnnl_memory_desc_t *)malloc(sizeof(dnnl_memory_desc_t));
-  dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, 4, dims, dnnl_f32, tag);
+  dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, axes, dims, data, tag);
 #endif
   *desc = made;
   return status;
@@ -103,6 +108,50 @@ static inline dnnl_status_t cdnnl_convolution(
   return status;
 }
 
+// The bias is NULL where there is none, and where the pass does not touch it.
+static inline dnnl_status_t cdnnl_inner_product(
+    dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_pass pass, cdnnl_desc source,
+    cdnnl_desc weights, cdnnl_desc bias, cdnnl_desc target, dnnl_primitive_desc_t hint) {
+  dnnl_primitive_attr_t attributes;
+  dnnl_status_t status = cdnnl_attributes(&attributes);
+  if (status != dnnl_success) return status;
+#if DNNL_VERSION_MAJOR >= 3
+  switch (pass) {
+    case CDNNL_FORWARD:
+      status = dnnl_inner_product_forward_primitive_desc_create(
+          made, engine, dnnl_forward_training, source, weights, bias, target, attributes);
+      break;
+    case CDNNL_BACKWARD_DATA:
+      status = dnnl_inner_product_backward_data_primitive_desc_create(
+          made, engine, source, weights, target, hint, attributes);
+      break;
+    case CDNNL_BACKWARD_WEIGHTS:
+      status = dnnl_inner_product_backward_weights_primitive_desc_create(
+          made, engine, source, weights, bias, target, hint, attributes);
+      break;
+  }
+#else
+  dnnl_inner_product_desc_t operation;
+  switch (pass) {
+    case CDNNL_FORWARD:
+      status = dnnl_inner_product_forward_desc_init(
+          &operation, dnnl_forward_training, source, weights, bias, target);
+      break;
+    case CDNNL_BACKWARD_DATA:
+      status = dnnl_inner_product_backward_data_desc_init(&operation, source, weights, target);
+      break;
+    case CDNNL_BACKWARD_WEIGHTS:
+      status = dnnl_inner_product_backward_weights_desc_init(
+          &operation, source, weights, bias, target);
+      break;
+  }
+  if (status == dnnl_success)
+    status = dnnl_primitive_desc_create(made, &operation, attributes, engine, hint);
+#endif
+  dnnl_primitive_attr_destroy(attributes);
+  return status;
+}
+
 static inline dnnl_status_t cdnnl_reorder(
     dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_desc from, cdnnl_desc to) {
   dnnl_primitive_attr_t attributes;
@@ -130,6 +179,8 @@ static inline int cdnnl_desc_equal(cdnnl_desc a, cdnnl_desc b) {
 static inline int cdnnl_arg_src(void) { return DNNL_ARG_SRC; }
 static inline int cdnnl_arg_dst(void) { return DNNL_ARG_DST; }
 static inline int cdnnl_arg_weights(void) { return DNNL_ARG_WEIGHTS; }
+static inline int cdnnl_arg_bias(void) { return DNNL_ARG_BIAS; }
+static inline int cdnnl_arg_diff_bias(void) { return DNNL_ARG_DIFF_BIAS; }
 static inline int cdnnl_arg_diff_src(void) { return DNNL_ARG_DIFF_SRC; }
 static inline int cdnnl_arg_diff_dst(void) { return DNNL_ARG_DIFF_DST; }
 static inline int cdnnl_arg_diff_weights(void) { return DNNL_ARG_DIFF_WEIGHTS; }

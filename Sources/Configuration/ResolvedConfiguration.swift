@@ -1,4 +1,5 @@
 import LockstepFiles
+import LockstepTensors
 import LockstepTraining
 import Yams
 
@@ -17,6 +18,7 @@ extension RunConfiguration: DescribedSection {
     try coder.visit("seed", as: .of(seed)) { section throws(ConfigurationError) in
       seed = UInt64(try section.int("seed", default: 1, in: 0...Int.max))
     }
+    try coder.choice("precision", &precision)
     try coder.section("model", &model, isRequired: true)
     try coder.section("data", &data, isRequired: true)
     try coder.oneOf(

@@ -5,6 +5,7 @@ public import LockstepFiles
 import LockstepModels
 public import LockstepNorms
 public import LockstepOptimizers
+public import LockstepTensors
 public import LockstepTraining
 import Yams
 
@@ -24,6 +25,8 @@ public struct RunConfiguration: Sendable {
   public var name = "run"
   /// Keys every random number.
   public var seed: UInt64 = 1
+  /// In what numbers activations and their gradients are stored.
+  public var precision = Precision.float32
   /// The network.
   public var model = ModelConfiguration.initial
   /// The data.
@@ -152,7 +155,7 @@ public struct RunConfiguration: Sendable {
     (settings.warmupSteps, settings.decay, settings.seed) = (warmupSteps, decay, seed)
     (settings.accumulate, settings.dropLast) = (accumulate, data.dropLast)
     (settings.augmentation, settings.clipNorm) = (data.augmentation, clipNorm)
-    settings.gradientNormalization = gradientNormalization
+    (settings.gradientNormalization, settings.precision) = (gradientNormalization, precision)
     (settings.buckets, settings.overlap) = (buckets, overlap)
     return settings
   }

@@ -19,15 +19,55 @@ public struct HeadColumns: Sendable {
     self.tensor = tensor
     self.first = first
   }
+}
 
-  /// The block of one sample's head from position `position` on.
-  func block(_ sample: Int, _ position: Int, _ column: Int, transposed: Bool = false)
-    -> Kernel.Block
-  {
-    let stride = tensor.shape.channels
-    let row = sample * tensor.shape[1] + position
-    return Kernel.Block(
-      start: tensor.output + row * stride + first + column, stride: stride, transposed: transposed)
+/// One sample's head of queries, keys, values, outputs or gradients as a float32 matrix `[T, size]`: in place in
+/// a float32 tensor, else a copy.
+private struct HeadMatrix {
+  private let columns: HeadColumns
+  private let size: Int
+  private let copy: Tensor?
+
+  /// The heads of `columns`, of `size` columns each.
+  init(_ columns: HeadColumns, size: Int) {
+    self.columns = columns
+    self.size = size
+    copy =
+      columns.tensor.precision == .float32
+      ? nil : .uninitialized([columns.tensor.shape[1], size])
+  }
+
+  private var stride: Int { columns.tensor.shape.channels }
+  private func first(_ sample: Int, _ head: Int) -> Int {
+    sample * columns.tensor.shape[1] * stride + columns.first + head * size
+  }
+
+  /// The matrix to read.
+  func read(_ sample: Int, _ head: Int) -> Kernel.Block {
+    let block = write(sample, head)
+    guard let copy else { return block }
+    let source = BFloat16.source(columns.tensor) + first(sample, head)
+    for row in 0..<copy.shape[0] {
+      BFloat16.kernels.widen(source + row * stride, 1, size, block.start + row * size)
+    }
+    return block
+  }
+
+  /// The matrix to write, for ``finish(_:_:)``.
+  func write(_ sample: Int, _ head: Int) -> Kernel.Block {
+    guard let copy else {
+      return Kernel.Block(start: columns.tensor.output + first(sample, head), stride: stride)
+    }
+    return Kernel.Block(start: copy.output, stride: size)
+  }
+
+  /// Brings what was written to where it belongs.
+  func finish(_ sample: Int, _ head: Int) {
+    guard let copy else { return }
+    let target = BFloat16.target(columns.tensor) + first(sample, head)
+    for row in 0..<copy.shape[0] {
+      BFloat16.kernels.narrow(copy.input + row * size, size, target + row * stride)
+    }
   }
 }
 
@@ -57,6 +97,8 @@ extension Kernel {
 
   /// softmax(scale · q kᵀ) v of every head, a position seeing itself and those before it.
   ///
+  /// Computed in float32 in either precision.
+  ///
   /// - Returns: y `[N, T, heads · size]`, and the logarithm of each softmax's sum,
   ///   `[N, heads, T]`, which the backward pass needs.
   public static func attention(
@@ -64,33 +106,37 @@ extension Kernel {
   ) -> (y: Tensor, logSums: Tensor) {
     let (samples, length) = (q.tensor.shape[0], q.tensor.shape[1])
     let (heads, size) = (geometry.heads, geometry.size)
-    let y = Tensor.uninitialized([samples, length, heads * size])
+    let y = Tensor.uninitialized([samples, length, heads * size], q.tensor.precision)
     let logSums = Tensor.uninitialized([samples, heads, length])
     let scores = Tensor.uninitialized([tile, tile])
     let running = Tensor.uninitialized([3, tile])
-    let output = HeadColumns(y)
+    let inputs = [q, k, v].map { HeadMatrix($0, size: size) }
+    let output = HeadMatrix(HeadColumns(y), size: size)
     useOneThread()
     let (s, largest) = (scores.output, running.output)
     let (sums, factors) = (largest + tile, largest + 2 * tile)
     for sample in 0..<samples {
       for head in 0..<heads {
-        let column = head * size
+        let queries = inputs[0].read(sample, head)
+        let keys = inputs[1].read(sample, head)
+        let values = inputs[2].read(sample, head)
+        let outputs = output.write(sample, head)
         for i in stride(from: 0, to: length, by: tile) {
           let rows = min(tile, length - i)
           largest.update(repeating: -.greatestFiniteMagnitude, count: rows)
           sums.update(repeating: 0, count: rows)
+          let target = outputs.from(i)
           for j in stride(from: 0, through: i, by: tile) {
             let columns = min(tile, length - j)
             let padded = (columns + 15) & ~15
             blockProduct(
-              q.block(sample, i, column), k.block(sample, j, column, transposed: true), rows,
-              columns, size, factor: geometry.scale, into: Block(start: s, stride: padded))
+              queries.from(i), keys.from(j).transpose, rows, columns, size,
+              factor: geometry.scale, into: Block(start: s, stride: padded))
             table.attentionTile(
               s, rows, padded, i - j + 1, geometry.cap, largest, sums, factors)
-            let target = output.block(sample, i, column)
             if j > 0 { scaleRows(target, rows, size, factors) }
             blockProduct(
-              Block(start: s, stride: padded), v.block(sample, j, column), rows, size, columns,
+              Block(start: s, stride: padded), values.from(j), rows, size, columns,
               into: target, accumulating: j > 0)
           }
           let logs = logSums.output + (sample * heads + head) * length + i
@@ -98,16 +144,17 @@ extension Kernel {
             logs[row] = largest[row] + logf(sums[row])
             factors[row] = 1 / sums[row]
           }
-          scaleRows(output.block(sample, i, column), rows, size, factors)
+          scaleRows(target, rows, size, factors)
         }
+        output.finish(sample, head)
       }
     }
-    withExtendedLifetime((scores, running)) {}
+    withExtendedLifetime((scores, running, inputs, output)) {}
     return (y, logSums)
   }
 
-  /// The gradients of q, k and v, added to `dq`, `dk` and `dv`.
-  public static func addAttentionGradients(
+  /// The gradients of q, k and v, written to `dq`, `dk` and `dv`.
+  public static func attentionGradients(
     _ q: HeadColumns, _ k: HeadColumns, _ v: HeadColumns, y: Tensor, logSums: Tensor,
     _ dy: Tensor, _ geometry: AttentionGeometry, to dq: HeadColumns, _ dk: HeadColumns,
     _ dv: HeadColumns
@@ -117,21 +164,20 @@ extension Kernel {
     precondition(y.count == samples * length * heads * size && dy.count == y.count)
     let tiles = Tensor.uninitialized([2, tile * tile])
     let dots = Tensor.uninitialized([length])
+    let inputs = [q, k, v, HeadColumns(y), HeadColumns(dy)].map { HeadMatrix($0, size: size) }
+    let outputs = [dq, dk, dv].map { HeadMatrix($0, size: size) }
     useOneThread()
     let (s, g) = (tiles.output, tiles.output + tile * tile)
-    let (outputs, gradients) = (HeadColumns(y), HeadColumns(dy))
     for sample in 0..<samples {
       for head in 0..<heads {
-        let column = head * size
         let logs = logSums.output + (sample * heads + head) * length
-        for row in 0..<length {
-          let (a, b) = (
-            outputs.block(sample, row, column).start, gradients.block(sample, row, column).start
-          )
-          var dot: Float = 0
-          for c in 0..<size { dot += a[c] * b[c] }
-          dots.output[row] = dot
-        }
+        let all = inputs.map { $0.read(sample, head) }
+        let (queries, keys, values) = (all[0], all[1], all[2])
+        let incoming = all[4]
+        let gradients = outputs.map { $0.write(sample, head) }
+        table.rowDots(
+          Input(all[3].start), all[3].stride, Input(incoming.start), incoming.stride, length,
+          size, dots.output)
         for i in stride(from: 0, to: length, by: tile) {
           let rows = min(tile, length - i)
           for j in stride(from: 0, through: i, by: tile) {
@@ -140,40 +186,35 @@ extension Kernel {
             let (weights, slopes) = (
               Block(start: s, stride: padded), Block(start: g, stride: padded)
             )
-            let (queries, keys) = (q.block(sample, i, column), k.block(sample, j, column))
-            let incoming = gradients.block(sample, i, column)
             blockProduct(
-              queries, k.block(sample, j, column, transposed: true), rows, columns, size,
+              queries.from(i), keys.from(j).transpose, rows, columns, size,
               factor: geometry.scale, into: weights)
             blockProduct(
-              incoming, v.block(sample, j, column, transposed: true), rows, columns, size,
-              into: slopes)
+              incoming.from(i), values.from(j).transpose, rows, columns, size, into: slopes)
             table.attentionTileGradient(
               s, g, rows, padded, i - j + 1, geometry.cap, logs + i, dots.output + i)
-            let (weightsT, slopesT) = (
-              Block(start: s, stride: padded, transposed: true),
-              Block(start: g, stride: padded, transposed: true)
-            )
+            // Keys of tile j are seen first by the queries of tile j.
             blockProduct(
-              weightsT, incoming, columns, size, rows, into: dv.block(sample, j, column),
-              accumulating: true)
+              weights.transpose, incoming.from(i), columns, size, rows,
+              into: gradients[2].from(j), accumulating: i > j)
             blockProduct(
-              slopes, keys, rows, size, columns, factor: geometry.scale,
-              into: dq.block(sample, i, column), accumulating: true)
+              slopes, keys.from(j), rows, size, columns, factor: geometry.scale,
+              into: gradients[0].from(i), accumulating: j > 0)
             blockProduct(
-              slopesT, queries, columns, size, rows, factor: geometry.scale,
-              into: dk.block(sample, j, column), accumulating: true)
+              slopes.transpose, queries.from(i), columns, size, rows, factor: geometry.scale,
+              into: gradients[1].from(j), accumulating: i > j)
           }
         }
+        for output in outputs { output.finish(sample, head) }
       }
     }
-    withExtendedLifetime((tiles, dots)) {}
+    withExtendedLifetime((tiles, dots, inputs, outputs)) {}
   }
 
   private static func scaleRows(_ block: Block, _ rows: Int, _ size: Int, _ factors: Output) {
     for row in 0..<rows {
       let p = block.start + row * block.stride
-      table.scale(p, factors[row], size, p)
+      table.float32.scale(p, factors[row], size, p)
     }
   }
 

@@ -50,36 +50,59 @@ extension Kernel {
     let (rows, channels) = (x.shape.rows, x.shape.channels)
     precondition(shift.count == channels && sums.count >= 2 * channels)
     guard x.count > 0 else { return }
-    table.columnMoments(x.input, rows, channels, shift.input, sums.pointer)
+    func run<E: TensorElement>(_: E.Type) {
+      E.kernels.columnMoments(E.source(x), rows, channels, shift.input, sums.pointer)
+    }
+    run(x.element)
   }
 
-  /// `((x − K) − d) · scale + bias` by column.
+  /// `((x − K) − d) · scale + bias` by column, and what the epilogue makes of it.
   public static func columnNormalize(
-    _ x: Tensor, _ mean: ColumnCenter, scale: Tensor, bias: Tensor, into y: Tensor
+    _ x: Tensor, _ mean: ColumnCenter, scale: Tensor, bias: Tensor,
+    epilogue: NormEpilogue = .none, into y: Tensor
   ) {
     let (rows, channels) = (x.shape.rows, x.shape.channels)
     precondition(mean.center.count == channels && scale.count == channels)
     precondition(bias.count == channels && y.count == x.count)
-    table.columnNormalize(
-      x.input, rows, channels, mean.center.input, mean.offset.input, scale.input, bias.input,
-      y.output)
+    func run<E: TensorElement>(_: E.Type) {
+      E.kernels.columnNormalize(
+        E.source(x), rows, channels, mean.center.input, mean.offset.input, scale.input,
+        bias.input, epilogue.loop(E.self, of: y), E.target(y))
+    }
+    run(x.element)
   }
 
-  /// Adds to `sums` `[2 · channels]` Σ dy, then Σ dy·((x − K) − d), over rows, in float64.
+  /// Adds to `sums` `[2 · channels]` Σ dy, then Σ dy·((x − K) − d), over rows, in float64, of what
+  /// passes of dy, which is written.
   public static func addColumnGradientSums(
-    _ x: Tensor, _ dy: Tensor, _ mean: ColumnCenter, to sums: Storage<Double>
+    _ x: Tensor, _ dy: OutputGradient, _ mean: ColumnCenter, to sums: Storage<Double>
   ) {
     let (rows, channels) = (x.shape.rows, x.shape.channels)
-    precondition(mean.center.count == channels && dy.count == x.count)
+    precondition(mean.center.count == channels && dy.dy.count == x.count)
     precondition(sums.count >= 2 * channels)
     guard x.count > 0 else { return }
-    table.columnGradientSums(
-      x.input, dy.input, rows, channels, mean.center.input, mean.offset.input, sums.pointer)
+    func run<E: TensorElement>(_: E.Type) {
+      E.kernels.columnGradientSums(
+        E.source(x), E.source(dy.dy), rows, channels, mean.center.input, mean.offset.input,
+        dy.mask(E.self), sums.pointer)
+    }
+    run(x.element)
   }
 
-  /// `scale · dy − shift − ((x − K) − d) · inverse · slope` by column, with 1 / deviation as `inverse`.
+  /// `scale · dy − shift − ((x − K) − d) · inverse · slope` by column, with 1 / deviation as `inverse`,
+  /// of what passed of dy when ``addColumnGradientSums(_:_:_:to:)`` was called.
   ///
-  /// `dx` may be `dy`.
+  /// - Returns: dx.
+  public static func columnGradient(
+    _ x: Tensor, _ dy: OutputGradient, _ mean: ColumnCenter, inverse: Tensor, scale: Tensor,
+    shift: Tensor, slope: Tensor
+  ) -> Tensor {
+    columnGradient(
+      x, dy.passed, mean, inverse: inverse, scale: scale, shift: shift, slope: slope, into: dy.dx)
+    return dy.dx
+  }
+
+  /// The same of dy itself; `dx` may be `dy`.
   public static func columnGradient(
     _ x: Tensor, _ dy: Tensor, _ mean: ColumnCenter, inverse: Tensor, scale: Tensor, shift: Tensor,
     slope: Tensor, into dx: Tensor
@@ -87,15 +110,21 @@ extension Kernel {
     let (rows, channels) = (x.shape.rows, x.shape.channels)
     precondition(mean.center.count == channels && dy.count == x.count && dx.count == x.count)
     precondition([inverse, scale, shift, slope].allSatisfy { $0.count == channels })
-    table.columnGradient(
-      x.input, dy.input, rows, channels, mean.center.input, mean.offset.input,
-      inverse.input, scale.input, shift.input, slope.input, dx.output)
+    func run<E: TensorElement>(_: E.Type) {
+      E.kernels.columnGradient(
+        E.source(x), E.source(dy), rows, channels, mean.center.input, mean.offset.input,
+        inverse.input, scale.input, shift.input, slope.input, E.target(dx))
+    }
+    run(x.element)
   }
 
   /// Σ x over rows, in float64.
   public static func columnSums(_ x: Tensor) -> [Double] {
     let sums = Storage<Double>(count: x.shape.channels, filledWith: 0)
-    table.columnSums(x.input, x.shape.rows, x.shape.channels, sums.pointer)
+    func run<E: TensorElement>(_: E.Type) {
+      E.kernels.columnSums(E.source(x), x.shape.rows, x.shape.channels, sums.pointer)
+    }
+    run(x.element)
     return sums.copy(0..<sums.count)
   }
 }
@@ -105,11 +134,15 @@ extension Kernel {
   /// The rows of `x` `[…, channels]` at `indices`, as `[indices.count, channels]`.
   public static func gatherRows(_ x: Tensor, _ indices: [Int]) -> Tensor {
     let channels = x.shape.channels
-    let y = Tensor.uninitialized([indices.count, channels])
-    for (row, index) in indices.enumerated() {
-      precondition(index >= 0 && index < x.shape.rows)
-      (y.output + row * channels).update(from: x.input + index * channels, count: channels)
+    let y = Tensor.uninitialized([indices.count, channels], x.precision)
+    func run<E: TensorElement>(_: E.Type) {
+      for (row, index) in indices.enumerated() {
+        precondition(index >= 0 && index < x.shape.rows)
+        (E.target(y) + row * channels).update(
+          from: E.source(x) + index * channels, count: channels)
+      }
     }
+    run(x.element)
     return y
   }
 
@@ -117,11 +150,15 @@ extension Kernel {
   public static func scatterRows(_ x: Tensor, _ indices: [Int], shape: Shape) -> Tensor {
     let channels = shape.channels
     precondition(x.shape.channels == channels && x.shape.rows == indices.count)
-    let y = Tensor.zeros(shape)
-    for (row, index) in indices.enumerated() {
-      precondition(index >= 0 && index < shape.rows)
-      (y.output + index * channels).update(from: x.input + row * channels, count: channels)
+    let y = Tensor.zeros(shape, x.precision)
+    func run<E: TensorElement>(_: E.Type) {
+      for (row, index) in indices.enumerated() {
+        precondition(index >= 0 && index < shape.rows)
+        (E.target(y) + index * channels).update(
+          from: E.source(x) + row * channels, count: channels)
+      }
     }
+    run(x.element)
     return y
   }
 }

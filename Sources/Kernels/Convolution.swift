@@ -10,14 +10,19 @@ public struct ConvolutionGeometry: Hashable, Sendable {
   public let stride: Int
   /// Zeros around the input, on each side.
   public let padding: Int
+  /// In what numbers input and output are stored; weights and their gradients are float32.
+  public let precision: Precision
 
   /// Creates a geometry.
-  public init(input: Shape, weights: Shape, stride: Int, padding: Int) {
+  public init(
+    input: Shape, weights: Shape, stride: Int, padding: Int, precision: Precision = .float32
+  ) {
     precondition(input.rank == 4 && weights.rank == 4 && input[3] == weights[1])
     self.input = input
     self.weights = weights
     self.stride = stride
     self.padding = padding
+    self.precision = precision
   }
 
   /// `[N, H′, W′, outputs]`.
@@ -31,8 +36,8 @@ public struct ConvolutionGeometry: Hashable, Sendable {
 
 /// A convolution prepared for one geometry.
 ///
-/// It keeps the weights in the layout that its primitives ask for, made anew when the version
-/// that comes with them changes: once a step. One thread at a time may use it.
+/// It keeps the weights in the precision and layout that its primitives ask for, made anew when the version
+/// that comes with them changes: once a step. Sums are float32. One thread at a time may use it.
 public final class Convolution {
   /// The geometry that it was prepared for.
   public let geometry: ConvolutionGeometry
@@ -47,17 +52,26 @@ public final class Convolution {
   public init(_ geometry: ConvolutionGeometry, reference: Bool) {
     self.geometry = geometry
     #if ONEDNN
-      implementation =
-        reference ? ReferenceConvolution(geometry) : OneDNNConvolution(geometry)
-    #else
-      implementation = ReferenceConvolution(geometry)
+      if !reference && (geometry.precision == .float32 || OneDNN.canUseBFloat16) {
+        implementation = OneDNNConvolution(geometry)
+        return
+      }
     #endif
+    guard geometry.precision == .bfloat16 else {
+      implementation = ReferenceConvolution(geometry)
+      return
+    }
+    let wide = ConvolutionGeometry(
+      input: geometry.input, weights: geometry.weights, stride: geometry.stride,
+      padding: geometry.padding)
+    implementation = RoundingConvolution(Convolution(wide, reference: reference).implementation)
   }
 
   /// y `[N, H′, W′, outputs]` of x `[N, H, W, C]`.
   public func forward(_ x: Tensor, weights: Tensor, version: Int) -> Tensor {
     precondition(x.shape == geometry.input && weights.shape == geometry.weights)
-    let y = Tensor.uninitialized(geometry.output)
+    precondition(x.precision == geometry.precision)
+    let y = Tensor.uninitialized(geometry.output, geometry.precision)
     if x.count > 0 { implementation.forward(x, weights: weights, version: version, into: y) }
     return y
   }
@@ -65,7 +79,7 @@ public final class Convolution {
   /// dx of dy.
   public func inputGradient(_ dy: Tensor, weights: Tensor, version: Int) -> Tensor {
     precondition(dy.shape == geometry.output && weights.shape == geometry.weights)
-    let dx = Tensor.uninitialized(geometry.input)
+    let dx = Tensor.uninitialized(geometry.input, geometry.precision)
     if dx.count > 0 {
       implementation.inputGradient(dy, weights: weights, version: version, into: dx)
     }
@@ -92,4 +106,33 @@ protocol ConvolutionImplementation {
   func forward(_ x: Tensor, weights: Tensor, version: Int, into y: Tensor)
   func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor)
   func weightGradient(_ x: Tensor, _ dy: Tensor, into gradient: Tensor)
+}
+
+/// A convolution of bfloat16 images by one of float32, on rounded numbers: the reference, and what stands in
+/// where there is no faster way.
+struct RoundingConvolution: ConvolutionImplementation {
+  private let wide: any ConvolutionImplementation
+
+  init(_ wide: any ConvolutionImplementation) { self.wide = wide }
+
+  func forward(_ x: Tensor, weights: Tensor, version: Int, into y: Tensor) {
+    let result = Tensor.uninitialized(y.shape)
+    wide.forward(
+      Kernel.converted(x, to: .float32), weights: weights.rounded(to: .bfloat16),
+      version: version, into: result)
+    Kernel.convert(result, into: y)
+  }
+
+  func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor) {
+    let result = Tensor.uninitialized(dx.shape)
+    wide.inputGradient(
+      Kernel.converted(dy, to: .float32), weights: weights.rounded(to: .bfloat16),
+      version: version, into: result)
+    Kernel.convert(result, into: dx)
+  }
+
+  func weightGradient(_ x: Tensor, _ dy: Tensor, into gradient: Tensor) {
+    wide.weightGradient(
+      Kernel.converted(x, to: .float32), Kernel.converted(dy, to: .float32), into: gradient)
+  }
 }

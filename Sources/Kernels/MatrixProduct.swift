@@ -71,6 +71,12 @@ extension Kernel {
     let start: Output
     let stride: Int
     var transposed = false
+
+    /// The block from a row on.
+    func from(_ row: Int) -> Block { Block(start: start + row * stride, stride: stride) }
+
+    /// The block's transpose.
+    var transpose: Block { Block(start: start, stride: stride, transposed: !transposed) }
   }
 
   /// The room for a small product's packed operand: 16 KiB of stack.
@@ -110,7 +116,7 @@ extension Kernel {
       for row in 0..<m {
         let (source, target) = (product.input + row * n, c.start + row * c.stride)
         if accumulating {
-          table.add(target, source, n, target)
+          table.float32.add(target, source, n, target)
         } else {
           target.update(from: source, count: n)
         }

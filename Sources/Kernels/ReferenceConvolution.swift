@@ -95,7 +95,7 @@ struct ReferenceConvolution: ConvolutionImplementation {
     eachPixel { patch, pixel in
       guard let pixel else { return }
       let target = dx.output + pixel
-      Kernel.table.add(target, patches.input + patch, geometry.input[3], target)
+      Kernel.table.float32.add(target, patches.input + patch, geometry.input[3], target)
     }
   }
 

@@ -20,8 +20,8 @@ extension Tape {
       y,
       inputPullback: { [gradient = qkv.gradient] dy, _ in
         guard let gradient else { return }
-        let dx = Tensor.zeros(x.shape)
-        Kernel.addAttentionGradients(
+        let dx = Tensor.uninitialized(x.shape, x.precision)
+        Kernel.attentionGradients(
           parts[0], parts[1], parts[2], y: y, logSums: logSums, dy, geometry,
           to: HeadColumns(dx), HeadColumns(dx, first: width), HeadColumns(dx, first: 2 * width))
         gradient.add(dx)
@@ -37,8 +37,10 @@ extension Tape {
     return record(
       y,
       inputPullback: { [gradients = [q.gradient, k.gradient, v.gradient]] dy, _ in
-        let sums = parts.map { HeadColumns(.zeros($0.tensor.shape)) }
-        Kernel.addAttentionGradients(
+        let sums = parts.map {
+          HeadColumns(.uninitialized($0.tensor.shape, $0.tensor.precision))
+        }
+        Kernel.attentionGradients(
           parts[0], parts[1], parts[2], y: y, logSums: logSums, dy, geometry, to: sums[0],
           sums[1], sums[2])
         for (gradient, sum) in zip(gradients, sums) { gradient?.add(sum.tensor) }

@@ -43,17 +43,17 @@ public struct ChannelScale: Layer {
     func scaled(_ x: Tensor, into y: Tensor) {
       Kernel.columnNormalize(x, center, scale: factors, bias: zeros, into: y)
     }
-    let y = Tensor.uninitialized(input.shape)
+    let y = Tensor.uninitialized(input.shape, input.precision)
     scaled(input, into: y)
     return tape.record(
       y, by: name, uses: parameters,
       inputPullback: { [scale, center, gradient = x.gradient] dy, _ in
         let channels = dy.shape.channels
         let sums = Storage<Double>(count: 2 * channels, filledWith: 0)
-        Kernel.addColumnGradientSums(input, dy, center, to: sums)
+        Kernel.addColumnGradientSums(input, OutputGradient(dy), center, to: sums)
         scale.contribute(
           zip(sums.copy(channels..<2 * channels), signs).map { $0 * Double($1) }[...])
-        let dx = Tensor.uninitialized(dy.shape)
+        let dx = Tensor.uninitialized(dy.shape, dy.precision)
         scaled(dy, into: dx)
         gradient?.add(dx)
       })

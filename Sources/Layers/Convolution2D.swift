@@ -11,7 +11,7 @@ public final class Convolution2D: Layer {
   private let weight: Weight
   private let stride: Int
   private let padding: Int
-  private var prepared: [Shape: Convolution] = [:]
+  private var prepared: [ConvolutionGeometry: Convolution] = [:]
 
   /// The weight's.
   public var parameters: [Parameter] { weight.parameters }
@@ -45,19 +45,21 @@ public final class Convolution2D: Layer {
       standardDeviation: (2 / Float(outputs * kernel * kernel)).squareRoot(), using: &random)
   }
 
-  private func convolution(for shape: Shape) -> Convolution {
-    if let convolution = prepared[shape] { return convolution }
-    let convolution = Convolution(
-      ConvolutionGeometry(
-        input: shape, weights: weight.shape, stride: stride, padding: padding))
-    prepared[shape] = convolution
+  private func convolution(of x: Tensor) -> Convolution {
+    let geometry = ConvolutionGeometry(
+      input: x.shape, weights: weight.shape, stride: stride, padding: padding,
+      precision: x.precision)
+    if let convolution = prepared[geometry] { return convolution }
+    let convolution = Convolution(geometry)
+    prepared[geometry] = convolution
     return convolution
   }
 
   /// Convolves every image.
   public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
+    let x = tape.stored(x)
     let input = x.value
-    let convolution = convolution(for: input.shape)
+    let convolution = convolution(of: input)
     let (weight, version) = (try weight.use(on: tape), weight.version)
     let y = convolution.forward(input, weights: weight.value, version: version)
     return tape.record(

@@ -2,7 +2,7 @@ public import LockstepAutograd
 import LockstepKernels
 public import LockstepTensors
 
-/// Softmax cross-entropy against labels, summed over rows.
+/// Softmax cross-entropy against labels, summed over rows, in float32 whatever the logits' precision.
 public struct CrossEntropyLoss {
   /// The sum of the rows' losses, after what was given; no mean is taken, since the batch may be spread over ranks.
   public let sum: Double
@@ -10,6 +10,7 @@ public struct CrossEntropyLoss {
   public let correct: Double
   private let logits: Gradient?
   private let probabilities: Tensor
+  private let precision: Precision
   private let labels: Storage<Int32>
 
   /// Computes the loss of `logits` `[rows, classes]`; a label below 0 leaves its row out.
@@ -19,8 +20,9 @@ public struct CrossEntropyLoss {
   public init(_ logits: Variable, labels: Storage<Int32>, after sum: Double = 0) {
     self.logits = logits.gradient
     self.labels = labels
+    precision = logits.value.precision
     (probabilities, self.sum, correct) = Kernel.crossEntropy(
-      logits.value, labels: labels, after: sum)
+      Kernel.converted(logits.value, to: .float32), labels: labels, after: sum)
   }
 
   /// Samples whose counted labels are all predicted correctly, of `samples` with as many rows each; a sample
@@ -53,7 +55,8 @@ public struct CrossEntropyLoss {
   ) throws {
     try tape.backward(
       from: logits,
-      seed: Kernel.crossEntropyGradient(probabilities, labels: labels, seed: weight),
+      seed: Kernel.converted(
+        Kernel.crossEntropyGradient(probabilities, labels: labels, seed: weight), to: precision),
       onGradientReady: onGradientReady)
   }
 }

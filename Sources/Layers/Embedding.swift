@@ -24,7 +24,7 @@ public struct Embedding: Layer {
     let tokens = x.value
     let table = try table.use(on: tape)
     return tape.record(
-      Kernel.embedding(tokens, table.value), by: name, uses: table.parameters,
+      Kernel.embedding(tokens, table.value, tape.precision), by: name, uses: table.parameters,
       inputPullback: { _, _ in },
       weightPullback: { dy in
         table.contribute { gradient, accumulating in

@@ -11,6 +11,7 @@ public struct Linear: Layer {
   private let name: LayerName
   private let weight: Weight
   private let bias: Parameter?
+  private let prepared = PreparedMaps()
 
   /// The parameters: the weight's, then the bias if there is one.
   public var parameters: [Parameter] { weight.parameters + (bias.map { [$0] } ?? []) }
@@ -34,27 +35,46 @@ public struct Linear: Layer {
 
   /// Applies the map to every row.
   public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
+    let x = tape.stored(x)
     let (input, shape) = (x.value, x.value.shape)
-    let weight = try weight.use(on: tape)
-    let y = Tensor.uninitialized(
-      Shape(input.shape.dimensions.dropLast() + [weight.value.shape[0]]))
-    Kernel.matrixProduct(Operand(input), .transpose(weight.value), into: y)
-    if let bias { Kernel.addRow(bias.value, to: y) }
+    let (weight, version) = (try weight.use(on: tape), weight.version)
+    let map = prepared[
+      LinearGeometry(
+        rows: shape.rows, inputs: shape.channels, outputs: weight.value.shape[0],
+        hasBias: bias != nil, precision: input.precision)]
+    let y = map.forward(input, weights: weight.value, bias: bias?.value, version: version)
     return tape.record(
       y, by: name, uses: weight.parameters + (bias.map { [$0] } ?? []),
       inputPullback: { [gradient = x.gradient] dy, _ in
-        guard let gradient else { return }
-        let dx = Tensor.uninitialized(shape)
-        Kernel.matrixProduct(Operand(dy), Operand(weight.value), into: dx)
-        gradient.add(dx)
+        gradient?.add(
+          map.inputGradient(dy, weights: weight.value, version: version, shape: shape))
       },
       weightPullback: { [bias, again = x.again] dy in
         let input = again()
-        weight.contribute { gradient, accumulating in
-          Kernel.matrixProduct(
-            .transpose(dy), Operand(input), into: gradient, accumulating: accumulating)
+        func contribute(_ biasGradient: Tensor?, _ biasAccumulates: Bool) {
+          weight.contribute { gradient, accumulating in
+            map.weightGradient(
+              input, dy, into: gradient, accumulating: accumulating, bias: biasGradient,
+              accumulatingBias: biasAccumulates)
+          }
         }
-        bias?.contribute(Kernel.columnSums(dy)[...])
+        if let bias {
+          bias.contribute(contribute)
+        } else {
+          contribute(nil, false)
+        }
       }, mayDefer: weight.isParameter)
+  }
+}
+
+/// The maps that a linear layer has prepared, by geometry.
+private final class PreparedMaps {
+  private var maps: [LinearGeometry: LinearMap] = [:]
+
+  subscript(geometry: LinearGeometry) -> LinearMap {
+    if let map = maps[geometry] { return map }
+    let map = LinearMap(geometry)
+    maps[geometry] = map
+    return map
   }
 }

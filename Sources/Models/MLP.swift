@@ -27,7 +27,8 @@ extension Model {
     for (i, hidden) in settings.hidden.enumerated() {
       layers += [
         build.linear("fc\(i + 1)", width, hidden),
-        build.norm("norm\(i + 1)", channels: hidden, positions: 1), settings.activation,
+        Activated(
+          build.norm("norm\(i + 1)", channels: hidden, positions: 1), settings.activation),
       ]
       width = hidden
     }

@@ -32,12 +32,14 @@ public struct ResNetSettings: Hashable, Sendable {
 ///     y = act(norm(conv(act(norm(conv x)))) + shortcut x)
 struct BasicBlock: Layer {
   private let residual: Sequential
+  /// The last norm, the sum with the shortcut, and the activation.
+  private let output: Activated
   private let shortcut: Sequential
-  private let activation: Activation
 
-  var parameters: [Parameter] { residual.parameters + shortcut.parameters }
-  var buffers: [Buffer] { residual.buffers + shortcut.buffers }
-  var counters: [Counter] { residual.counters + shortcut.counters }
+  private var layers: [any Layer] { [residual, output, shortcut] }
+  var parameters: [Parameter] { layers.flatMap(\.parameters) }
+  var buffers: [Buffer] { layers.flatMap(\.buffers) }
+  var counters: [Counter] { layers.flatMap(\.counters) }
 
   init(
     _ name: String, _ inputs: Int, _ outputs: Int, stride: Int, positions: Int,
@@ -45,10 +47,12 @@ struct BasicBlock: Layer {
   ) {
     residual = Sequential([
       build.convolution("\(name).conv1", inputs, outputs, kernel: 3, stride: stride),
-      build.norm("\(name).bn1", channels: outputs, positions: positions), activation,
+      Activated(
+        build.norm("\(name).bn1", channels: outputs, positions: positions), activation),
       build.convolution("\(name).conv2", outputs, outputs, kernel: 3, stride: 1),
-      build.norm("\(name).bn2", channels: outputs, positions: positions),
     ])
+    output = Activated(
+      build.norm("\(name).bn2", channels: outputs, positions: positions), activation)
     shortcut =
       stride == 1 && inputs == outputs
       ? Sequential([])
@@ -56,11 +60,11 @@ struct BasicBlock: Layer {
         build.convolution("\(name).downsample.0", inputs, outputs, kernel: 1, stride: stride),
         build.norm("\(name).downsample.1", channels: outputs, positions: positions),
       ])
-    self.activation = activation
   }
 
   func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
-    activation(tape.add(try residual(x, on: tape), try shortcut(x, on: tape)), on: tape)
+    let y = try residual(x, on: tape)
+    return try output(y, adding: try shortcut(x, on: tape), on: tape)
   }
 }
 
@@ -72,7 +76,8 @@ extension Model {
     var channels = settings.widths[0]
     var layers: [any Layer] = [
       build.convolution("conv1", context.input[2], channels, kernel: 3, stride: 1),
-      build.norm("bn1", channels: channels, positions: height * width), settings.activation,
+      Activated(
+        build.norm("bn1", channels: channels, positions: height * width), settings.activation),
     ]
     for (stage, (blocks, outputs)) in zip(settings.blocks, settings.widths).enumerated() {
       for block in 0..<blocks {

@@ -103,7 +103,7 @@ public enum AdaptiveInstanceNorm {
     for sample in 0..<samples where dy.count > 0 {
       let (x, seed) = (content.part(sample, of: content.values), content.part(sample, of: dy))
       sums.fill(0..<2 * channels, with: 0)
-      Kernel.addColumnGradientSums(x, seed, content.center(sample), to: sums)
+      Kernel.addColumnGradientSums(x, OutputGradient(seed), content.center(sample), to: sums)
       func channel(_ value: (_ c: Int, _ r: Double, _ deviation: Double) -> Double) -> Tensor {
         let values = (0..<channels).map { c in
           let i = sample * channels + c

@@ -1,6 +1,6 @@
 import LockstepAutograd
 public import LockstepCollectives
-import LockstepKernels
+public import LockstepKernels
 public import LockstepTensors
 
 /// Batch normalization of each channel, over the samples of all ranks of a communicator.
@@ -53,37 +53,38 @@ public enum BatchNorm {
   /// y of x by given moments: the batch's, or running ones whose `count` is nil.
   public static func normalize(
     _ x: Tensor, means: [Double], variances: [Double], count: Double?, gain: Tensor,
-    bias: Tensor, epsilon: Double
+    bias: Tensor, epsilon: Double, epilogue: NormEpilogue = .none
   ) -> (y: Tensor, saved: Saved) {
     let inverses = variances.map { 1 / ($0 + epsilon).squareRoot() }
     let center = ColumnCenter(means)
     let scale = Tensor(
       zip(gain.elements, inverses).map { Float(Double($0) * $1) }, shape: gain.shape)
-    let y = Tensor.uninitialized(x.shape)
-    Kernel.columnNormalize(x, center, scale: scale, bias: bias, into: y)
+    let y = Tensor.uninitialized(x.shape, x.precision)
+    Kernel.columnNormalize(x, center, scale: scale, bias: bias, epilogue: epilogue, into: y)
     return (y, Saved(x: x, center: center, inverses: inverses, count: count))
   }
 
   /// y of x by running statistics.
   public static func normalize(
-    _ x: Tensor, _ running: RunningStatistics, gain: Tensor, bias: Tensor, epsilon: Double
+    _ x: Tensor, _ running: RunningStatistics, gain: Tensor, bias: Tensor, epsilon: Double,
+    epilogue: NormEpilogue = .none
   ) -> (y: Tensor, saved: Saved) {
     normalize(
       x, means: running.mean.value.elements.map(Double.init),
       variances: running.variance.value.elements.map(Double.init), count: nil, gain: gain,
-      bias: bias, epsilon: epsilon)
+      bias: bias, epsilon: epsilon, epilogue: epilogue)
   }
 
   /// y of x by the moments of all ranks' batches.
   public static func forward(
     _ x: Tensor, shift: Tensor, gain: Tensor, bias: Tensor, epsilon: Double,
-    merge: StatisticsMerge = .shiftedMoments, over communicator: any Communicator,
-    for purpose: Purpose = .control
+    epilogue: NormEpilogue = .none, merge: StatisticsMerge = .shiftedMoments,
+    over communicator: any Communicator, for purpose: Purpose = .control
   ) throws(CommunicationError) -> (y: Tensor, saved: Saved, moments: Moments) {
     let moments = try moments(x, shift: shift, merge: merge, over: communicator, for: purpose)
     let (y, saved) = normalize(
       x, means: moments.means, variances: moments.variances, count: moments.count, gain: gain,
-      bias: bias, epsilon: epsilon)
+      bias: bias, epsilon: epsilon, epilogue: epilogue)
     return (y, saved, moments)
   }
 
@@ -107,10 +108,10 @@ public enum BatchNorm {
   ///
   /// `exchange` says how the two sums travel, and what is computed meanwhile.
   public static func backward(
-    _ dy: Tensor, gain: Tensor, saved: Saved, over communicator: any Communicator,
-    exchange: StatisticsExchange = StatisticsExchange(), overwriting: Bool = false
+    _ dy: OutputGradient, gain: Tensor, saved: Saved, over communicator: any Communicator,
+    exchange: StatisticsExchange = StatisticsExchange()
   ) throws -> Gradients {
-    let channels = dy.shape.channels
+    let channels = gain.count
     let own = Storage<Double>(count: 2 * channels, filledWith: 0)
     Kernel.addColumnGradientSums(saved.x, dy, saved.center, to: own)
     let summed = saved.count == nil ? own : try exchange.sum(own, over: communicator)
@@ -124,11 +125,10 @@ public enum BatchNorm {
       shift[c] = n.map { Float(a * summed[c] / $0) } ?? 0
       slope[c] = n.map { Float(a * r * summed[channels + c] / $0) } ?? 0
     }
-    let dx = overwriting ? dy : .uninitialized(dy.shape)
-    Kernel.columnGradient(
+    let dx = Kernel.columnGradient(
       saved.x, dy, saved.center, inverse: Tensor(saved.inverses.map(Float.init), shape: gain.shape),
       scale: Tensor(scale, shape: gain.shape), shift: Tensor(shift, shape: gain.shape),
-      slope: Tensor(slope, shape: gain.shape), into: dx)
+      slope: Tensor(slope, shape: gain.shape))
     func split(_ sums: Storage<Double>) -> (gain: [Double], bias: [Double]) {
       ((0..<channels).map { sums[channels + $0] * saved.inverses[$0] }, sums.copy(0..<channels))
     }

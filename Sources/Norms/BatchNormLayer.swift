@@ -1,5 +1,6 @@
 import LockstepAutograd
 public import LockstepCollectives
+import LockstepKernels
 import LockstepTensors
 
 /// Over which ranks a batch norm takes its statistics.
@@ -23,7 +24,7 @@ public struct StatisticsScope {
 }
 
 /// A norm whose layer is a ``BatchNorm/Module``.
-protocol BatchStatisticsNorm: Norm {
+protocol BatchStatisticsNorm: Norm, FusedLayer {
   var module: BatchNorm.Module { get }
 }
 
@@ -33,7 +34,9 @@ extension BatchStatisticsNorm {
   var buffers: [Buffer] { module.buffers }
   var counters: [Counter] { module.counters }
 
-  func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable { try module(x, on: tape) }
+  func callAsFunction(
+    _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+  ) throws -> Variable { try module(x, adding: residual, rectified: rectified, on: tape) }
 }
 
 /// `batch`: ``BatchNorm`` over this rank's samples.
@@ -75,7 +78,7 @@ extension NormKind {
 
 extension BatchNorm {
   /// The norm as a layer of a model; with `limits`, it is ``BatchRenorm``.
-  struct Module: Layer {
+  struct Module: FusedLayer {
     private let affine: Affine
     private let running: RunningStatistics
     private let scope: StatisticsScope
@@ -101,22 +104,29 @@ extension BatchNorm {
       name = site.layerName
     }
 
-    func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
+    func callAsFunction(
+      _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+    ) throws -> Variable {
+      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
       guard tape.mode == .training else {
         return tape.record(
           BatchNorm.normalize(
-            x.value, running, gain: affine.gainValue, bias: affine.biasValue, epsilon: epsilon
+            x.value, running, gain: affine.gainValue, bias: affine.biasValue, epsilon: epsilon,
+            epilogue: epilogue
           ).y, by: name, inputPullback: { _, _ in })
       }
-      let (y, moments, pullback) = try normalize(x.value)
+      let (y, moments, pullback) = try normalize(x.value, epilogue)
+      let tail = FusedTail(residual, rectified: rectified, y)
       running.update(moments, momentum: momentum)
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, scope, name, merge, gradient = x.gradient] dy, backward in
           let exchange = StatisticsExchange(
             merge, for: .statistics(name.event, .backward), meanwhile: backward.computeDeferred)
-          let gradients = try pullback(dy, exchange, backward.mayOverwrite)
+          let dy = tail.gradient(dy, backward)
+          let gradients = try pullback(dy, exchange)
           gradient?.add(gradients.dx)
+          tail.flow(dy)
           let own = scope.coversAllRanks ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain[...])
           affine.bias?.contribute(own.bias[...])
@@ -124,33 +134,29 @@ extension BatchNorm {
     }
 
     private typealias Pullback = (
-      _ dy: Tensor, _ exchange: StatisticsExchange, _ overwriting: Bool
+      _ dy: OutputGradient, _ exchange: StatisticsExchange
     ) throws -> Gradients
 
-    private func normalize(_ x: Tensor) throws -> (y: Tensor, moments: Moments, Pullback) {
+    private func normalize(_ x: Tensor, _ epilogue: NormEpilogue) throws -> (
+      y: Tensor, moments: Moments, Pullback
+    ) {
       let (gain, bias, communicator) = (affine.gainValue, affine.biasValue, scope.communicator)
       let purpose = Purpose.statistics(name.event, .forward)
       if let limits {
         let (y, saved, moments) = try BatchRenorm.forward(
-          x, running, gain: gain, bias: bias, epsilon: epsilon, limits: limits, merge: merge,
-          over: communicator, for: purpose)
+          x, running, gain: gain, bias: bias, epsilon: epsilon, epilogue: epilogue, limits: limits,
+          merge: merge, over: communicator, for: purpose)
         return (
           y, moments,
-          {
-            try BatchRenorm.backward(
-              $0, saved: saved, over: communicator, exchange: $1, overwriting: $2)
-          }
+          { try BatchRenorm.backward($0, saved: saved, over: communicator, exchange: $1) }
         )
       }
       let (y, saved, moments) = try BatchNorm.forward(
-        x, shift: running.mean.value, gain: gain, bias: bias, epsilon: epsilon, merge: merge,
-        over: communicator, for: purpose)
+        x, shift: running.mean.value, gain: gain, bias: bias, epsilon: epsilon,
+        epilogue: epilogue, merge: merge, over: communicator, for: purpose)
       return (
         y, moments,
-        {
-          try BatchNorm.backward(
-            $0, gain: gain, saved: saved, over: communicator, exchange: $1, overwriting: $2)
-        }
+        { try BatchNorm.backward($0, gain: gain, saved: saved, over: communicator, exchange: $1) }
       )
     }
   }

@@ -1,5 +1,6 @@
 import LockstepAutograd
 public import LockstepCollectives
+public import LockstepKernels
 public import LockstepTensors
 
 /// Batch normalization that is corrected towards the running statistics.
@@ -44,8 +45,8 @@ public enum BatchRenorm {
   /// update.
   public static func forward(
     _ x: Tensor, _ running: RunningStatistics, gain: Tensor, bias: Tensor, epsilon: Double,
-    limits: Limits, merge: StatisticsMerge = .shiftedMoments, over communicator: any Communicator,
-    for purpose: Purpose = .control
+    epilogue: NormEpilogue = .none, limits: Limits, merge: StatisticsMerge = .shiftedMoments,
+    over communicator: any Communicator, for purpose: Purpose = .control
   ) throws(CommunicationError) -> (y: Tensor, saved: Saved, moments: BatchNorm.Moments) {
     let runningMean = running.mean.value
     let moments = try BatchNorm.moments(
@@ -67,7 +68,7 @@ public enum BatchRenorm {
       x, means: moments.means, variances: moments.variances, count: moments.count,
       gain: correctedGain,
       bias: Tensor(zip(shifted, bias.elements).map { $0 + $1 }, shape: bias.shape),
-      epsilon: epsilon)
+      epsilon: epsilon, epilogue: epilogue)
     return (y, Saved(batch: saved, gain: correctedGain, scales: scales, shifts: shifts), moments)
   }
 
@@ -77,12 +78,11 @@ public enum BatchRenorm {
   ///
   ///     dγ = r · Σ dy · (x − μ) / √(v + ε) + d · Σ dy
   public static func backward(
-    _ dy: Tensor, saved: Saved, over communicator: any Communicator,
-    exchange: StatisticsExchange = StatisticsExchange(), overwriting: Bool = false
+    _ dy: OutputGradient, saved: Saved, over communicator: any Communicator,
+    exchange: StatisticsExchange = StatisticsExchange()
   ) throws -> BatchNorm.Gradients {
     let gradients = try BatchNorm.backward(
-      dy, gain: saved.gain, saved: saved.batch, over: communicator, exchange: exchange,
-      overwriting: overwriting)
+      dy, gain: saved.gain, saved: saved.batch, over: communicator, exchange: exchange)
     func corrected(_ sums: (gain: [Double], bias: [Double])) -> (gain: [Double], bias: [Double]) {
       let gain = sums.gain.indices.map {
         saved.scales[$0] * sums.gain[$0] + saved.shifts[$0] * sums.bias[$0]

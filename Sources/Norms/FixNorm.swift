@@ -1,4 +1,5 @@
 public import LockstepAutograd
+import LockstepKernels
 public import LockstepTensors
 
 /// Vectors of one learned length: those of the words, or those that a transformer puts out.
@@ -23,7 +24,7 @@ public enum FixNorm {
         w, by: LayerName(name, isNorm: true), uses: [gain, v],
         inputPullback: { dw, backward in
           let (dv, dgain) = ScaleNorm.backward(
-            dw, gain: gain.value, saved: saved, overwriting: backward.mayOverwrite)
+            OutputGradient(dw, overwriting: backward.mayOverwrite), gain: gain.value, saved: saved)
           v.contribute(dv)
           gain.contribute(dgain)
         })

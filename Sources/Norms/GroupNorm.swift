@@ -19,66 +19,27 @@ public enum GroupNorm {
   public enum Saved: Sendable {
     /// One position a sample: every group is a row of its own.
     case rows(Tensor, width: Int, Tensor)
-    /// The means of each sample's channels, `[N · C]`, and 1 / √(v + ε) of each sample's groups,
-    /// `[N · groups]`.
-    case samples(Tensor, ColumnCenter, inverses: [Double])
+    /// x with the statistics of each sample's groups.
+    case samples(Tensor, Kernel.GroupStatistics)
   }
 
   /// y of x.
   public static func forward(
-    _ x: Tensor, groups: Int, gain: Tensor, bias: Tensor, epsilon: Double
+    _ x: Tensor, groups: Int, gain: Tensor, bias: Tensor, epsilon: Double,
+    epilogue: NormEpilogue = .none
   ) -> (y: Tensor, saved: Saved) {
-    let (channels, positions) = (x.shape.channels, x.shape.positions)
+    let channels = x.shape.channels
     precondition(channels % groups == 0, "\(groups) groups of \(channels) channels")
-    let width = channels / groups
-    guard positions > 1 else {
+    guard x.shape.positions > 1 else {
+      let width = channels / groups
       let (y, rows) = Kernel.rowNormalize(
-        .layer, x, width: width, gain: gain, bias: bias, rule: RowRule(epsilon: Float(epsilon)))
+        .layer, x, width: width, gain: gain, bias: bias, rule: RowRule(epsilon: Float(epsilon)),
+        epilogue: epilogue)
       return (y, .rows(x, width: width, rows))
     }
-    let y = Tensor.uninitialized(x.shape)
-    let gains = gain.elements
-    let (samples, n) = (x.shape[0], Double(positions))
-    let each: Shape = [positions, channels]
-    let sums = Storage<Double>(count: 2 * channels)
-    let centers = ColumnCenter(count: samples * channels)
-    let scale = Tensor.uninitialized([channels])
-    var means = [Double](repeating: 0, count: channels)
-    var scales = gains
-    var inverses: [Double] = []
-    inverses.reserveCapacity(samples * groups)
-    for sample in 0..<samples {
-      let input = x.part(sample, shape: each)
-      // The first position is near enough to the mean to keep the sums' digits.
-      let shift = Tensor(input.storage, offset: input.offset, shape: gain.shape)
-      sums.fill(0..<2 * channels, with: 0)
-      Kernel.addColumnMoments(input, shift: shift, to: sums)
-      let (moments, shifts) = (sums.copy(0..<2 * channels), shift.elements)
-      for first in stride(from: 0, to: channels, by: width) {
-        // The channels' means and squared deviations merged (Chan, Golub & LeVeque, 1979).
-        var (mean, deviations) = (0.0, 0.0)
-        for c in first..<first + width {
-          means[c] = Double(shifts[c]) + moments[c] / n
-          mean += means[c]
-        }
-        mean /= Double(width)
-        for c in first..<first + width {
-          let distance = means[c] - mean
-          deviations += moments[channels + c] - moments[c] * moments[c] / n
-          deviations += n * distance * distance
-          means[c] = mean
-        }
-        let inverse = 1 / (max(0, deviations) / (n * Double(width)) + epsilon).squareRoot()
-        inverses.append(inverse)
-        for c in first..<first + width { scales[c] = Float(Double(gains[c]) * inverse) }
-      }
-      let center = centers.channels(sample * channels, shape: gain.shape)
-      center.write(means)
-      scale.write(scales)
-      Kernel.columnNormalize(
-        input, center, scale: scale, bias: bias, into: y.part(sample, shape: each))
-    }
-    return (y, .samples(x, centers, inverses: inverses))
+    let (y, statistics) = Kernel.groupNormalize(
+      x, groups: groups, gain: gain, bias: bias, epsilon: epsilon, epilogue: epilogue)
+    return (y, .samples(x, statistics))
   }
 
   /// The gradients of x, gain and bias.
@@ -86,75 +47,21 @@ public enum GroupNorm {
   ///     t = x − μ,  h = γ · dy,  r = 1 / √(v + ε)
   ///     dx = r · (h − mean h) − t · r³ · mean (h·t)     means over the group
   ///     dγ = Σ dy · t · r,  dβ = Σ dy                   over samples and positions
-  public static func backward(
-    _ dy: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
-  ) -> (
+  public static func backward(_ dy: OutputGradient, gain: Tensor, saved: Saved) -> (
     dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>
   ) {
-    switch saved {
-    case .rows(let x, let width, let rows):
-      let (dx, dbias, dgain) = Kernel.rowGradient(
-        .layer, x, dy, width: width, gain: gain, saved: rows, overwriting: overwriting)
-      return (dx, dgain, dbias)
-    case .samples(let x, let centers, let inverses):
-      return backward(dy, x, gain: gain, centers, inverses, overwriting)
-    }
-  }
-
-  private static func backward(
-    _ dy: Tensor, _ x: Tensor, gain: Tensor, _ centers: ColumnCenter, _ inverses: [Double],
-    _ overwriting: Bool
-  ) -> (dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>) {
-    let (samples, channels) = (x.shape[0], x.shape.channels)
-    let dx = overwriting ? dy : .uninitialized(x.shape)
-    let gains = gain.elements
-    let sums = Storage<Double>(count: 2 * channels)
-    var dgain = [Double](repeating: 0, count: channels)
-    var dbias = dgain
-    let each: Shape = [x.shape.positions, channels]
-    let coefficients = (0..<4).map { _ in Tensor.uninitialized([channels]) }
-    let (scale, shift, slope) = (coefficients[0], coefficients[1], coefficients[2])
-    let inverse = coefficients[3]
-    var (scales, shifts, slopes, inversesOfChannels) = (gains, gains, gains, gains)
-    let groups = samples == 0 ? 1 : inverses.count / samples
-    let width = channels / groups
-    let count = Double(width * x.shape.positions)
-    for sample in 0..<samples {
-      let (input, seed) = (x.part(sample, shape: each), dy.part(sample, shape: each))
-      let center = centers.channels(sample * channels, shape: gain.shape)
-      sums.fill(0..<2 * channels, with: 0)
-      Kernel.addColumnGradientSums(input, seed, center, to: sums)
-      let totals = sums.copy(0..<2 * channels)
-      for group in 0..<groups {
-        let r = inverses[sample * groups + group]
-        var (total, product) = (0.0, 0.0)
-        for c in group * width..<(group + 1) * width {
-          total += Double(gains[c]) * totals[c]
-          product += Double(gains[c]) * totals[channels + c]
-          dbias[c] += totals[c]
-          dgain[c] += totals[channels + c] * r
-        }
-        let (mean, projection) = (Float(r * total / count), Float(r * r * product / count))
-        for c in group * width..<(group + 1) * width {
-          scales[c] = Float(Double(gains[c]) * r)
-          shifts[c] = mean
-          slopes[c] = projection
-          inversesOfChannels[c] = Float(r)
-        }
+    let (dx, dbias, dgain) =
+      switch saved {
+      case .rows(let x, let width, let rows):
+        Kernel.rowGradient(.layer, x, dy, width: width, gain: gain, saved: rows)
+      case .samples(let x, let statistics):
+        Kernel.groupGradient(x, dy, gain: gain, saved: statistics)
       }
-      scale.write(scales)
-      shift.write(shifts)
-      slope.write(slopes)
-      inverse.write(inversesOfChannels)
-      Kernel.columnGradient(
-        input, seed, center, inverse: inverse, scale: scale, shift: shift, slope: slope,
-        into: dx.part(sample, shape: each))
-    }
-    return (dx, dgain[...], dbias[...])
+    return (dx, dgain, dbias)
   }
 
   /// The norm as a layer of a model.
-  struct Module: Norm {
+  struct Module: Norm, FusedLayer {
     static let kind = NormKind.group
     static let statistics = NormStatistics.sample
     static let settings: [any NormSettingDescription] = [
@@ -191,15 +98,21 @@ public enum GroupNorm {
       epsilon = settings.epsilon
     }
 
-    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
+    func callAsFunction(
+      _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+    ) -> Variable {
+      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
       let (y, saved) = GroupNorm.forward(
-        x.value, groups: groups, gain: affine.gainValue, bias: affine.biasValue, epsilon: epsilon)
+        x.value, groups: groups, gain: affine.gainValue, bias: affine.biasValue,
+        epsilon: epsilon, epilogue: epilogue)
+      let tail = FusedTail(residual, rectified: rectified, y)
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, gradient = x.gradient] dy, backward in
-          let (dx, dgain, dbias) = GroupNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, overwriting: backward.mayOverwrite)
+          let dy = tail.gradient(dy, backward)
+          let (dx, dgain, dbias) = GroupNorm.backward(dy, gain: affine.gainValue, saved: saved)
           gradient?.add(dx)
+          tail.flow(dy)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
         })

@@ -1,5 +1,5 @@
 import LockstepAutograd
-import LockstepKernels
+public import LockstepKernels
 public import LockstepTensors
 
 /// Instance normalization: each channel of each sample by itself.
@@ -14,23 +14,24 @@ public import LockstepTensors
 /// - Source: Ulyanov, Vedaldi & Lempitsky, 2016, eq. 2, <https://arxiv.org/abs/1607.08022>.
 public enum InstanceNorm {
   /// y of x.
-  public static func forward(_ x: Tensor, gain: Tensor, bias: Tensor, epsilon: Double) -> (
-    y: Tensor, saved: GroupNorm.Saved
-  ) {
-    GroupNorm.forward(x, groups: x.shape.channels, gain: gain, bias: bias, epsilon: epsilon)
+  public static func forward(
+    _ x: Tensor, gain: Tensor, bias: Tensor, epsilon: Double, epilogue: NormEpilogue = .none
+  ) -> (y: Tensor, saved: GroupNorm.Saved) {
+    GroupNorm.forward(
+      x, groups: x.shape.channels, gain: gain, bias: bias, epsilon: epsilon, epilogue: epilogue)
   }
 
-  /// The gradients, as ``GroupNorm/backward(_:gain:saved:overwriting:)`` has them.
+  /// The gradients, as ``GroupNorm/backward(_:gain:saved:)`` has them.
   public static func backward(
-    _ dy: Tensor, gain: Tensor, saved: GroupNorm.Saved, overwriting: Bool = false
+    _ dy: OutputGradient, gain: Tensor, saved: GroupNorm.Saved
   ) -> (
     dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>
   ) {
-    GroupNorm.backward(dy, gain: gain, saved: saved, overwriting: overwriting)
+    GroupNorm.backward(dy, gain: gain, saved: saved)
   }
 
   /// The norm as a layer of a model.
-  struct Module: Norm {
+  struct Module: Norm, FusedLayer {
     static let kind = NormKind.instance
     static let statistics = NormStatistics.sample
     static let settings: [any NormSettingDescription] = [
@@ -51,7 +52,9 @@ public enum InstanceNorm {
       module = GroupNorm.Module(site, groups: site.channels, settings)
     }
 
-    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable { module(x, on: tape) }
+    func callAsFunction(
+      _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+    ) -> Variable { module(x, adding: residual, rectified: rectified, on: tape) }
   }
 }
 

@@ -1,5 +1,5 @@
 import LockstepAutograd
-import LockstepKernels
+public import LockstepKernels
 public import LockstepTensors
 
 /// Each row as a unit vector.
@@ -22,8 +22,11 @@ public enum L2Norm {
   private static let one = Tensor([1], shape: [1])
 
   /// y of x.
-  public static func forward(_ x: Tensor, epsilon: Double) -> (y: Tensor, saved: Saved) {
-    let (y, rows) = Kernel.unitRows(x, width: x.shape.channels, gain: one, epsilon: epsilon)
+  public static func forward(
+    _ x: Tensor, epsilon: Double, epilogue: NormEpilogue = .none
+  ) -> (y: Tensor, saved: Saved) {
+    let (y, rows) = Kernel.unitRows(
+      x, width: x.shape.channels, gain: one, epsilon: epsilon, epilogue: epilogue)
     return (y, Saved(x: x, rows: rows))
   }
 
@@ -31,15 +34,14 @@ public enum L2Norm {
   ///
   ///     u = x / ‖x‖
   ///     dx = (dy − u · Σ u·dy) / ‖x‖,  and dy / ε where ‖x‖ < ε
-  public static func backward(_ dy: Tensor, saved: Saved, overwriting: Bool = false) -> Tensor {
+  public static func backward(_ dy: OutputGradient, saved: Saved) -> Tensor {
     Kernel.unitRowsGradient(
-      saved.x, dy, width: saved.x.shape.channels, gain: one, saved: saved.rows,
-      overwriting: overwriting
+      saved.x, dy, width: saved.x.shape.channels, gain: one, saved: saved.rows
     ).dx
   }
 
   /// The norm as a layer of a model.
-  struct Module: Norm {
+  struct Module: Norm, FusedLayer {
     static let kind = NormKind.l2
     static let statistics = NormStatistics.channels
     static let settings: [any NormSettingDescription] = [NormSetting<Double>.epsilon]
@@ -56,12 +58,18 @@ public enum L2Norm {
       (name, epsilon) = (site.layerName, settings.epsilon)
     }
 
-    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
-      let (y, saved) = L2Norm.forward(x.value, epsilon: epsilon)
+    func callAsFunction(
+      _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+    ) -> Variable {
+      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
+      let (y, saved) = L2Norm.forward(x.value, epsilon: epsilon, epilogue: epilogue)
+      let tail = FusedTail(residual, rectified: rectified, y)
       return tape.record(
         y, by: name,
         inputPullback: { [gradient = x.gradient] dy, backward in
-          gradient?.add(L2Norm.backward(dy, saved: saved, overwriting: backward.mayOverwrite))
+          let dy = tail.gradient(dy, backward)
+          gradient?.add(L2Norm.backward(dy, saved: saved))
+          tail.flow(dy)
         })
     }
   }

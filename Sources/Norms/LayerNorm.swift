@@ -1,6 +1,6 @@
 import LockstepAutograd
 public import LockstepKernelLoops
-import LockstepKernels
+public import LockstepKernels
 public import LockstepTensors
 
 /// Layer normalization of each row.
@@ -24,11 +24,11 @@ public enum LayerNorm {
   }
 
   /// y of x.
-  public static func forward(_ x: Tensor, gain: Tensor, bias: Tensor, rule: RowRule) -> (
-    y: Tensor, saved: Saved
-  ) {
+  public static func forward(
+    _ x: Tensor, gain: Tensor, bias: Tensor, rule: RowRule, epilogue: NormEpilogue = .none
+  ) -> (y: Tensor, saved: Saved) {
     let (y, rows) = Kernel.rowNormalize(
-      .layer, x, width: x.shape.channels, gain: gain, bias: bias, rule: rule)
+      .layer, x, width: x.shape.channels, gain: gain, bias: bias, rule: rule, epilogue: epilogue)
     return (y, Saved(x: x, rows: rows))
   }
 
@@ -40,20 +40,20 @@ public enum LayerNorm {
   ///
   /// Where `detached`, dx = r · h is all that is left of it.
   public static func backward(
-    _ dy: Tensor, gain: Tensor, saved: Saved, detached: Bool = false, overwriting: Bool = false
+    _ dy: OutputGradient, gain: Tensor, saved: Saved, detached: Bool = false
   ) -> (
     dx: Tensor, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>
   ) {
+    let dy = detached ? dy.keepingPassed : dy
     let (dx, dbias, dgain) = Kernel.rowGradient(
-      .layer, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows,
-      overwriting: overwriting && !detached)
+      .layer, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows)
     // The sums come from the whole pass, whose dx is written over with the detached one.
-    if detached { Kernel.rowScale(dy, gain: gain, saved: saved.rows, into: dx) }
+    if detached { Kernel.rowScale(dy.passed, gain: gain, saved: saved.rows, into: dx) }
     return (dx, dgain, dbias)
   }
 
   /// The norm as a layer of a model.
-  struct Module: Norm {
+  struct Module: Norm, FusedLayer {
     static let kind = NormKind.layer
     static let statistics = NormStatistics.channels
     static let settings: [any NormSettingDescription] = [
@@ -82,21 +82,27 @@ public enum LayerNorm {
       detached = settings.detached
     }
 
-    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
-      func normalized(_ x: Tensor) -> (y: Tensor, saved: Saved) {
-        LayerNorm.forward(x, gain: affine.gainValue, bias: affine.biasValue, rule: rule)
+    func callAsFunction(
+      _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+    ) -> Variable {
+      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
+      func normalized(_ x: Tensor, _ epilogue: NormEpilogue) -> (y: Tensor, saved: Saved) {
+        LayerNorm.forward(
+          x, gain: affine.gainValue, bias: affine.biasValue, rule: rule, epilogue: epilogue)
       }
-      let (y, saved) = normalized(x.value)
+      let (y, saved) = normalized(x.value, epilogue)
+      let tail = FusedTail(residual, rectified: rectified, y)
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, detached, gradient = x.gradient] dy, backward in
+          let dy = tail.gradient(dy, backward)
           let (dx, dgain, dbias) = LayerNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, detached: detached,
-            overwriting: backward.mayOverwrite)
+            dy, gain: affine.gainValue, saved: saved, detached: detached)
           gradient?.add(dx)
+          tail.flow(dy)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
-        }, again: { normalized(saved.x).y })
+        }, again: tail.isEmpty ? { normalized(saved.x, .none).y } : nil)
     }
   }
 }

@@ -1,6 +1,6 @@
 import LockstepAutograd
 public import LockstepKernelLoops
-import LockstepKernels
+public import LockstepKernels
 public import LockstepTensors
 
 /// Root-mean-square normalization of each row.
@@ -21,11 +21,12 @@ public enum RMSNorm {
   }
 
   /// y of x.
-  public static func forward(_ x: Tensor, gain: Tensor, rule: RowRule) -> (
-    y: Tensor, saved: Saved
-  ) {
+  public static func forward(
+    _ x: Tensor, gain: Tensor, rule: RowRule, epilogue: NormEpilogue = .none
+  ) -> (y: Tensor, saved: Saved) {
     let (y, rows) = Kernel.rowNormalize(
-      .rms, x, width: x.shape.channels, gain: gain, bias: .zeros(gain.shape), rule: rule)
+      .rms, x, width: x.shape.channels, gain: gain, bias: .zeros(gain.shape), rule: rule,
+      epilogue: epilogue)
     return (y, Saved(x: x, rows: rows))
   }
 
@@ -35,18 +36,17 @@ public enum RMSNorm {
   ///     dx = r · h − x · r³ · mean (h·x)
   ///     dγ = Σ dy · x · r     over rows
   public static func backward(
-    _ dy: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
+    _ dy: OutputGradient, gain: Tensor, saved: Saved
   ) -> (
     dx: Tensor, dgain: ArraySlice<Double>
   ) {
     let (dx, _, dgain) = Kernel.rowGradient(
-      .rms, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows,
-      overwriting: overwriting)
+      .rms, saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows)
     return (dx, dgain)
   }
 
   /// The norm as a layer of a model.
-  struct Module: Norm {
+  struct Module: Norm, FusedLayer {
     static let kind = NormKind.rms
     static let statistics = NormStatistics.channels
     static let settings: [any NormSettingDescription] = [
@@ -71,19 +71,24 @@ public enum RMSNorm {
         epsilon: Float(settings.epsilon), outside: settings.epsilonPlacement == .outside)
     }
 
-    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
-      func normalized(_ x: Tensor) -> (y: Tensor, saved: Saved) {
-        RMSNorm.forward(x, gain: affine.gainValue, rule: rule)
+    func callAsFunction(
+      _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+    ) -> Variable {
+      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
+      func normalized(_ x: Tensor, _ epilogue: NormEpilogue) -> (y: Tensor, saved: Saved) {
+        RMSNorm.forward(x, gain: affine.gainValue, rule: rule, epilogue: epilogue)
       }
-      let (y, saved) = normalized(x.value)
+      let (y, saved) = normalized(x.value, epilogue)
+      let tail = FusedTail(residual, rectified: rectified, y)
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, gradient = x.gradient] dy, backward in
-          let (dx, dgain) = RMSNorm.backward(
-            dy, gain: affine.gainValue, saved: saved, overwriting: backward.mayOverwrite)
+          let dy = tail.gradient(dy, backward)
+          let (dx, dgain) = RMSNorm.backward(dy, gain: affine.gainValue, saved: saved)
           gradient?.add(dx)
+          tail.flow(dy)
           affine.gain?.contribute(dgain)
-        }, again: { normalized(saved.x).y })
+        }, again: tail.isEmpty ? { normalized(saved.x, .none).y } : nil)
     }
   }
 }

@@ -1,5 +1,5 @@
 public import LockstepAutograd
-import LockstepKernels
+public import LockstepKernels
 public import LockstepTensors
 
 /// Each row scaled to one learned length.
@@ -29,10 +29,11 @@ public enum ScaleNorm {
   }
 
   /// y of x.
-  public static func forward(_ x: Tensor, gain: Tensor, epsilon: Double) -> (
-    y: Tensor, saved: Saved
-  ) {
-    let (y, rows) = Kernel.unitRows(x, width: x.shape.channels, gain: gain, epsilon: epsilon)
+  public static func forward(
+    _ x: Tensor, gain: Tensor, epsilon: Double, epilogue: NormEpilogue = .none
+  ) -> (y: Tensor, saved: Saved) {
+    let (y, rows) = Kernel.unitRows(
+      x, width: x.shape.channels, gain: gain, epsilon: epsilon, epilogue: epilogue)
     return (y, Saved(x: x, rows: rows))
   }
 
@@ -42,16 +43,15 @@ public enum ScaleNorm {
   ///     dx = g · (dy − u · Σ u·dy) / ‖x‖,  and g · dy / ε where ‖x‖ < ε
   ///     dg = Σ dy · x / max(‖x‖, ε)     over rows and channels
   public static func backward(
-    _ dy: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
+    _ dy: OutputGradient, gain: Tensor, saved: Saved
   ) -> (dx: Tensor, dgain: ArraySlice<Double>) {
     let (dx, dgain) = Kernel.unitRowsGradient(
-      saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows,
-      overwriting: overwriting)
+      saved.x, dy, width: saved.x.shape.channels, gain: gain, saved: saved.rows)
     return (dx, dgain[...])
   }
 
   /// The norm as a layer of a model.
-  struct Module: Norm {
+  struct Module: Norm, FusedLayer {
     static let kind = NormKind.scale
     static let statistics = NormStatistics.channels
     static let settings: [any NormSettingDescription] = [
@@ -80,15 +80,21 @@ public enum ScaleNorm {
       epsilon = settings.epsilon
     }
 
-    func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
+    func callAsFunction(
+      _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
+    ) -> Variable {
+      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
       let value = gain?.value ?? constant
-      let (y, saved) = ScaleNorm.forward(x.value, gain: value, epsilon: epsilon)
+      let (y, saved) = ScaleNorm.forward(
+        x.value, gain: value, epsilon: epsilon, epilogue: epilogue)
+      let tail = FusedTail(residual, rectified: rectified, y)
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [gain, gradient = x.gradient] dy, backward in
-          let (dx, dgain) = ScaleNorm.backward(
-            dy, gain: value, saved: saved, overwriting: backward.mayOverwrite)
+          let dy = tail.gradient(dy, backward)
+          let (dx, dgain) = ScaleNorm.backward(dy, gain: value, saved: saved)
           gradient?.add(dx)
+          tail.flow(dy)
           gain?.contribute(dgain)
         })
     }

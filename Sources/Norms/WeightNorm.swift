@@ -35,7 +35,8 @@ public enum WeightNorm {
     _ dw: Tensor, gain: Tensor, saved: Saved, overwriting: Bool = false
   ) -> (dv: Tensor, dgain: ArraySlice<Double>) {
     let (dv, dgain) = Kernel.unitRowsGradient(
-      saved.v, dw, width: width(saved.v), gain: gain, saved: saved.rows, overwriting: overwriting)
+      saved.v, OutputGradient(dw, overwriting: overwriting), width: width(saved.v), gain: gain,
+      saved: saved.rows)
     return (dv, dgain[...])
   }
 

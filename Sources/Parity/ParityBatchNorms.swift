@@ -103,19 +103,21 @@ extension ParityCase {
         over: communicator)
       running.update(moments, momentum: momentum)
       output = y
-      gradients = try BatchRenorm.backward(seed, saved: saved, over: communicator)
+      gradients = try BatchRenorm.backward(OutputGradient(seed), saved: saved, over: communicator)
     } else if training ?? true {
       let (y, saved, moments) = try BatchNorm.forward(
         input, shift: running.mean.value, gain: gain, bias: bias, epsilon: epsilon ?? 1e-5,
         over: communicator)
       running.update(moments, momentum: momentum)
       output = y
-      gradients = try BatchNorm.backward(seed, gain: gain, saved: saved, over: communicator)
+      gradients = try BatchNorm.backward(
+        OutputGradient(seed), gain: gain, saved: saved, over: communicator)
     } else {
       let (y, saved) = BatchNorm.normalize(
         input, running, gain: gain, bias: bias, epsilon: epsilon ?? 1e-5)
       output = y
-      gradients = try BatchNorm.backward(seed, gain: gain, saved: saved, over: communicator)
+      gradients = try BatchNorm.backward(
+        OutputGradient(seed), gain: gain, saved: saved, over: communicator)
     }
     func spread(_ tensor: Tensor) -> [Float] {
       (rows.map { Kernel.scatterRows(tensor, $0, shape: x.shape) } ?? tensor).elements

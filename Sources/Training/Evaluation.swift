@@ -45,7 +45,8 @@ extension Trainer {
     let mine = share(ranks.rank, of: ranks.size, in: 0..<test.count)
     for from in stride(from: mine.lowerBound, to: mine.upperBound, by: evaluationBatch) {
       let batch = test.batch(from..<min(from + evaluationBatch, mine.upperBound))
-      let tape = Tape(.evaluation, validRows: batch.validRows)
+      let tape = Tape(
+        .evaluation, precision: settings.precision, validRows: batch.validRows)
       let loss = CrossEntropyLoss(
         try model(tape.input(batch.input), on: tape), labels: batch.labels, after: sums[0])
       sums[0] = loss.sum

@@ -128,7 +128,7 @@ public final class Trainer {
       let (batch, origin) = microBatch(part, of: window)
       ranks.log?.mark(Self.data, .forward)
       let tape = Tape(
-        .training, origin: origin, validRows: batch.validRows,
+        .training, precision: settings.precision, origin: origin, validRows: batch.validRows,
         defersWeightGradients: overlap.next, observer: observer)
       // Forward: a synchronized norm sums its statistics over the ranks.
       let logits = try model(tape.input(batch.input), on: tape)

@@ -1,6 +1,7 @@
 public import LockstepDataParallel
 public import LockstepDatasets
 public import LockstepOptimizers
+public import LockstepTensors
 
 /// How the number of samples of a step is given.
 public enum BatchSize: Hashable, Sendable {
@@ -58,6 +59,9 @@ public struct TrainerSettings: Sendable {
   public var buckets = BucketSettings()
   /// Whether gradients travel while backward goes on.
   public var overlap = true
+  /// In what numbers activations and their gradients are stored; parameters, the sums behind them and the
+  /// optimizer's state are float32 or wider in either.
+  public var precision = Precision.float32
 
   /// Settings for `length`, with all others at their defaults.
   public init(

@@ -34,8 +34,8 @@ import Testing
   func momentsOfColumnsFarFromZeroKeepAllDigits(table: KernelTable) {
     for c in Case.all {
       var (a, b) = (sums(2 * c.channels), sums(2 * c.channels))
-      table.columnMoments(c.x, c.rows, c.channels, c.center, &a)
-      reference.columnMoments(c.x, c.rows, c.channels, c.center, &b)
+      table.float32.columnMoments(c.x, c.rows, c.channels, c.center, &a)
+      reference.float32.columnMoments(c.x, c.rows, c.channels, c.center, &b)
       expectClose(a, b, tolerance: 1e-12, c.name)
     }
   }
@@ -44,8 +44,8 @@ import Testing
   func columnSumsKeepAllDigits(table: KernelTable) {
     for c in Case.all {
       var (a, b) = (sums(c.channels), sums(c.channels))
-      table.columnSums(c.x, c.rows, c.channels, &a)
-      reference.columnSums(c.x, c.rows, c.channels, &b)
+      table.float32.columnSums(c.x, c.rows, c.channels, &a)
+      reference.float32.columnSums(c.x, c.rows, c.channels, &b)
       expectClose(a, b, tolerance: 1e-13, c.name)
     }
   }
@@ -54,8 +54,12 @@ import Testing
   func columnsAreNormalized(table: KernelTable) {
     for c in Case.all {
       var (a, b) = (room(c.x.count), room(c.x.count))
-      table.columnNormalize(c.x, c.rows, c.channels, c.center, c.offset, c.scale, c.bias, &a)
-      reference.columnNormalize(c.x, c.rows, c.channels, c.center, c.offset, c.scale, c.bias, &b)
+      table.float32.columnNormalize(
+        c.x, c.rows, c.channels, c.center, c.offset, c.scale, c.bias,
+        .none, &a)
+      reference.float32.columnNormalize(
+        c.x, c.rows, c.channels, c.center, c.offset, c.scale, c.bias,
+        .none, &b)
       expectClose(a, b, tolerance: 1e-6, c.name)
     }
   }
@@ -64,8 +68,9 @@ import Testing
   func gradientSumsKeepAllDigits(table: KernelTable) {
     for c in Case.all {
       var (a, b) = (sums(2 * c.channels), sums(2 * c.channels))
-      table.columnGradientSums(c.x, c.dy, c.rows, c.channels, c.center, c.offset, &a)
-      reference.columnGradientSums(c.x, c.dy, c.rows, c.channels, c.center, c.offset, &b)
+      table.float32.columnGradientSums(c.x, c.dy, c.rows, c.channels, c.center, c.offset, .none, &a)
+      reference.float32.columnGradientSums(
+        c.x, c.dy, c.rows, c.channels, c.center, c.offset, .none, &b)
       expectClose(a, b, tolerance: 1e-12, c.name)
     }
   }
@@ -77,10 +82,10 @@ import Testing
       var (a, b) = (c.dy + room(0), room(c.x.count))
       a.withUnsafeMutableBufferPointer { dx in
         guard let dx = dx.baseAddress else { return }
-        table.columnGradient(
+        table.float32.columnGradient(
           c.x, dx, c.rows, c.channels, c.center, c.offset, c.bias, c.scale, c.bias, c.scale, dx)
       }
-      reference.columnGradient(
+      reference.float32.columnGradient(
         c.x, c.dy, c.rows, c.channels, c.center, c.offset, c.bias, c.scale, c.bias, c.scale, &b)
       expectClose(a, b, tolerance: 2e-6, c.name)
     }

@@ -14,10 +14,10 @@ import Testing
         body(reference, &expected)
         #expect(found == expected, "\(what) of \(count)")
       }
-      both({ $0.add(a, b, count, &$1) }, "add")
-      both({ $0.scale(a, 0.3, count, &$1) }, "scale")
-      both({ $0.relu(a, count, &$1) }, "relu")
-      both({ $0.reluGradient(a, b, count, &$1) }, "relu's gradient")
+      both({ $0.float32.add(a, b, count, &$1) }, "add")
+      both({ $0.float32.scale(a, 0.3, count, &$1) }, "scale")
+      both({ $0.float32.relu(a, count, &$1) }, "relu")
+      both({ $0.float32.reluGradient(a, b, count, &$1) }, "relu's gradient")
     }
   }
 
@@ -25,7 +25,7 @@ import Testing
   func reluPassesNotANumberOn(table: KernelTable) {
     for count in [16, 17] {
       var y = room(count)
-      table.relu([Float](repeating: .nan, count: count), count, &y)
+      table.float32.relu([Float](repeating: .nan, count: count), count, &y)
       #expect(y[..<count].allSatisfy { $0.isNaN }, "a NaN must reach the loss")
     }
   }
@@ -35,7 +35,8 @@ import Testing
     for count in awkwardCounts {
       let a = random(count, mean: 1e4, seed: 1)
       expectClose(
-        [table.sumOfSquares(a, count)], [reference.sumOfSquares(a, count)], tolerance: 1e-13,
+        [table.float32.sumOfSquares(a, count)], [reference.float32.sumOfSquares(a, count)],
+        tolerance: 1e-13,
         "\(count) elements")
     }
   }
@@ -47,8 +48,8 @@ import Testing
     let dy = random(x.count, seed: 1)
     let root = 2.0.squareRoot()
     var (y, dx) = (room(x.count), room(x.count))
-    table.gelu(x, x.count, &y)
-    table.geluGradient(x, dy, x.count, &dx)
+    table.float32.gelu(x, x.count, &y)
+    table.float32.geluGradient(x, dy, x.count, &dx)
     for (i, v) in x.map(Double.init).enumerated() {
       let distribution = erfc(-v / root) / 2
       let density = exp(-v * v / 2) / (2 * Double.pi).squareRoot()
@@ -66,8 +67,8 @@ import Testing
     let x = (-1203...1203).map { Float($0) / 100 } + [-90, 90, -1e4, 1e4, 0]
     let dy = random(x.count, seed: 1)
     var (y, dx) = (room(x.count), room(x.count))
-    table.sigmoid(x, x.count, &y)
-    table.sigmoidGradient(y, dy, x.count, &dx)
+    table.float32.sigmoid(x, x.count, &y)
+    table.float32.sigmoidGradient(y, dy, x.count, &dx)
     for (i, v) in x.map(Double.init).enumerated() {
       let value = 1 / (1 + exp(-v))
       let slope = Double(dy[i]) * value * (1 - value)

@@ -12,6 +12,37 @@ let vectorTables = Array(Kernel.available.dropFirst())
 /// The plain loops.
 let reference = KernelTable()
 
+extension Epilogue {
+  /// Nothing follows the norm.
+  static var none: Epilogue {
+    Epilogue(residual: UnsafePointer(anyAddress()), adds: false, rectifies: false)
+  }
+}
+
+extension RectifierMask {
+  /// All of dy passes.
+  static var none: RectifierMask {
+    RectifierMask(output: UnsafePointer(anyAddress()), passed: anyAddress(), masks: false)
+  }
+}
+
+/// An address at which nothing is read or written.
+private func anyAddress<E>() -> UnsafeMutablePointer<E> {
+  withUnsafeTemporaryAllocation(of: E.self, capacity: 1) { address($0) }
+}
+
+/// Where memory that is not empty begins.
+func address<E>(_ memory: UnsafeMutableBufferPointer<E>) -> UnsafeMutablePointer<E> {
+  guard let first = memory.baseAddress else { preconditionFailure("no memory") }
+  return first
+}
+
+/// Where memory that is not empty begins.
+func address<E>(_ memory: UnsafeBufferPointer<E>) -> UnsafePointer<E> {
+  guard let first = memory.baseAddress else { preconditionFailure("no memory") }
+  return first
+}
+
 /// Sizes on both sides of a vector, of four vectors, and of what is taken at a time.
 let awkwardChannels = [1, 3, 15, 16, 17, 32, 48, 64, 65, 130]
 /// Numbers of rows on both sides of the blocks that loops take.

@@ -27,14 +27,14 @@ import Testing
     let bias = random(period * width, seed: 4)
     var (y, saved, dx) = (room(x.count), room(4 * rows), dy + room(0))
     var (sums, scratch) = (sums(2 * period * width), room(2 * period * width + 512))
-    let normalize = centred ? table.layerNormalize : table.rmsNormalize
-    let gradient = centred ? table.layerGradient : table.rmsGradient
-    normalize(x, rows, width, period, gain, bias, rule, &y, &saved, &scratch)
+    let normalize = centred ? table.float32.layerNormalize : table.float32.rmsNormalize
+    let gradient = centred ? table.float32.layerGradient : table.float32.rmsGradient
+    normalize(x, rows, width, period, gain, bias, rule, .none, &y, &saved, &scratch)
     // dx may be written over dy.
     dx.withUnsafeMutableBufferPointer {
       guard let dx = $0.baseAddress else { return }
       gradient(
-        x, dx, rows, width, period, gain, forward?.saved ?? saved, dx, &sums, &scratch)
+        x, dx, rows, width, period, gain, forward?.saved ?? saved, .none, dx, &sums, &scratch)
     }
     #expect(scratch.suffix(16) == room(0)[...], "the scratch was overrun")
     return Results(y: y, saved: saved, dx: dx, sums: sums)
@@ -117,10 +117,10 @@ import Testing
             var (sums, scratch) = (sums(2 * width), room(2 * width + 512))
             let (normalize, gradient) =
               centred
-              ? (table.layerNormalize, table.layerGradient)
-              : (table.rmsNormalize, table.rmsGradient)
-            normalize(scaled, rows, width, 1, gain, bias, rule, &y, &saved, &scratch)
-            gradient(scaled, dy, rows, width, 1, gain, saved, &dx, &sums, &scratch)
+              ? (table.float32.layerNormalize, table.float32.layerGradient)
+              : (table.float32.rmsNormalize, table.float32.rmsGradient)
+            normalize(scaled, rows, width, 1, gain, bias, rule, .none, &y, &saved, &scratch)
+            gradient(scaled, dy, rows, width, 1, gain, saved, .none, &dx, &sums, &scratch)
             // Of float64, since 1 / size may be a subnormal float.
             return (y, dx, sums)
           }
@@ -143,12 +143,13 @@ import Testing
     let ones = [Float](repeating: 1, count: 16 * width)
     for rule in Self.rules {
       for (normalize, gradient) in [
-        (table.layerNormalize, table.layerGradient), (table.rmsNormalize, table.rmsGradient),
+        (table.float32.layerNormalize, table.float32.layerGradient),
+        (table.float32.rmsNormalize, table.float32.rmsGradient),
       ] {
         var (y, saved, dx) = (room(zeros.count), room(64), room(zeros.count))
         var (sums, scratch) = (sums(2 * width), room(2 * width + 512))
-        normalize(zeros, 16, width, 1, ones, zeros, rule, &y, &saved, &scratch)
-        gradient(zeros, ones, 16, width, 1, ones, saved, &dx, &sums, &scratch)
+        normalize(zeros, 16, width, 1, ones, zeros, rule, .none, &y, &saved, &scratch)
+        gradient(zeros, ones, 16, width, 1, ones, saved, .none, &dx, &sums, &scratch)
         #expect(y[..<zeros.count].allSatisfy { $0 == 0 }, "\(rule)")
         #expect(dx.allSatisfy { $0.isFinite } && sums.allSatisfy { $0.isFinite }, "\(rule)")
       }

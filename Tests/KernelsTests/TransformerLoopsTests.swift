@@ -21,14 +21,14 @@ import Testing
     let (a, b, g) = (numbers(count, 1), numbers(count, 2), numbers(count, 3))
     func run(_ table: KernelTable) -> [[Float]] {
       var results = [[Float]](repeating: [Float](repeating: 9, count: count), count: 7)
-      table.geluTanh(a, count, &results[0])
-      table.geluTanhGradient(a, g, count, &results[1])
-      table.swiGLU(a, b, count, &results[2])
+      table.float32.geluTanh(a, count, &results[0])
+      table.float32.geluTanhGradient(a, g, count, &results[1])
+      table.float32.swiGLU(a, b, count, &results[2])
       var (da, db) = (results[3], results[4])
-      table.swiGLUGradient(a, b, g, count, &da, &db)
+      table.float32.swiGLUGradient(a, b, g, count, &da, &db)
       (results[3], results[4]) = (da, db)
-      table.sigmoid(a, count, &results[5])
-      table.sigmoidGradient(results[5], g, count, &results[6])
+      table.float32.sigmoid(a, count, &results[5])
+      table.float32.sigmoidGradient(results[5], g, count, &results[6])
       return results
     }
     let expected = run(KernelTable())

@@ -1,4 +1,5 @@
 import LockstepAutograd
+import LockstepKernels
 import LockstepNorms
 import LockstepTensors
 import Testing
@@ -12,7 +13,7 @@ import Testing
     let dy = Tensor([1, -2, 3, 5, 6, 7], shape: [2, 3])
     let (y, saved) = L2Norm.forward(x, epsilon: epsilon)
     expectClose(y.elements, [0, 0, 0, 0.6, 0, 0.8] as [Float], tolerance: 1e-7, "y")
-    let dx = L2Norm.backward(dy, saved: saved)
+    let dx = L2Norm.backward(OutputGradient(dy), saved: saved)
     let slope = epsilon > 0 ? Float(1 / epsilon) : 0
     let product: Float = 0.6 * 5 + 0.8 * 7
     let expected: [Float] = [
@@ -22,7 +23,7 @@ import Testing
     let gain = Tensor([2], shape: [1])
     let (scaled, rows) = ScaleNorm.forward(x, gain: gain, epsilon: epsilon)
     expectClose(scaled.elements, y.elements.map { 2 * $0 }, tolerance: 1e-6, "scale's y")
-    let (dscaled, dgain) = ScaleNorm.backward(dy, gain: gain, saved: rows)
+    let (dscaled, dgain) = ScaleNorm.backward(OutputGradient(dy), gain: gain, saved: rows)
     expectClose(dscaled.elements, expected.map { 2 * $0 }, tolerance: 1e-6, "scale's dx")
     expectClose(dgain, [Double(product)], tolerance: 1e-6, "scale's gain")
   }
@@ -31,7 +32,7 @@ import Testing
   func lengthsWhoseSquaresAreOutOfRangeAreNormalized(size: Float) {
     let (y, saved) = L2Norm.forward(Tensor([3 * size, 4 * size], shape: [1, 2]), epsilon: 0)
     expectClose(y.elements, [0.6, 0.8] as [Float], tolerance: 1e-6, "y")
-    let dx = L2Norm.backward(Tensor([1, 0], shape: [1, 2]), saved: saved)
+    let dx = L2Norm.backward(OutputGradient(Tensor([1, 0], shape: [1, 2])), saved: saved)
     let unit = dx.elements.map { Double($0) * 5 * Double(size) }
     expectClose(unit, [0.64, -0.48], tolerance: 1e-6, "dx")
   }
