@@ -24,13 +24,13 @@ struct BenchStep: ParsableCommand, RankedCommand {
   @OptionGroup var output: OutputOptions
   @OptionGroup var checks: CheckOptions
 
-  @Option(help: "The norm, instead of the configuration's: \(NormKind.names).")
+  @Option(help: "The norm to use instead of the configuration's: \(NormKind.names).")
   var norm: NormKind?
 
   @Option(help: "Steps to measure.")
   var steps = 20
 
-  @Option(help: "Steps to take before.")
+  @Option(help: "Steps to take before measuring.")
   var warmup = 3
 
   func validate() throws {
@@ -129,8 +129,8 @@ struct BenchNorms: ParsableCommand, RankedCommand {
       """
       \(table.text)
 
-      \(result.ranks) rank(s); GB/s: x, y, x, dy and dx each moved once. A copy reaches \
-      \(fixed(result.copyGigabytesPerSecond, 1)) GB/s.\
+      \(result.ranks) rank(s); GB/s: forward reads x and writes y, backward reads x and dy and writes dx. \
+      A plain copy reaches \(fixed(result.copyGigabytesPerSecond, 1)) GB/s.\
       \(result.disturbed.text.map { "\n\($0)" } ?? "")
       """)
     return ExitStatus.done

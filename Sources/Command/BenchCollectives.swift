@@ -13,11 +13,11 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
     commandName: "collectives",
     abstract: "Time collectives over sizes and rank counts, in a tight loop and between computing.",
     discussion: """
-      In a tight loop one run follows another; a time is a run's share of a batch on the slowest rank. \
-      Between computing, as a training step meets a collective, all ranks compute on a few MiB until \
-      one moment on their common clock; a time is from the last rank's arrival to the last rank's end, \
-      and windows that a rank began late are left out. Every result is checked; exit status 3 if an \
-      element is wrong.
+      In a tight loop, runs follow each other without a pause; a time is the slowest rank's time for a \
+      batch of runs, divided by their number. Between computing, as in a training step, all ranks compute \
+      on a few MiB until an agreed moment on their common clock; a time is from the last rank's arrival to \
+      the last rank's end. Windows that a rank began late are left out. Every result is checked: the exit \
+      status is 3 if an element is wrong.
       """)
 
   @Option(
@@ -29,34 +29,34 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
   @Option(
     help: ArgumentHelp(
       "Sizes in bytes, separated by commas, such as 64,1k,1m (default: 8, and 16 to 4m in powers of "
-        + "4). Of an all-gather and a reduce-scatter it is that of all blocks; a merge takes a channel "
-        + "for 16 bytes.",
+        + "4). For an all-gather and a reduce-scatter, it is the size of all blocks together; a merge has "
+        + "one channel for every 16 bytes.",
       valueName: "s,…"), transform: ByteSizes.init)
   var sizes: ByteSizes = ByteSizes([8] + (0..<10).map { 16 << (2 * $0) })
 
   @Option(
     help: ArgumentHelp(
-      "Rank counts, separated by commas: that many of the first ranks measure, the others sleep (default: "
-        + "2, 4, 8, … and all).",
+      "Rank counts, separated by commas. For each, that many of the first ranks measure while the others "
+        + "sleep (default: 2, 4, 8, … and all).",
       valueName: "p,…"), transform: RankCounts.init)
   package var ranks: RankCounts?
 
-  @Option(help: "What elements are: float32 or float64; merges have types of their own.")
+  @Option(help: "The type of the elements: float32 or float64. Merges always use their own types.")
   var type = CollectiveElement.float64
 
-  @Option(help: "Times between computing for each operation and size.")
+  @Option(help: "How often each operation and size is timed between computing.")
   var repetitions = 100
 
-  @Option(help: "Runs before.")
+  @Option(help: "Runs to make before measuring.")
   var warmup = 10
 
   @Option(
     help: ArgumentHelp(
-      "Write the latency and bandwidth that the all-reduces show to a file that does not exist yet.",
+      "Write the latency and bandwidth found by the all-reduces to this file, which must not exist yet.",
       valueName: "file"))
   var fabric: String?
 
-  @Flag(help: "Print a header and a row for each result, separated by commas.")
+  @Flag(help: "Print comma-separated values: a header, then a row for each result.")
   var csv = false
 
   @OptionGroup var output: OutputOptions
@@ -68,11 +68,11 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
     guard warmup > 0 else { throw ValidationError("--warmup is \(warmup), expected 1 or more.") }
     guard !(csv && output.json) else {
       throw ValidationError(
-        "--csv and --json are both given, and standard output holds one of them.")
+        "--csv and --json cannot be given together: standard output holds only one of them.")
     }
     if let odd = sizes.bytes.first(where: { $0 % type.bytes != 0 }) {
       throw ValidationError(
-        "--sizes has \(odd) bytes, which are not whole elements: a \(type.rawValue) has "
+        "--sizes has \(odd) bytes, which is not a whole number of elements: a \(type.rawValue) has "
           + "\(type.bytes) bytes.")
     }
     guard fabric != nil else { return }
@@ -102,7 +102,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
     (settings.type, settings.repetitions, settings.warmup) = (type, repetitions, warmup)
     let begin = Date()
     let result = try CollectivesBenchmark(settings, over: session.context.control) { done in
-      // Short runs need no progress.
+      // Short runs need no progress messages.
       if Date().timeIntervalSince(begin) > 5 { session.log.info("measured \(done)") }
     }
     if let fabric {
@@ -118,7 +118,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
     return ExitStatus.done
   }
 
-  /// The rank counts to measure of `size` ranks.
+  /// The rank counts to measure on a job of `size` ranks.
   private func rankCounts(of size: Int) throws(ConfigurationError) -> [Int] {
     guard let given = ranks?.counts else {
       let powers = sequence(first: 2) { $0 * 2 }.prefix { $0 < size }
@@ -126,7 +126,7 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
     }
     if let many = given.first(where: { $0 > size }) {
       throw ConfigurationError(
-        "--ranks", "\(many) of \(size) rank(s); start more: `mpirun -n \(many) lockstep …`")
+        "--ranks", "\(many) of only \(size) rank(s); start more: `mpirun -n \(many) lockstep …`")
     }
     return given
   }
@@ -142,7 +142,7 @@ extension CollectiveOperation {
   /// All names, for help and messages.
   static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
 
-  /// Decodes a list with commas; an unknown name, or one that stands twice, is an error.
+  /// Decodes a comma-separated list; an unknown or repeated name is an error.
   static func list(_ text: String) throws -> [CollectiveOperation] {
     let operations = try parts(of: text).map { name in
       guard let operation = CollectiveOperation(rawValue: name) else {
@@ -152,7 +152,7 @@ extension CollectiveOperation {
       return operation
     }
     guard Set(operations).count == operations.count else {
-      throw ValidationError("an operation stands twice in \"\(text)\"")
+      throw ValidationError("an operation is repeated in \"\(text)\"")
     }
     return operations
   }
@@ -188,7 +188,7 @@ struct RankCounts {
   init(_ text: String) throws {
     counts = try ascending(text, "a rank count") { part in
       guard let count = Int(part), count > 0 else {
-        throw ValidationError("the rank count \"\(part)\" is not a whole number from 1 on")
+        throw ValidationError("the rank count \"\(part)\" is not a whole number of 1 or more")
       }
       return count
     }
@@ -199,13 +199,13 @@ private func parts(of text: String) -> [String] {
   text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
 }
 
-/// The numbers of a list with commas, in ascending order; one that stands twice is an error.
+/// The numbers of a comma-separated list, in ascending order; a repeated number is an error.
 private func ascending(_ text: String, _ what: String, _ number: (String) throws -> Int) throws
   -> [Int]
 {
   let numbers = try parts(of: text).map(number)
   guard Set(numbers).count == numbers.count else {
-    throw ValidationError("\(what) stands twice in \"\(text)\"")
+    throw ValidationError("\(what) is repeated in \"\(text)\"")
   }
   return numbers.sorted()
 }

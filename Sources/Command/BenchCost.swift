@@ -9,11 +9,12 @@ import LockstepNorms
 struct BenchCost: ParsableCommand, RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "cost",
-    abstract: "Measure what each norm costs a step, against the first, and what that consists of.",
+    abstract: "Measure how much longer each norm makes a step than the first norm does, and why.",
     discussion: """
-      The norms take turns in rounds, in an order drawn anew for each; a round gives one ratio to the first \
-      norm. Those that synchronize run as they are configured, always with overlap and never: what overlap \
-      saves is the difference between the last two in step time, and may be negative.
+      The norms take turns in rounds, each in a new random order. Every round gives each norm one ratio of \
+      its step time to the first norm's. A norm that synchronizes runs three times: as configured, always \
+      with overlap, and never with overlap. What overlap saves is the difference between the step times of \
+      the last two; it may be negative.
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -25,10 +26,10 @@ struct BenchCost: ParsableCommand, RankedCommand {
     transform: NormList.init)
   var norms: NormList = NormList([.batch, .syncBatch, .layer, .rms, .group])
 
-  @Flag(help: "Measure every way to merge statistics, not the configuration's alone.")
+  @Flag(help: "Measure every way to merge statistics, not only the configured one.")
   var merges = false
 
-  @Option(help: "Steps to count of each; rounded up to whole turns of \(Interleaving.turn - 1).")
+  @Option(help: "Steps to count for each norm, rounded up to whole turns of \(Interleaving.turn - 1).")
   var steps = 50
 
   func validate() throws {
@@ -81,15 +82,16 @@ struct BenchCost: ParsableCommand, RankedCommand {
 
       \(efficiencies(benchmark, name))
 
-      against: the median of the rounds' ratios; all intervals hold at once in 95% of cases. A step's \
-      collectives and bytes of statistics, and how many ms ranks are blocked for them before the last rank \
-      arrives (skew) and after (transfer), or in tests of MPI: sums over layers, means over ranks, medians \
-      over steps. gradients: blocked for buckets. overlap: whether weight gradients are computed while \
-      statistics are in flight. saved: the step without overlap less the step with it, in pairs.
+      against: the median of the rounds' ratios; all intervals hold at once in 95% of cases.
+      collectives, bytes: of statistics in a step. skew, transfer, tests: ms that ranks are blocked for \
+      statistics before the last rank arrives, after it, and in MPI's tests for completion (sums over \
+      layers, means over ranks, medians over steps). gradients: ms blocked for buckets. overlap: whether \
+      weight gradients are computed while statistics are in flight. saved: the time of a step without \
+      overlap minus that of a step with it, in pairs.
       """ + (benchmark.disturbed.text.map { "\n\($0)" } ?? "")
   }
 
-  /// What each norm's difference to the first consists of, a line a norm.
+  /// What makes a step longer than under the first norm, one line for each other norm.
   private static func differences(
     _ benchmark: CostBenchmark, _ name: (CostBenchmark.Result) -> String
   ) -> String {
@@ -100,7 +102,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
       }
     }
     return lines.isEmpty
-      ? "no round is undisturbed, so that no difference is explained"
+      ? "no round is undisturbed, so no difference can be explained"
       : lines.joined(separator: "\n")
   }
 

@@ -11,10 +11,10 @@ import LockstepPrediction
 struct BenchPrediction: ParsableCommand, RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "prediction",
-    abstract: "Check predictions: from one rank's steps, for the ranks there are, against theirs.",
+    abstract: "Predict the step of all ranks from one rank's steps, and compare with measured steps.",
     discussion: """
-      Each norm's steps are taken by every rank by itself, then by all together, in turn. Exit status 1 \
-      if a predicted median is off by more than \(fixed(100 * Prediction.tolerance, 0))%.
+      The norms take turns. In a turn, every rank takes steps by itself; then all ranks take steps together. \
+      The exit status is 1 if a predicted median is off by more than \(fixed(100 * Prediction.tolerance, 0))%.
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -31,7 +31,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
 
   @Option(
     help:
-      "Steps to measure of each, alone and together; rounded up to whole turns of \(Interleaving.turn - 1)."
+      "Steps to measure of each norm, alone and together, in whole turns of \(Interleaving.turn - 1)."
   )
   var steps = 40
 

@@ -11,13 +11,13 @@ import LockstepNorms
 struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     commandName: "split",
-    abstract: "Show where steps go: computing, waiting for the last rank, and transfer, by layer.",
+    abstract: "Show where a step's time goes: computing, waiting for the last rank, and transfer, by layer.",
     discussion: """
-      Every collective's time is split at the last rank's arrival: before it is skew, a slow rank's \
-      doing; after it is transfer, the network's. With --check a delay is made on the last rank \
-      before one layer's statistics, and has to show up as that layer's skew on the others; exit \
-      status 1 if it does not. With --against the network was made slower, which has to show up as \
-      transfer. With --run it splits the steps that a run directory holds.
+      Every collective's time is split at the last rank's arrival. The time before it is skew, caused by a \
+      slow rank; the time after it is transfer, caused by the network. --check delays the last rank \
+      before one layer's statistics, and the delay has to show up as that layer's skew on the other ranks. \
+      --against compares with the same run on a faster network, and the added time has to show up as \
+      transfer. The exit status is 1 if such a check fails. --run splits the steps that a run directory holds.
       """)
 
   @Argument(help: "The run configuration, a YAML file.")
@@ -32,31 +32,31 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
   @Option(
     name: .customLong("run"),
     help: ArgumentHelp(
-      "Split the recorded steps of a run directory, and take none; it may be of a program of one's own.",
+      "Split the recorded steps of a run directory instead of taking steps; your own program may write one.",
       valueName: "run"))
   var recorded: String?
 
   @OptionGroup var output: OutputOptions
 
-  @Option(help: "The norm, instead of the configuration's: \(NormKind.names).")
+  @Option(help: "The norm to use instead of the configuration's: \(NormKind.names).")
   var norm: NormKind?
 
   @Option(name: .customLong("steps"), help: "Steps to record (default: 50).")
   var givenSteps: Int?
 
-  @Option(name: .customLong("warmup"), help: "Steps to take before (default: 5).")
+  @Option(name: .customLong("warmup"), help: "Steps to take before recording (default: 5).")
   var givenWarmup: Int?
 
   private var steps: Int { givenSteps ?? 50 }
   private var warmup: Int { givenWarmup ?? 5 }
 
-  @Flag(help: "Check the split with a delay made on purpose.")
+  @Flag(help: "Check the split by delaying one rank on purpose.")
   var check = false
 
   @Option(
     help: ArgumentHelp(
-      "Check that the transfer is longer than in this file, which --json wrote of the same run on a "
-        + "faster network, and the skew is not.", valueName: "file"))
+      "Check that transfer, but not skew, takes longer than in this file, which --json wrote for the same "
+        + "run on a faster network.", valueName: "file"))
   var against: String?
 
   @Option(help: "The delay of --check, in milliseconds (default: 2).")
@@ -74,7 +74,7 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     let asksForSteps = check || against != nil || norm != nil || !set.isEmpty
     if recorded != nil, asksForSteps || givenSteps != nil || givenWarmup != nil {
       throw ValidationError(
-        "--run takes no --check, --against, --norm, --set, --steps or --warmup: it takes no step.")
+        "--run takes no --check, --against, --norm, --set, --steps or --warmup: it trains nothing.")
     }
     guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
     guard !check || against == nil else {
@@ -83,7 +83,7 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     guard warmup >= 0 else { throw ValidationError("--warmup is \(warmup), expected 0 or more.") }
     guard let delay else { return }
     guard check else {
-      throw ValidationError("--delay is the delay of --check, which is not given.")
+      throw ValidationError("--delay needs --check: it sets the delay that --check makes.")
     }
     guard delay > 0, delay <= 1000 else {
       throw ValidationError("--delay is \(delay), expected more than 0 and at most 1000.")
@@ -158,8 +158,9 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
 
       \(layers.text)
 
-      skew: from a rank's arrival to the last one's; transfer: after it; both are means over ranks.
-      in flight: while ranks computed; exposed: blocked. last: who came last, how often.
+      skew: from a rank's arrival to the last rank's; transfer: after that; both are means over ranks.
+      in flight: while ranks computed; exposed: while they were blocked. last: the rank that most often \
+      came last, and how often.
       Clocks agree to \(fixed(split.clockBoundMicroseconds, 1)) µs. Recording: \
       \(counted(result.log.eventsPerStep)) events a step, \(fixed(result.log.eventNanoseconds.median, 0)) \
       ns each: \(fixed(100 * result.log.share, 3))% of a step.
@@ -167,7 +168,7 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
         + (result.disturbed.text.map { "\n\($0)" } ?? "")
   }
 
-  /// The efficiencies, and the sites at which ranks would wait longest without a network.
+  /// The efficiencies, and the sites at which ranks would wait longest if transfer took no time.
   private static func efficiency(_ efficiency: Efficiency) -> String {
     func percent(_ share: Double) -> String { fixed(100 * share, 1) + "%" }
     let worst = efficiency.sites.sorted { $0.waitingMilliseconds > $1.waitingMilliseconds }.prefix(
@@ -181,7 +182,7 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
       \(percent(efficiency.transfer)).
       """
         + (worst.isEmpty
-          ? "" : " Without a network ranks would wait longest at \(worst.joined(separator: ", ")).")
+          ? "" : " If transfer took no time, ranks would wait longest at \(worst.joined(separator: ", ")).")
   }
 
   private static func read(_ file: String) throws -> SplitBenchmark {
@@ -198,10 +199,11 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     """
 
 
-    than on the faster network, a step's transfer is \(fixed(comparison.transferGrewMilliseconds, 3)) ms \
-    longer, its skew \(fixed(comparison.skewGrewMilliseconds, 3)) ms
-    \(comparison.passed ? "passed" : "FAILED"): the transfer has to be longer by a tenth or more, the \
-    skew by at most a quarter of that
+    compared with the faster network, a step's transfer is \
+    \(fixed(comparison.transferGrewMilliseconds, 3)) ms longer, and its skew \
+    \(fixed(comparison.skewGrewMilliseconds, 3)) ms longer
+    \(comparison.passed ? "passed" : "FAILED"): the transfer has to grow by a tenth or more, and the \
+    skew by at most a quarter of the transfer's growth
     """
   }
 
@@ -229,8 +231,8 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     }
     return """
       \(check.work), \(check.norm) norm, \(check.ranks) ranks: \
-      \(check.layer) without and with \(check.delayMilliseconds) ms on rank \(check.rank) before its forward \
-      statistics
+      \(check.layer) without and with a delay of \(check.delayMilliseconds) ms on rank \(check.rank) before \
+      its forward statistics
 
       \(sites.text)
 

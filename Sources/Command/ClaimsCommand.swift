@@ -12,9 +12,10 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
     commandName: "claims",
     abstract: "Test what is said about normalization: each claim is an experiment with a verdict.",
     discussion: """
-      Without names all claims are tested. One that chance leaves undecided is looked at again, with twice as many \
-      repeats, as long as the minutes last and where it takes least; a bound on wrong verdicts allows for \
-      all looks. Runs that need no communication are shared out over the ranks; `mpirun -n 2` uses two cores.
+      Without names, all claims are tested. A claim that chance leaves undecided is looked at again with \
+      twice as many repeats, the quickest one first, until --minutes are over. The bound on wrong verdicts \
+      allows for all looks. Runs that need no communication are shared out over the ranks: `mpirun -n 2` \
+      uses two cores.
       """)
 
   @Argument(help: "The claims, by name; see --list.")
@@ -28,7 +29,7 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
 
   @Option(
     help:
-      "How long claims that are not decided may be looked at again, for all together, in minutes.")
+      "For how many minutes undecided claims may be looked at again, for all of them together.")
   var minutes = 30.0
 
   @OptionGroup var output: OutputOptions
@@ -88,10 +89,9 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
     return ExitStatus.done
   }
 
-  /// The claim to look at again: of those that are not decided, the one whose look takes least, if there is
-  /// time for it; rank 0 says so.
+  /// The undecided claim whose next look takes the least time; nil if there is no time for it.
   ///
-  /// Collective.
+  /// Collective. Rank 0 decides.
   private func nextLook(_ tests: [ClaimTest], since start: UInt64, _ session: Session) throws
     -> Int?
   {

@@ -50,8 +50,8 @@ struct CollectivesReport: Encodable {
 
       \(table.text)
 
-      between: between computing, from the last rank's arrival to the last rank's end; tight: one run \
-      after another, a run's share.
+      between: between computing, from the last rank's arrival to the last rank's end; tight: one of many \
+      runs that follow each other without a pause.
       GB/s: bytes over the tight loop's median; bus: what each rank's link carries in one direction.
       late: windows left out because a rank began late. Clocks agree to \
       \(fixed(result.clockBoundMicroseconds, 1)) µs.
@@ -62,7 +62,7 @@ struct CollectivesReport: Encodable {
     "\(fixed(times.median, 2)) [\(fixed(times.low, 2)), \(fixed(times.high, 2))]"
   }
 
-  /// A header and a row for each result, separated by commas; what there is none of is empty.
+  /// Comma-separated values: a header, then a row for each result; a missing value is empty.
   var csv: String {
     let times = ["between", "tight"].flatMap { way in
       ["minimum_us", "median_us", "low_us", "high_us", "algorithm_gb_per_s", "bus_gb_per_s"].map {

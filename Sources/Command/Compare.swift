@@ -25,12 +25,12 @@ struct Compare: ParsableCommand, RankedCommand {
     transform: NormList.init)
   var norms: NormList
 
-  @Option(help: "Train this often, with seeds that count up.")
+  @Option(help: "How often to train under each norm; each repeat uses the next seed.")
   var repeats = 1
 
   @Option(
     help: ArgumentHelp(
-      "Write a run directory for each norm below this one, which is new or empty, with events.",
+      "Write a run directory with events for each norm into this directory, which must be new or empty.",
       valueName: "dir"))
   var runDir: String?
 
@@ -58,7 +58,7 @@ struct Compare: ParsableCommand, RankedCommand {
     }
     progress.finish()
     try session.print(output.json ? try jsonDocument(comparison) : text(comparison, settings))
-    // Where nothing came to an end, nothing was compared.
+    // If every run diverged, nothing was compared.
     let cameToNothing = comparison.results.allSatisfy { $0.diverged?.count == repeats }
     return cameToNothing ? ExitStatus.failed : ExitStatus.done
   }
@@ -96,20 +96,20 @@ struct Compare: ParsableCommand, RankedCommand {
       \(table.text)
 
       loss: mean training loss of the last epoch. step: rank 0's median over steps of a whole batch.
-      against: the median of the ratios of up to \(rounds) rounds in each of which every norm took a turn; \
-      all intervals hold at once in 95% of cases, and one that holds 1 leaves the order undecided.
+      against: the median ratio of up to \(rounds) rounds; in each round every norm took a turn. All \
+      intervals hold at once in 95% of cases; one that contains 1 leaves the order undecided.
       stat: collectives of norm statistics; grad: gradient buckets. blocked: inside MPI or \
       waiting for it.
       """ + (comparison.disturbed.text.map { "\n\($0)" } ?? "")
         + overSeeds(comparison) + comparison.results.map(divergence).joined()
   }
 
-  /// A table of what repeats reached over their seeds, where there are several.
+  /// A table of loss and accuracy over seeds; empty if there was only one repeat.
   private func overSeeds(_ comparison: Comparison) -> String {
     let first = comparison.results.first?.norm ?? ""
     var table = Table([
-      "over \(repeats) seeds", "loss [95%]", "less \(first)'s", "test acc % [95%]",
-      "less \(first)'s",
+      "over \(repeats) seeds", "loss [95%]", "minus \(first)'s", "test acc % [95%]",
+      "minus \(first)'s",
     ])
     let results = comparison.results.compactMap { result in
       result.seeds.map { (result.norm, $0) }
@@ -123,8 +123,8 @@ struct Compare: ParsableCommand, RankedCommand {
       ])
     }
     let note =
-      repeats < 6 ? "\nfewer than 6 seeds have no 95% interval: it spans them all" : ""
-    return "\n\n\(table.text)\nless: the median difference of runs of one seed\(note)"
+      repeats < 6 ? "\nfewer than 6 seeds give no 95% interval: the one shown spans them all" : ""
+    return "\n\n\(table.text)\nminus: the median difference between runs with the same seed\(note)"
   }
 
   /// A line about the runs of a norm that diverged, if some did.
@@ -137,13 +137,13 @@ struct Compare: ParsableCommand, RankedCommand {
   }
 }
 
-/// Norm kinds in a list with commas.
+/// Norm kinds in a comma-separated list.
 struct NormList {
   let kinds: [NormKind]
 
   init(_ kinds: [NormKind]) { self.kinds = kinds }
 
-  /// Decodes the list; an unknown name, or one that stands twice, is an error.
+  /// Decodes the list; an unknown or repeated name is an error.
   init(_ text: String) throws {
     let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     kinds = try names.map { name in
@@ -153,13 +153,13 @@ struct NormList {
       return kind
     }
     guard Set(kinds).count == kinds.count else {
-      throw ValidationError("a norm stands twice in \"\(text)\"")
+      throw ValidationError("a norm is repeated in \"\(text)\"")
     }
   }
 }
 
 extension NormKind: ExpressibleByArgument {
-  /// The kind of a registered norm; nil where there is none of that name.
+  /// The kind of a registered norm; nil if no norm has that name.
   public init?(argument name: String) {
     guard NormRegistry.names.contains(name) else { return nil }
     self.init(rawValue: name)

@@ -21,9 +21,9 @@ struct CheckOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Have the ranks agree on every collective before it goes out: `collectives`. One that does not "
-        + "match ends the run with the layer and the ranks, before it can hang or corrupt anything. "
-        + "Nothing overlaps then, and a step takes longer; its numbers are the same bits.",
+      "With `collectives`, ranks agree on every collective before it starts. A mismatch ends the run before "
+        + "it can hang or corrupt anything, with a message that names the layer and the ranks. Nothing "
+        + "overlaps then, so a step takes longer; its results are the same bits.",
       valueName: "what"))
   var check: Check?
 

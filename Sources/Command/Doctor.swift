@@ -18,11 +18,11 @@ struct Doctor: ParsableCommand, RankedCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Write what takes rank 0's processor away to a file, for `predict --noise FILE`.",
+      "Write the noise of rank 0's processor (what takes it away) to a file, for `predict --noise FILE`.",
       valueName: "file"))
   var noise: String?
 
-  /// For how long each rank's processor is watched, in seconds.
+  /// How long each rank's processor is watched, in seconds.
   private static let watch = 1.5
 
   private struct Report: Codable {
@@ -104,15 +104,15 @@ struct Doctor: ParsableCommand, RankedCommand {
 }
 
 extension MachineSteadiness {
-  /// What it comes to, in words.
+  /// The figures in words.
   fileprivate var text: String {
     let clock = clockMhz.map { "\(counted($0.rounded())) MHz, " } ?? ""
     let resolved =
       resolution.map {
-        "; a comparison of 24 rounds tells apart what differs by \(fixed(100 * $0, 2))% or more"
-      } ?? "; too busy to tell anything apart"
+        "; a comparison of 24 rounds can tell differences of \(fixed(100 * $0, 2))% or more"
+      } ?? "; too busy to tell any difference"
     return clock + "switched out \(fixed(switchesPerSecond, 1)) times a second, "
-      + "\(fixed(100 * stolenShare, 1))% stolen, a fixed loop spreads by \(fixed(100 * spread, 2))%"
+      + "\(fixed(100 * stolenShare, 1))% stolen, a fixed loop's times spread by \(fixed(100 * spread, 2))%"
       + resolved
   }
 }

@@ -12,7 +12,7 @@ struct Export: ParsableCommand, LocalCommand {
     abstract: "Write the model of a run as a plain state_dict.",
     discussion: """
       The file has the parameters and running statistics of a checkpoint under PyTorch's names, as \
-      safetensors: safetensors.torch.load_file reads it, and train --init-from.
+      safetensors. safetensors.torch.load_file and train --init-from read it.
       """)
 
   @Argument(help: "The run directory.")
@@ -20,7 +20,7 @@ struct Export: ParsableCommand, LocalCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The file, which is replaced if it is there (default: model.safetensors in the run directory).",
+      "The file; an existing one is replaced (default: model.safetensors in the run directory).",
       valueName: "file"))
   var output: String?
 
@@ -35,7 +35,7 @@ struct Export: ParsableCommand, LocalCommand {
     return ExitStatus.done
   }
 
-  /// Writes the file, and returns what is to be said.
+  /// Writes the file, and returns the messages to print.
   private func write(to path: String) throws -> (text: String, problems: [String]) {
     let (checkpoint, problems) = try read()
     let model = try RunConfiguration(
@@ -52,8 +52,8 @@ struct Export: ParsableCommand, LocalCommand {
       throw ConfigurationError(
         run,
         isRecorded
-          ? "was recorded by a program of one's own: it has no model here"
-          : "is no run directory: it has no config.yaml")
+          ? "was recorded by a custom program: it has no model to export"
+          : "is not a run directory: it has no config.yaml")
     }
     let folder = CheckpointFolder(run: run)
     if let step {

@@ -10,7 +10,7 @@ public import LockstepNorms
 
 /// The command line of `lockstep`.
 public struct LockstepCommand: ParsableCommand {
-  /// The subcommands, and what is said of them all.
+  /// The subcommands, and the help text about all of them.
   public static let configuration = CommandConfiguration(
     commandName: "lockstep",
     abstract: "Data-parallel training over MPI that measures what normalization costs.",
@@ -19,8 +19,9 @@ public struct LockstepCommand: ParsableCommand {
       lockstep …` chooses the binding. Only rank 0 prints.
 
       Exit status: 0 done; 1 a parity case or a check failed; 2 bad usage, configuration or input; 3 a run \
-      that failed, or a result that cannot be written; 75 training was interrupted by SIGTERM, SIGINT or SIGUSR1 after a checkpoint: start it \
-      again with --resume. mpirun makes 1 of it after SIGTERM and SIGINT, Launch/run does not.
+      failed, or a result cannot be written; 75 training was interrupted by SIGTERM, SIGINT or SIGUSR1 and \
+      wrote a checkpoint: start it again with --resume. After SIGTERM and SIGINT, mpirun turns 75 into 1; \
+      Launch/run keeps it.
       """,
     version: "lockstep 0.1.0",
     subcommands: [
@@ -29,13 +30,12 @@ public struct LockstepCommand: ParsableCommand {
       ClaimsCommand.self, Parity.self, Bench.self, Doctor.self,
     ])
 
-  /// Parses nothing yet.
+  /// A command without parsed arguments.
   public init() {}
 
-  /// The same command line with `norms` of one's own beside those of this package: they may stand wherever a
-  /// norm's name may.
+  /// Runs the same command line with your own `norms` beside the built-in ones.
   ///
-  /// It does not return.
+  /// Their names are accepted wherever a norm's name is. It does not return.
   public static func main(norms: [any Norm.Type]) -> Never {
     let builtIn = NormRegistry.builtIn.map(ObjectIdentifier.init)
     do {
@@ -117,7 +117,7 @@ public struct LockstepCommand: ParsableCommand {
     guard names.contains(name) else {
       throw ConfigurationError(
         "LOCKSTEP_INSTRUCTION_SET",
-        "is \"\(name)\", and this processor has \(names.joined(separator: ", "))")
+        "is \"\(name)\", but this processor has \(names.joined(separator: ", "))")
     }
   }
 }

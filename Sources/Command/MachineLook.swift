@@ -6,24 +6,23 @@ import LockstepMachine
 import Logging
 
 extension Session {
-  /// For how long the machine is looked at before something is measured, in seconds.
+  /// How long a command looks at the machine before it measures, in seconds.
   private static let look = 0.3
 
-  /// Looks at every rank's machine for a moment, and says what else runs there and what of the ranks' places
-  /// makes times mean less; for a command that measures.
+  /// Warns of everything on the ranks' machines that makes measured times mean less.
   ///
-  /// Collective.
+  /// That is what else runs there, and how ranks are placed on cores. For commands that measure. Collective.
   @discardableResult
   func lookAtMachines() throws -> [RankPlace] {
     let places = try notePlaces()
     for note in RankPlace.notes(places) { log.warning("\(note)") }
     for load in try machineLoads() {
-      if let text = load.text { log.warning("\(text); what they disturb says little") }
+      if let text = load.text { log.warning("\(text); what they disturb means little") }
     }
     return places
   }
 
-  /// Every rank's place; from now on the context knows whether ranks share cores.
+  /// Finds every rank's place, and tells the context whether ranks share cores.
   ///
   /// Collective.
   @discardableResult
@@ -45,7 +44,7 @@ extension Session {
     }
   }
 
-  /// What else runs on each host on which ranks are, in the order of their first ranks.
+  /// What else runs on each host that has ranks, in the order of the hosts' first ranks.
   ///
   /// Collective.
   func machineLoads() throws -> [MachineLoad] {

@@ -12,11 +12,11 @@ struct Predict: ParsableCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     abstract: "Predict step times on a cluster that you do not have, from recorded runs.",
     discussion: """
-      RUN is a run directory with events, one for each norm, of the same network; it may have been \
-      recorded on one rank. Each rank of the prediction computes as many samples as a recorded one.
+      RUN is a run directory with events. Give one for each norm, all of the same network; one recorded \
+      rank is enough. Each predicted rank computes as many samples as a recorded one.
       """)
 
-  @Argument(help: ArgumentHelp("Run directories, one a norm.", valueName: "run"))
+  @Argument(help: ArgumentHelp("Run directories, one for each norm.", valueName: "run"))
   var runs: [String]
 
   @Option(help: ArgumentHelp(FabricOption.help, valueName: "name|file"))
@@ -34,7 +34,7 @@ struct Predict: ParsableCommand, LocalCommand {
     transform: { try CountList($0, in: 2...Prediction.largest) })
   var groups: CountList = CountList([8])
 
-  @Option(help: "Ranks on each node: those of one node then reduce to one of them first.")
+  @Option(help: "Ranks on each node. If there are several, they first reduce to one of them.")
   var ranksPerNode = 1
 
   @Option(
@@ -47,14 +47,14 @@ struct Predict: ParsableCommand, LocalCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What takes processors away on the cluster: none, recorded (as on the machine of the runs), or a file "
-        + "of `doctor --noise FILE`.", valueName: "none|recorded|file"))
+      "The noise that takes processors away on the cluster: none, recorded (as on the machine of the runs), "
+        + "or a file that `doctor --noise FILE` wrote.", valueName: "none|recorded|file"))
   var noise = "none"
 
-  @Option(help: "What a rank costs an hour: adds the cost of an epoch.")
+  @Option(help: "The price of a rank for an hour; adds the cost of an epoch to the output.")
   var price: Double?
 
-  @Option(help: "A training loss: adds steps, time and, with --price, the cost to it.")
+  @Option(help: "A training loss; adds the steps, time and, with --price, cost to reach it.")
   var targetLoss: Double?
 
   @OptionGroup var output: OutputOptions
@@ -121,7 +121,7 @@ struct Predict: ParsableCommand, LocalCommand {
     let choices = prediction.choices.map { choice in
       let group = choice.statisticsGroup.map { " over \($0 == choice.ranks ? "all" : "\($0)")" }
       return "\(choice.ranks) ranks: \(choice.norm)\(group ?? "")"
-        + (choice.isSure ? "" : ", not for sure") + ": \(choice.reason)"
+        + (choice.isSure ? "" : ", uncertain") + ": \(choice.reason)"
     }
     return """
       on \(prediction.fabric): \(prediction.fabricSource)
@@ -133,8 +133,8 @@ struct Predict: ParsableCommand, LocalCommand {
 
       \(bases.text)
 
-      Each rank computes as many samples as a recorded one. * more ranks meet than there are \
-      recorded steps: beyond the latest, the last is assumed to come tail · ln(ranks / steps) later.
+      Each rank computes as many samples as a recorded one. * there are more ranks than recorded steps: \
+      the last rank is assumed to arrive tail · ln(ranks / steps) after the latest recorded step.
       """
         + (prediction.disturbedShare > 0
           ? "\n\(fixed(100 * prediction.disturbedShare, 0))% of the recorded steps were disturbed and left out."
@@ -149,7 +149,7 @@ struct Predict: ParsableCommand, LocalCommand {
       + "\(significant(median)) µs (median)"
   }
 
-  /// What epochs and the target cost; nothing where that was not asked for.
+  /// The cost of an epoch and of the target loss; empty if nobody asked for it.
   private static func costs(of prediction: Prediction) -> String {
     guard prediction.rows.contains(where: { $0.cost != nil }) else { return "" }
     var table = Table([
@@ -171,7 +171,7 @@ struct Predict: ParsableCommand, LocalCommand {
 
       \(table.text)
 
-      Steps to the loss are taken to be as many as were recorded, although more ranks take larger batches.
+      The steps to the loss are assumed to be as many as recorded, although more ranks mean larger batches.
 
       """
   }
@@ -184,32 +184,31 @@ struct FabricOption: ExpressibleByArgument {
   init?(argument: String) { text = argument }
 
   static let help =
-    "A fabric file of `bench collectives --fabric FILE`, or one of \(names)."
+    "A fabric file that `bench collectives --fabric FILE` wrote, or one of \(names)."
   private static var names: String { Fabric.named.map(\.name).joined(separator: ", ") }
 
   /// The fabric.
   ///
-  /// - Throws: ``InputFileError`` if it has no such name, and is no such file.
+  /// - Throws: ``InputFileError`` if there is no fabric of that name, and no such file.
   func read() throws(InputFileError) -> Fabric {
     if let named = Fabric.named.first(where: { $0.name == text }) { return named }
     guard FileManager.default.fileExists(atPath: text) else {
       throw InputFileError(
-        file: text, problem: "is no fabric's name, and no such file",
+        file: text, problem: "is neither a fabric's name nor a file",
         remedy:
-          "name \(Self.names), or a file of `lockstep bench collectives --fabric FILE`, which measures "
-          + "one")
+          "name \(Self.names), or a file that `lockstep bench collectives --fabric FILE` wrote")
     }
     return try Fabric.read(text)
   }
 }
 
-/// Positive numbers in a list with commas.
+/// Positive numbers in a comma-separated list.
 struct CountList {
   let counts: [Int]
 
   init(_ counts: [Int]) { self.counts = counts }
 
-  /// Decodes the list; what is no number of `range` is an error.
+  /// Decodes the list; anything but a number in `range` is an error.
   init(_ text: String, in range: ClosedRange<Int>) throws {
     counts = try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
       guard let count = Int(part), range.contains(count) else {

@@ -4,8 +4,8 @@ import LockstepCollectives
 import LockstepFiles
 import LockstepTraining
 
-/// Says how far training is: on a terminal in one line that is rewritten, elsewhere in a line now and then
-/// with the time.
+/// Shows how far training is: on a terminal in one line that is rewritten, elsewhere in a line with the time
+/// now and then.
 final class ProgressLine {
   private let isOn: Bool
   private let isTerminal = isatty(STDERR_FILENO) == 1
@@ -18,7 +18,7 @@ final class ProgressLine {
 
   /// - Parameters:
   ///   - isOn: Whether this rank prints.
-  ///   - progress: How far everything is at the start: above 0 where a run goes on.
+  ///   - progress: How far everything is at the start: above 0 in a resumed run.
   init(isOn: Bool, startingAt progress: Double = 0) {
     self.isOn = isOn
     startProgress = progress
@@ -34,10 +34,10 @@ final class ProgressLine {
     let now = monotonicNanoseconds()
     guard isOn, now - lastShown > pause(now) || lastShown == 0 || progress >= 1 else { return }
     lastShown = now
-    // What was done before the start took none of the time since.
+    // Work from before the start took none of the time since then.
     let done = progress - startProgress
     let left = done > 0 ? Double(now - start) / 1e9 * (1 - progress) / done : 0
-    // The least important last: a narrow terminal has no room for it.
+    // The least important part is last: a narrow terminal has no room for it.
     let parts = [
       label, "loss \(fixed(result.loss, 4))", "\(Int(100 * progress))%", "ETA \(Self.clock(left))",
       "accuracy \(fixed(100 * result.accuracy, 1))%",
@@ -57,13 +57,13 @@ final class ProgressLine {
 
   /// The time between two lines, in nanoseconds.
   ///
-  /// On a terminal a tenth of a second. In a log it grows from 2 s to a minute, so that a run of days leaves
-  /// some thousand lines.
+  /// On a terminal it is a tenth of a second. In a log it is a twentieth of the time so far, from 2 s up to a
+  /// minute, so that a run of days leaves a few thousand lines.
   private func pause(_ now: UInt64) -> UInt64 {
     isTerminal ? 100_000_000 : min(max((now - start) / 20, 2_000_000_000), 60_000_000_000)
   }
 
-  /// As many parts as fit into a line, the first ones.
+  /// The first parts, as many as fit into a line.
   static func line(_ parts: [String], columns: Int) -> String {
     // A letter in the last column would start a new line on some terminals.
     let room = max(columns - 1, 1)

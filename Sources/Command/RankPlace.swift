@@ -4,13 +4,13 @@ import LockstepDataParallel
 import LockstepFiles
 import LockstepMachine
 
-/// Where one rank runs: no time means anything without it.
+/// Where one rank runs; without it, measured times mean nothing.
 struct RankPlace: Codable {
   let rank: Int
   let host: String
   /// The logical processors that the rank may use, as the system writes them: "0-3,8".
   let cores: String
-  /// The first logical processor of each of their cores.
+  /// The first logical processor of each core that the rank may use.
   let coreIds: [Int]
   let coreCount: Int
   let onlineCores: Int
@@ -47,13 +47,13 @@ struct RankPlace: Codable {
       .sorted()
   }
 
-  /// What makes times measured in these places meaningless, or less than they could be.
+  /// Whatever makes times measured in these places meaningless or less certain.
   static func notes(_ places: [RankPlace]) -> [String] {
     let crowded = crowdedHosts(places)
     guard crowded.isEmpty else {
       return [
         "ranks share cores on \(crowded.joined(separator: ", ")): they wait for each other's time "
-          + "slices, and no time measured so means anything"
+          + "slices, so measured times mean nothing"
       ]
     }
     guard let unbound = places.first(where: { $0.coreCount > 1 && places.count > 1 }) else {

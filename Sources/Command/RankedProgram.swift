@@ -8,9 +8,9 @@ package import LockstepMPIBackend
 package enum RankedProgram {
   /// Starts MPI, runs `body` on every rank, and ends all ranks alike.
   ///
-  /// An error that all ranks throw, as a ``ProgramError`` says of itself, is printed by rank 0, and its exit
-  /// status is everyone's. After one that a rank throws alone all ranks are ended with status 3: the others
-  /// would wait for it for ever.
+  /// If all ranks throw the same error (a ``ProgramError`` says so), rank 0 prints it, and all exit with its
+  /// status. If one rank throws an error alone, all ranks are ended with status 3: the others would wait for
+  /// it forever.
   package static func run(_ body: (MPICommunicator) throws -> Int32) -> Never {
     StandardStreams.prepare()
     let world: MPICommunicator
@@ -27,7 +27,7 @@ package enum RankedProgram {
       if world.rank == 0 { printError("Error: \(error)") }
       status = ExitStatus.of(error)
     } catch {
-      // The other ranks do not know: without this they would wait for ever.
+      // The other ranks do not know: without this they would wait forever.
       printError("Error: rank \(world.rank): \(error)")
       MPIRuntime.abort(world, status: ExitStatus.failed)
     }
@@ -47,7 +47,7 @@ extension RankContext {
   /// Collective. All ranks throw the same error where it cannot be written, or none does.
   public func print(_ text: String) throws {
     var problem = ""
-    // A slow reader is waited for.
+    // All ranks wait while a slow reader takes the output.
     try waitingForOthers {
       if rank == 0 {
         do throws(ResultError) { try StandardStreams.write(text + "\n") } catch {

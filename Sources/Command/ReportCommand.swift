@@ -9,11 +9,11 @@ import LockstepReports
 struct ReportCommand: ParsableCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
-    abstract: "Write what runs cost and reached as one page of HTML.",
+    abstract: "Write one HTML page about what runs cost and reached.",
     discussion: """
-      The page refers to nothing outside of itself. It has the table of norms, where a step goes, \
-      loss and accuracy, and of each run the cost by layer and the median step on all ranks. A \
-      folder of several runs, as compare --run-dir makes it, stands for the runs in it.
+      The page refers to nothing outside itself. It shows the table of norms, where a step's time goes, loss \
+      and accuracy, and for each run the cost by layer and the median step on all ranks. A folder of \
+      several runs, as written by compare --run-dir, stands for the runs in it.
       """)
 
   @Argument(help: "Run directories, or folders of them.")

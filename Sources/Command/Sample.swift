@@ -18,10 +18,10 @@ struct Sample: ParsableCommand, LocalCommand {
   @Option(help: "How many tokens to add.")
   var tokens = 200
 
-  @Option(help: "Below 1 for likelier tokens, above for unlikelier; 0 for the likeliest.")
+  @Option(help: "Below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the likeliest.")
   var temperature = 1.0
 
-  @Option(help: "Keys the random draws.")
+  @Option(help: "The seed of the random draws.")
   var seed: UInt64 = 1
 
   func validate() throws {

@@ -12,12 +12,12 @@ import Logging
 protocol RankedCommand {
   /// Runs on this rank and returns the exit status, the same on all ranks.
   func run(_ session: Session) throws -> Int32
-  /// Whether ranks agree on every collective before it goes out.
+  /// Whether ranks agree on every collective before it starts.
   var checksCollectives: Bool { get }
 }
 
 extension RankedCommand {
-  /// Only where a command has the option.
+  /// False unless a command has the option.
   var checksCollectives: Bool { false }
 }
 
@@ -25,16 +25,16 @@ extension RankedCommand {
 protocol LocalCommand {
   /// Runs on rank 0 and returns the exit status.
   func run(_ console: Console) throws -> Int32
-  /// Whether this is so with the options given.
+  /// Whether the command needs no ranks with the options given.
   var needsNoRanks: Bool { get }
 }
 
 extension LocalCommand {
-  /// With any options.
+  /// True with any options.
   var needsNoRanks: Bool { true }
 }
 
-/// What a command may say: results on standard output, messages on standard error, both on rank 0 alone.
+/// Where a command prints: results on standard output, messages on standard error, both on rank 0 alone.
 struct Console {
   /// Whether this is rank 0.
   let isFirst: Bool
@@ -53,7 +53,7 @@ struct Console {
     if isFirst { try StandardStreams.write(text + "\n") }
   }
 
-  /// Says what was written to the file `path`; as a message where that is standard output itself.
+  /// Prints what was written to the file `path`; as a message if that file is standard output itself.
   func print(_ text: String, about path: String) throws(ResultError) {
     if OutputFile.isStandardOutput(path) { log.info("\(text)") } else { try print(text) }
   }
@@ -81,19 +81,19 @@ final class Session {
     try context.print(text)
   }
 
-  /// Says how many ranks there are where there is only one.
+  /// Says how to start more ranks if there is only one.
   func noteRanks() {
     if context.size == 1 {
       log.info("one rank (P = 1): start more with `Launch/run -n P -- lockstep …`")
     }
   }
 
-  /// Runs `body`, which may fail on some ranks alone, with all ranks of one mind.
+  /// Runs `body`, which may fail on some ranks only, so that all ranks agree on the outcome.
   func agreeing<Result>(_ body: () throws -> Result) throws -> Result {
     try context.agreeingAtLength(body)
   }
 
-  /// Reads a configuration and its data on every rank, the same on all.
+  /// Reads a configuration and its data on every rank, and checks that all ranks read the same.
   func load(_ path: String, set assignments: [String]) throws -> (
     configuration: RunConfiguration, data: DataSplit
   ) {

@@ -13,12 +13,12 @@ struct TraceCommand: ParsableCommand, LocalCommand {
     abstract:
       "Write the last steps of a run as a trace for Perfetto and chrome://tracing, or for SimGrid.",
     discussion: """
-      All ranks are on one clock, each with its steps, its computing by layer and pass, what \
-      blocked it, and its collectives in flight; arrows lead from the last rank to come to a \
-      collective to those that waited. Open the file at https://ui.perfetto.dev. The run may have \
-      been killed. With --format smpi, a folder of time-independent traces for SimGrid's `smpirun \
-      -replay`, on any topology that SimGrid knows: undisturbed steps drawn at random, on as many ranks \
-      as are asked for, computing in operations of a billion a second.
+      All ranks are on one clock, each with its steps, its computing by layer and pass, what blocked it, and \
+      its collectives in flight. Arrows lead from the last rank to arrive at a collective to the ranks that \
+      waited for it. Open the file at https://ui.perfetto.dev. A run that was killed can be traced, too. \
+      --format smpi writes a folder of time-independent traces, which SimGrid's `smpirun -replay` plays on \
+      any topology that it knows. They hold undisturbed steps drawn at random, on as many ranks as you ask \
+      for, and count computing in operations, a billion a second.
       """)
 
   @Argument(help: "The run directory.")
@@ -26,8 +26,8 @@ struct TraceCommand: ParsableCommand, LocalCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The file (default: trace.json in the run directory), or the folder of smpi's traces (default: smpi "
-        + "there).", valueName: "file"))
+      "The file (default: trace.json in the run directory); with --format smpi, the folder (default: smpi in "
+        + "the run directory).", valueName: "file"))
   var output: String?
 
   /// What a trace is for.
@@ -44,7 +44,7 @@ struct TraceCommand: ParsableCommand, LocalCommand {
   @Option(help: "How many steps, counted from the last.")
   var steps = 20
 
-  @Option(help: "The largest file, in megabytes; later steps are left out where it is reached.")
+  @Option(help: "The largest file size, in megabytes; steps that no longer fit are left out.")
   var megabytes = 50
 
   @OptionGroup var printing: OutputOptions
@@ -52,7 +52,7 @@ struct TraceCommand: ParsableCommand, LocalCommand {
   func validate() throws {
     guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
     guard ranks == nil || format == .smpi else {
-      throw ValidationError("--ranks is of --format smpi.")
+      throw ValidationError("--ranks needs --format smpi.")
     }
     guard (1...Self.mostRanks).contains(ranks ?? 1) else {
       throw ValidationError("--ranks is \(ranks ?? 0), expected 1 to \(Self.mostRanks).")
@@ -97,7 +97,7 @@ struct TraceCommand: ParsableCommand, LocalCommand {
     }
     if !summary.complete {
       console.log.info(
-        "the run did not end by itself; its clocks were compared once, so that their drift is not known"
+        "the run did not end by itself: its clocks were compared only once, so their drift is not known"
       )
     }
     try console.print(

@@ -21,9 +21,9 @@ struct Train: ParsableCommand, RankedCommand {
       computing, for report, trace and predict).
 
       Checkpoints are written while training goes on, every 600 seconds and at the end. The last 3 are \
-      kept, and the one with the best evaluation, unless the configuration's section checkpoint says \
-      otherwise: {everySteps | everyEpochs | everySeconds, keep, keepBest}. With --resume a run goes on from the newest one that is not damaged, bit by bit \
-      if the number of ranks is the same.
+      kept, and the one with the best evaluation. The configuration's section checkpoint changes this: \
+      {everySteps | everyEpochs | everySeconds, keep, keepBest}. With --resume, a run continues from the \
+      newest undamaged checkpoint; on the same number of ranks, its results have the same bits.
 
       SIGTERM, SIGINT and SIGUSR1 end the run after its step, with a checkpoint, interrupted.json in the \
       run directory, and status 75. A second SIGINT ends it at once.
@@ -35,36 +35,36 @@ struct Train: ParsableCommand, RankedCommand {
 
   @Option(
     help:
-      "The run directory, new or empty unless resumed (default: runs/NAME-TIME, or the same with -2, -3 …)."
+      "The run directory, new or empty unless resumed (default: runs/NAME-TIME, if taken with -2, -3 …)."
   )
   var runDir: String?
 
   @Flag(
     help: """
-      Go on from the newest good checkpoint in --run-dir, or begin there if there is no run: one command \
-      line serves the first start and all that follow. The configuration may differ in steps or epochs, \
-      which may grow, evaluate, checkpoint, parallel.watchdogSeconds, where the same data lie (data.path), \
-      and in what helps where a run diverges: optimizer.learningRate, schedule and clipNorm.
+      Continue from the newest good checkpoint in --run-dir, or begin there if there is no run: the same \
+      command line serves the first start and all later ones. These values of the configuration may change: \
+      steps or epochs, which may only grow; evaluate; checkpoint; parallel.watchdogSeconds; data.path, if \
+      the same data are there; and optimizer.learningRate, schedule and clipNorm, which help if it diverged.
       """)
   var resume = false
 
   @Option(
     help: ArgumentHelp(
       """
-      With --resume: go back to the checkpoint of this step; what the run did afterwards is removed. For one \
-      start, since the next one would go back again.
+      With --resume: go back to the checkpoint of this step, and remove what the run did afterwards. Give it \
+      for one start only, since the next start would go back again.
       """, valueName: "step"))
   var from: Int?
 
   @Option(
     help: ArgumentHelp(
       """
-      Begin with the parameters of a safetensors file under PyTorch's names, or of a checkpoint; a run that \
-      is resumed has begun.
+      Begin with the parameters of a safetensors file under PyTorch's names, or of a checkpoint. A run that \
+      is resumed from a checkpoint ignores it.
       """, valueName: "file"))
   var initFrom: String?
 
-  @Flag(inversion: .prefixedNo, help: "Record every collective and what lies between.")
+  @Flag(inversion: .prefixedNo, help: "Record every collective and the computing between.")
   var events = true
 
   @Flag(help: "Write event files for TensorBoard into tensorboard/ of the run directory.")
@@ -77,7 +77,7 @@ struct Train: ParsableCommand, RankedCommand {
       throw ValidationError("--run-dir is empty, expected the path of a directory.")
     }
     guard !resume || runDir != nil else {
-      throw ValidationError("--resume needs --run-dir: the directory of the run to go on with.")
+      throw ValidationError("--resume needs --run-dir: the directory of the run to continue.")
     }
     guard from == nil || resume else {
       throw ValidationError("--from needs --resume: it says which step a run goes back to.")
@@ -166,7 +166,7 @@ struct Train: ParsableCommand, RankedCommand {
     return ExitStatus.done
   }
 
-  /// Prints the summary, which rank 0 alone may have.
+  /// Prints the summary, which other ranks than 0 may lack.
   private func print(_ summary: RunSummary?, _ path: String, _ session: Session) throws {
     guard let summary else { return try session.print("") }
     if output.json {

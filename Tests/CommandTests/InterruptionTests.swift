@@ -172,7 +172,7 @@ struct InterruptionTests {
       #expect(from.status == 0, "\(from.errors)")
       for (arguments, mention) in [
         ([run, "--step", "5"], "--step: is 5; the run has checkpoints of 12"),
-        ([folder], "is no run directory"),
+        ([folder], "is not a run directory"),
       ] {
         let refused = try mpirun(1, "lockstep", ["export"] + arguments)
         #expect(refused.status == 2 && refused.errors.contains(mention), "\(refused.errors)")

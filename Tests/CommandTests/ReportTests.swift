@@ -143,7 +143,7 @@ struct ReportTests {
         ([paths[0] + "/checkpoints"], "checkpoints: is no run directory"),
         ([paths[0], paths[0] + "/"], "is named twice"),
         ([paths[0], paths[2]], "trained on different data"),
-        ([paths[0], "--fabric", "nowhere.json"], "nowhere.json: is no fabric's name"),
+        ([paths[0], "--fabric", "nowhere.json"], "nowhere.json: is neither a fabric's name"),
         ([paths[0], "--output", folder + "/no/page.html"], "there is no folder"),
       ] {
         let refused = try Self.report(arguments)
