@@ -7,7 +7,7 @@ public import LockstepNorms
 public import LockstepRuns
 public import LockstepTraining
 
-/// The same run under several norms.
+/// A comparison of the same run under several norms.
 public struct Comparison: Codable, Sendable {
   /// One norm's figures.
   public struct Result: Codable, Sendable {
@@ -15,20 +15,21 @@ public struct Comparison: Codable, Sendable {
     public let norm: String
     /// The duration of a step on rank 0, in milliseconds.
     public let stepMilliseconds: MedianInterval
-    /// Collectives of statistics.
+    /// The collectives of statistics.
     public let statistics: TrafficPerStep
-    /// Collectives of gradients.
+    /// The collectives of gradients.
     public let gradients: TrafficPerStep
-    /// Where the run ended, the mean over the repeats that did not diverge; no numbers if all did.
+    /// The final figures, as the mean over the repeats that did not diverge; NaN if all did.
     public let final: FinalFigures
-    /// Where each repeat ended; no numbers where it diverged.
+    /// The final figures of each repeat; NaN if it diverged.
     public let repeats: [FinalFigures]
     /// The repeats that diverged; nil if none did.
     public let diverged: [Divergence]?
-    /// The step's duration over that under the first norm, from rounds in which both took a turn; nil for the
-    /// first, and no numbers where they have no round in common.
+    /// The ratio of the step's duration to that under the first norm, over rounds in which both took a turn.
+    ///
+    /// It is nil for the first norm, and ``PairedRatio/none`` if the two have no round in common.
     public let againstFirst: PairedRatio?
-    /// Loss and accuracy over the repeats' seeds; nil where there was one repeat, or all diverged.
+    /// Loss and accuracy over the repeats' seeds; nil if there was only one repeat, or all diverged.
     public let seeds: OverSeeds?
 
     private enum CodingKeys: String, CodingKey {
@@ -44,9 +45,9 @@ public struct Comparison: Codable, Sendable {
     public let loss: MedianInterval
     /// The test set's accuracy.
     public let accuracy: MedianInterval
-    /// The loss less the one under the first norm, by seed; nil for the first norm.
+    /// The loss minus the loss under the first norm with the same seed; nil for the first norm.
     public let lossAgainstFirst: MedianInterval?
-    /// The accuracy less the one under the first norm, by seed; nil for the first norm.
+    /// The accuracy minus the accuracy under the first norm with the same seed; nil for the first norm.
     public let accuracyAgainstFirst: MedianInterval?
 
     private enum CodingKeys: String, CodingKey {
@@ -56,11 +57,11 @@ public struct Comparison: Codable, Sendable {
     }
   }
 
-  /// A repeat that came to no end.
+  /// A repeat that diverged.
   public struct Divergence: Codable, Sendable {
-    /// Which one, from 1.
+    /// The number of the repeat, from 1.
     public let repetition: Int
-    /// The step whose loss was not finite, or after which the network had values or an evaluation that were not.
+    /// The step whose loss was not finite, or after which values of the network or its evaluation were not.
     public let step: Int
 
     private enum CodingKeys: String, CodingKey { case repetition = "repeat", step }
@@ -68,11 +69,11 @@ public struct Comparison: Codable, Sendable {
 
   /// The number of ranks.
   public let ranks: Int
-  /// One result a norm, in the order asked for.
+  /// One result for each norm, in the order asked for.
   public let results: [Result]
   /// The share of the counted steps that were disturbed and left out, from 0 to 1.
   public let disturbedShare: Double
-  /// How many they were, and why.
+  /// How many steps were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
 
   private enum CodingKeys: String, CodingKey {
@@ -82,22 +83,20 @@ public struct Comparison: Codable, Sendable {
 }
 
 extension Comparison {
-  /// Trains `configuration` under each of `norms`, in rounds in which each takes a turn, `repeats` times
-  /// with seeds that count up.
+  /// Trains `configuration` under each of `norms`, in rounds in which each takes a turn.
   ///
-  /// Collective.
+  /// Collective. It does this `repeats` times, each time with the next seed.
   ///
-  /// Where `directory` is given, every run writes a run directory below it: `NORM`, or `NORM-REPEAT`
-  /// where there are several repeats.
+  /// If `directory` is given, every run writes a run directory into it: `NORM`, or `NORM-REPEAT` if there
+  /// are several repeats.
   ///
-  /// A norm under which the network diverges goes no further; the others do. `warn` is told on rank 0 what
-  /// went wrong without an end of the comparison.
+  /// A norm under which the network diverges stops; the others go on. On rank 0, `warn` is called with
+  /// problems that do not end the comparison.
   ///
-  /// Intervals allow for `comparisons` made at once; of one less than there are norms where nothing
-  /// is said.
+  /// Intervals allow for `comparisons` made at once. The default is one less than the number of norms.
   ///
-  /// `onStep` is called after each step with the norm and the step, and how far the whole
-  /// comparison is, from 0 to 1.
+  /// `onStep` is called after each step with the norm, the step, and how far the whole comparison is, from 0
+  /// to 1.
   public init(
     _ configuration: RunConfiguration, norms: [NormKind], repeats: Int,
     data: DataSplit, context: RankContext, directory: String? = nil,
@@ -126,7 +125,7 @@ extension Comparison {
       }
       var taken: [[StepResult]] = norms.map { _ in [] }
       var isOut = norms.map { _ in false }
-      /// Runs `body` for a norm, and takes it out if the network diverges, on all ranks alike.
+      /// Runs `body` for a norm, and takes the norm out if the network diverges, on all ranks alike.
       func watching(_ i: Int, _ body: () throws -> Void) throws {
         do {
           try body()
@@ -150,7 +149,7 @@ extension Comparison {
             for place in 0..<min(Interleaving.turn, run.totalSteps - run.stepsTaken) {
               var result = try run.step { StepRequests(stop: files?[i].mustStop ?? false) }
               if place > 0, run.counts(result) { result.round = round }
-              // The metrics of one cannot be written any more.
+              // The metrics of one run cannot be written any more.
               if result.requests.stop { try files?.forEach { try $0.settle() } }
               taken[i].append(result)
               try files?[i].append(result)
@@ -179,7 +178,7 @@ extension Comparison {
       }
     }
     ranks = context.size
-    // Rank 0 decides: it alone knows of what came between it and its processor at a step's very end.
+    // Rank 0 decides, since only it knows what disturbed it at the very end of a step.
     disturbed = paired.leftOut
     disturbedShare = paired.leftOut.share
     results = norms.indices.map { i in
@@ -218,7 +217,7 @@ extension Comparison {
 }
 
 extension Comparison.OverSeeds {
-  /// The figures of the repeats that came to an end; nil where there is one repeat, or none did.
+  /// The figures of the repeats that did not diverge; nil if there was only one repeat, or all diverged.
   fileprivate init?(_ own: [FinalFigures], first: [FinalFigures]?) {
     let ended = own.filter { $0.loss.isFinite }
     guard own.count > 1, !ended.isEmpty else { return nil }

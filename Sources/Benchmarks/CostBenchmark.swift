@@ -7,16 +7,17 @@ public import LockstepNorms
 import LockstepRecording
 import LockstepTraining
 
-/// What `bench cost` prints: what each norm costs a step, measured in turn.
+/// What `bench cost` prints: what each norm costs a step, measured in turns.
 public struct CostBenchmark: Codable, Sendable {
-  /// Where ranks are blocked, in milliseconds: sums over layers of the medians over steps of the means over
-  /// ranks.
+  /// How long ranks are blocked for statistics, in milliseconds.
+  ///
+  /// Each figure sums the layers' medians over steps; a step's figure is the mean over ranks.
   public struct Blocked: Codable, Sendable {
-    /// Before the last rank arrived: ranks that wait for a slower one.
+    /// Blocked before the last rank arrived: ranks wait for a slower one.
     public let skewMilliseconds: Double
-    /// After it.
+    /// Blocked after the last rank arrived.
     public let transferMilliseconds: Double
-    /// In tests that make the progress: no waiting, but work for the library.
+    /// Spent in the tests that let MPI make progress: this is the library's work, not waiting.
     public let testsMilliseconds: Double
 
     private enum CodingKeys: String, CodingKey {
@@ -39,33 +40,35 @@ public struct CostBenchmark: Codable, Sendable {
   public struct Result: Codable, Sendable {
     /// The kind of norm.
     public let norm: String
-    /// How its ranks agree; nil where they do not have to.
+    /// How ranks merge their statistics; nil if the norm does not synchronize.
     public let merge: String?
     /// The duration of a step on rank 0, in milliseconds.
     public let stepMilliseconds: MedianInterval
-    /// The step's duration over that under the first norm; nil for the first.
+    /// The ratio of the step's duration to that under the first norm; nil for the first.
     public let againstFirst: PairedRatio?
-    /// By how much a step is longer than under the first norm, and why; nil for the first, and where no round
+    /// How much longer a step is than under the first norm, and why; nil for the first norm, and if no round
     /// is undisturbed.
     public let difference: StepDifference?
-    /// Collectives of statistics a step.
+    /// The number of collectives of statistics in a step.
     public let statisticsCollectives: Double
-    /// A rank's bytes of statistics a step.
+    /// A rank's bytes of statistics in a step.
     public let statisticsBytes: Double
-    /// Blocked for statistics of the forward pass.
+    /// How long ranks are blocked for statistics in the forward pass.
     public let forward: Blocked
-    /// Blocked for statistics of the backward pass.
+    /// How long ranks are blocked for statistics in the backward pass.
     public let backward: Blocked
-    /// Whether weight gradients were computed while statistics were in flight; nil where nothing is sent.
+    /// Whether weight gradients were computed while statistics were in flight; nil if no statistics are sent.
     public let overlaps: Bool?
-    /// What computing weight gradients while statistics are in flight makes a step shorter by, in
-    /// milliseconds: the paired difference, negative where it makes it longer; nil where nothing is sent.
+    /// How much shorter a step gets if weight gradients are computed while statistics are in flight, in
+    /// milliseconds.
+    ///
+    /// It is a paired difference, negative if the step gets longer, and nil if no statistics are sent.
     public let savedMilliseconds: MedianInterval?
-    /// The configured step over the one without overlap; nil where nothing is sent.
+    /// The ratio of the configured step to the step without overlap; nil if no statistics are sent.
     public let againstWithoutOverlap: PairedRatio?
-    /// Blocked for gradients in a step on rank 0, in milliseconds.
+    /// How long rank 0 is blocked for gradients in a step, in milliseconds.
     public let gradientsBlockedMilliseconds: MedianInterval
-    /// Where the ranks' time goes; nil where no step is undisturbed.
+    /// Where the ranks' time goes; nil if no step is undisturbed.
     public let efficiency: Efficiency?
 
     private enum CodingKeys: String, CodingKey {
@@ -84,15 +87,15 @@ public struct CostBenchmark: Codable, Sendable {
   public let work: String
   /// The number of ranks.
   public let ranks: Int
-  /// Counted steps of each norm, those that were disturbed included.
+  /// The number of counted steps of each norm, including disturbed ones.
   public let steps: Int
-  /// Rounds in each of which every norm took a turn.
+  /// The number of rounds; in each round every norm took a turn.
   public let rounds: Int
-  /// One a norm, and a merge.
+  /// One result for each norm and merge.
   public let results: [Result]
   /// The share of the counted steps that were disturbed and left out, from 0 to 1.
   public let disturbedShare: Double
-  /// How many they were, and why.
+  /// How many steps were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
 
   private enum CodingKeys: String, CodingKey {
@@ -102,10 +105,10 @@ public struct CostBenchmark: Codable, Sendable {
 }
 
 extension CostBenchmark {
-  /// Counts `steps` of each of `norms`, in turn and after a few to warm up; those that synchronize as they
-  /// are configured, always with overlap and never, and by each of `merges`.
+  /// Measures `steps` steps of each of `norms`, in turns, after a few to warm up.
   ///
-  /// Collective.
+  /// Collective. A norm that synchronizes is measured by each of `merges`: as configured, always with
+  /// overlap, and never with overlap.
   public init(
     _ configuration: RunConfiguration, norms: [NormKind], merges: [StatisticsMerge], steps: Int,
     data: DataSplit, context: RankContext
@@ -144,7 +147,7 @@ extension CostBenchmark {
   /// A norm in one mode.
   private struct Variant {
     var configuration: RunConfiguration
-    /// The mode of overlap, where it is not the configuration's.
+    /// The mode of overlap; nil for the configured one.
     var mode: StatisticsOverlap?
 
     static func all(_ configuration: RunConfiguration, merges: [StatisticsMerge]) -> [Variant] {

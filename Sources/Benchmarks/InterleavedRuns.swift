@@ -8,7 +8,7 @@ import LockstepRecording
 import LockstepRuns
 import LockstepTraining
 
-/// Runs that take turns, with what all ranks recorded of the counted steps.
+/// Runs that take turns, with all ranks' records of the counted steps.
 final class InterleavedRuns {
   /// The steps to compare.
   private(set) var paired: PairedSteps
@@ -21,10 +21,10 @@ final class InterleavedRuns {
   private var numbers: [[[Int]]]
   private var rounds = 0
 
-  /// A run of each of `configurations`, all of whole batches and with steps enough for a given number of rounds, after
-  /// as many to warm up: the memory is there, and runs know how they overlap.
+  /// Starts a run of each of `configurations`, with whole batches and enough steps for `rounds` rounds.
   ///
-  /// Collective.
+  /// Collective. It also warms the runs up: their memory is allocated, and each has decided whether it
+  /// overlaps.
   init(
     _ configurations: [RunConfiguration], rounds: Int, data: DataSplit, context: RankContext
   ) throws {
@@ -45,6 +45,7 @@ final class InterleavedRuns {
     for run in runs { try run.warmUp(Self.warmup) }
   }
 
+  /// The steps that each run takes first, which allocate its memory.
   private static let warmup = 3
 
   /// Lets every run take a turn.
@@ -61,13 +62,13 @@ final class InterleavedRuns {
     rounds += 1
   }
 
-  /// The counted steps of a run that nothing disturbed, or all where there is no such.
+  /// The undisturbed ones among a run's counted steps, or all of them if every one was disturbed.
   func steps(of i: Int) -> [StepResult] {
     let clean = counted[i].filter(\.disturbance.isNone)
     return clean.isEmpty ? counted[i] : clean
   }
 
-  /// What all ranks recorded of the counted steps of a run; those that were disturbed are marked.
+  /// What all ranks recorded of the counted steps of a run; disturbed steps are marked.
   ///
   /// Collective.
   func records(of i: Int, clock: ClockOffset) throws -> [RankRecord] {
@@ -76,7 +77,7 @@ final class InterleavedRuns {
     return all.keeping(Set(numbers[i].joined()))
   }
 
-  /// The counted steps' numbers of each round of a run.
+  /// The numbers of the counted steps in each round of a run.
   func numbers(of i: Int) -> [[Int]] { numbers[i] }
 
   /// Whether a run computes weight gradients while statistics are in flight.
@@ -84,7 +85,7 @@ final class InterleavedRuns {
 }
 
 extension TrainingRun {
-  /// Takes `steps` steps, and as many more as it takes to know whether they overlap.
+  /// Takes `steps` steps, and as many more as the run needs to decide whether it overlaps.
   func warmUp(_ steps: Int) throws {
     for _ in 0..<steps { _ = try step() }
     for _ in 0..<Self.stepsToOverlap where overlaps == nil { _ = try step() }

@@ -16,15 +16,17 @@ public struct NormsBenchmark: Codable, Sendable {
     public let norm: String
     /// The shape in PyTorch's order.
     public let shape: [Int]
-    /// Forward, in milliseconds.
+    /// The duration of the forward pass, in milliseconds.
     public let forwardMilliseconds: MedianInterval
-    /// Backward, in milliseconds.
+    /// The duration of the backward pass, in milliseconds.
     public let backwardMilliseconds: MedianInterval
-    /// Both, in milliseconds.
+    /// The duration of both passes together, in milliseconds.
     public let totalMilliseconds: MedianInterval
-    /// Both over the first norm's on this shape; nil for the first.
+    /// The ratio of both passes to those of the first norm on this shape; nil for the first.
     public let againstFirst: PairedRatio?
-    /// The bytes of x, y, x, dy and dx, each moved once, over the median total, in GB/s.
+    /// The bytes read and written over the median total, in GB/s.
+    ///
+    /// The forward pass reads x and writes y; the backward pass reads x and dy and writes dx.
     public let gigabytesPerSecond: Double
 
     private enum CodingKeys: String, CodingKey {
@@ -39,7 +41,7 @@ public struct NormsBenchmark: Codable, Sendable {
 
   /// The number of ranks; all measure at once.
   public let ranks: Int
-  /// What one rank reaches copying the largest shape, bytes read and written, in GB/s.
+  /// How fast one rank copies the largest shape, counting bytes read and written, in GB/s.
   public let copyGigabytesPerSecond: Double
   /// One result for each shape and norm.
   public let results: [Result]
@@ -51,12 +53,12 @@ public struct NormsBenchmark: Codable, Sendable {
     case copyGigabytesPerSecond = "copy_gigabytes_per_s"
   }
 
-  /// Times each norm on each shape, the norms in turn, `rounds` times.
+  /// Times each norm on each shape `rounds` times; the norms take turns.
   ///
   /// Collective.
   ///
-  /// Shapes are in PyTorch's order: `[rows, channels]` or `[N, C, H, W]`. Two axes are rows of
-  /// channels; a norm that needs positions takes ``rowsPerSample`` rows as a sample.
+  /// Shapes are in PyTorch's order: `[rows, channels]` or `[N, C, H, W]`. If there are only two axes, a norm
+  /// that needs positions takes ``rowsPerSample`` rows as a sample.
   public init(
     norms: [NormKind], shapes: [[Int]], rounds: Int, context: RankContext
   ) throws {
@@ -65,7 +67,7 @@ public struct NormsBenchmark: Codable, Sendable {
     let interleaving = Interleaving(variants: norms.count, seed: 1)
     for shape in shapes {
       var random = RandomStream(seed: 1, site: .synthetic)
-      // The largest prime below 2¹⁶, so that the block begins anew at another channel of every row.
+      // The length is the largest prime below 2¹⁶, so that the block's repeats begin at different channels.
       let block = Tensor((0..<65_521).map { _ in random.normal() }, shape: [65_521])
       let x = Tensor.repeating(block, shape: Shape(shape))
       let benches = try norms.map { kind in
@@ -112,7 +114,7 @@ public struct NormsBenchmark: Codable, Sendable {
     self.results = results
   }
 
-  /// How many rows a norm that needs positions takes as a sample: a short sequence's.
+  /// How many rows a norm that needs positions takes as a sample: the length of a short sequence.
   public static let rowsPerSample = 128
 
   /// The channels-last shape that a norm sees.
@@ -125,12 +127,12 @@ public struct NormsBenchmark: Codable, Sendable {
     return Shape([shape[0]] + shape[2...] + [shape[1]])
   }
 
-  /// The place of a norm whose input has a shape.
+  /// The site of a norm whose input has the given shape.
   private static func site(_ shape: Shape) -> NormSite {
     NormSite("norm", channels: shape.channels, positions: shape.positions)
   }
 
-  /// Whether a norm cannot be taken of one row, but of several.
+  /// Whether a norm needs several rows in a sample and cannot do with one.
   private static func needsPositions(_ kind: NormKind, _ rows: Shape) -> Bool {
     let settings = NormSettings(kind)
     let many = NormSite("norm", channels: rows.channels, positions: rowsPerSample)
@@ -138,13 +140,13 @@ public struct NormsBenchmark: Codable, Sendable {
       && settings.norm.problem(at: many, settings) == nil
   }
 
-  /// Why a norm cannot be timed on a shape; nil where it can.
+  /// Why a norm cannot be timed on a shape; nil if it can.
   public static func problem(_ kind: NormKind, shape: [Int]) -> String? {
     let settings = NormSettings(kind)
     if shape.count == 2, needsPositions(kind, Shape(shape)) {
       guard shape[0] % rowsPerSample != 0 else { return nil }
-      return "\(kind.rawValue) norm takes \(rowsPerSample) rows as a sample, which do not divide "
-        + "\(shape[0]) rows"
+      return "\(kind.rawValue) norm takes \(rowsPerSample) rows as a sample, and \(shape[0]) rows are "
+        + "not a multiple of that"
     }
     return settings.norm.problem(at: site(activation(shape, kind)), settings)?.text
   }
@@ -171,7 +173,7 @@ private final class NormTimer {
   /// The counted passes.
   var passes: [Timed] = []
 
-  /// One pass forward and back, in milliseconds.
+  /// One forward and backward pass, in milliseconds.
   struct Timed {
     let forward: Double
     let backward: Double
@@ -188,11 +190,11 @@ private final class NormTimer {
   func run() throws -> Timed {
     let tape = Tape(.training)
     for parameter in layer.parameters { parameter.clearGradient() }
-    // As in a network, dy was written a moment ago for this pass alone.
+    // As in a network, dy was just written, and only this pass uses it.
     var seed: Tensor? = .repeating(block, shape: x.shape)
     watch.begin()
     let start = monotonicNanoseconds()
-    // As in a network, y goes on and is not kept for the backward pass.
+    // As in a network, y is passed on and not kept for the backward pass.
     let output = try layer(tape.input(x, wantsGradient: true), on: tape).gradient
     let middle = monotonicNanoseconds()
     try tape.backward(from: output, seed: seed.take() ?? x)
@@ -207,8 +209,9 @@ private final class NormTimer {
 }
 
 extension Tensor {
-  /// Normal numbers, repeating a block of them: drawing each one would take longer than what is
-  /// measured.
+  /// Normally distributed numbers, repeated block by block.
+  ///
+  /// Drawing each number would take longer than what is measured.
   fileprivate static func repeating(_ block: Tensor, shape: Shape) -> Tensor {
     let result = Tensor.uninitialized(shape)
     let zeros = Tensor.zeros(block.shape)

@@ -11,19 +11,19 @@ import LockstepRecording
 import LockstepRuns
 import LockstepTraining
 
-/// What `bench prediction` prints: predicted and measured steps of the ranks there are, in turn.
+/// What `bench prediction` prints: predicted and measured steps of all ranks.
 public struct PredictionCheck: Codable, Sendable {
   /// One norm's steps.
   public struct Result: Codable, Sendable {
     /// The kind of norm.
     public let norm: String
-    /// A step of rank 0 by itself, in milliseconds: simulated from the same steps as the prediction.
+    /// A step of rank 0 alone, simulated from the same steps as the prediction, in milliseconds.
     public let aloneMilliseconds: MedianInterval
-    /// The prediction from rank 0's steps by itself.
+    /// The prediction from the steps that rank 0 took alone.
     public let predicted: Prediction.Row
-    /// The step of all ranks together, measured on rank 0.
+    /// A step of all ranks together, measured on rank 0, in milliseconds.
     public let measuredMilliseconds: MedianInterval
-    /// Predicted over measured, less 1, of the medians.
+    /// The predicted median over the measured median, minus 1.
     public let error: Double
 
     private enum CodingKeys: String, CodingKey {
@@ -39,17 +39,17 @@ public struct PredictionCheck: Codable, Sendable {
   public let ranks: Int
   /// The fabric that was predicted for.
   public let fabric: String
-  /// Measured steps of each norm, alone and together.
+  /// The number of measured steps of each norm, alone and together.
   public let steps: Int
-  /// One a norm.
+  /// One result for each norm.
   public let results: [Result]
   /// How many of rank 0's counted steps were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
-  /// The median of the errors' sizes.
+  /// The median of the errors' absolute values.
   public let medianError: Double
-  /// The largest of them.
+  /// The largest of the errors' absolute values.
   public let worstError: Double
-  /// Whether every error is within what predictions promise.
+  /// Whether every error is within ``Prediction/tolerance``.
   public let passed: Bool
 
   private enum CodingKeys: String, CodingKey {
@@ -62,11 +62,11 @@ public struct PredictionCheck: Codable, Sendable {
 extension PredictionCheck {
   private static let warmup = 3
 
-  /// Takes `steps` of each of `norms` with every rank by itself, and as many of all together, in turn,
-  /// and predicts these from rank 0's part of those.
+  /// Takes steps of each of `norms` with every rank alone and with all together, and predicts the latter.
   ///
-  /// While rank 0 is by itself the other ranks are too, so that it has as much of its machine as it will
-  /// have together with them.
+  /// The turns alternate, with `steps` steps of each kind. The prediction is made from the steps that rank 0
+  /// took alone. The other ranks take steps alone at the same time, so that rank 0 has no larger share of its
+  /// machine than in the steps of all together.
   ///
   /// Collective.
   public init(
@@ -79,8 +79,8 @@ extension PredictionCheck {
     guard case .perRank = configuration.batch else {
       throw ConfigurationError(
         "bench prediction",
-        "needs a configuration with batchPerRank: a rank by itself has to compute as many samples as "
-          + "one of several")
+        "needs a configuration with batchPerRank: a rank alone has to compute as many samples as one "
+          + "of several")
     }
     guard configuration.model.norm.statisticsGroup == .all else {
       throw ConfigurationError(
@@ -126,7 +126,7 @@ extension PredictionCheck {
         predicted: row,
         measuredMilliseconds: measured, error: row.stepMilliseconds.median / measured.median - 1)
     }
-    // Rank 0's, on all ranks.
+    // All ranks take rank 0's results.
     let text = try context.control.broadcast(
       String(decoding: try JSONEncoder().encode(mine), as: UTF8.self), from: 0)
     results = try JSONDecoder().decode([Result].self, from: Data(text.utf8))
@@ -136,7 +136,7 @@ extension PredictionCheck {
     passed = results.allSatisfy { abs($0.error) <= Prediction.tolerance }
   }
 
-  /// One norm's run by itself, and the one of all ranks.
+  /// One norm's runs: of this rank alone, and of all ranks together.
   private final class Pair {
     let norm: NormKind
     private let alone: TrainingRun
@@ -167,9 +167,9 @@ extension PredictionCheck {
     }
 
     var togetherTimes: [Double] { Self.times(togetherSteps) }
-    /// The numbers of the steps by itself that count.
+    /// The numbers of the counted steps that this rank took alone.
     var aloneNumbers: [Int] { Self.clean(aloneSteps).map(\.step) }
-    /// What came between the counted steps and their processors.
+    /// What disturbed each of the counted steps.
     var disturbances: [StepDisturbance] { (aloneSteps + togetherSteps).map(\.disturbance) }
 
     private static func clean(_ steps: [StepResult]) -> [StepResult] {

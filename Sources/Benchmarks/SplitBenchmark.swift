@@ -20,9 +20,9 @@ public struct SplitBenchmark: Codable, Sendable {
   public let ranks: Int
   /// Where the steps went.
   public let split: StepSplit
-  /// What recording it cost.
+  /// What recording the steps cost.
   public let log: LogCost
-  /// Where the ranks' time goes; nil where there is no step in which all ranks did the same.
+  /// Where the ranks' time goes; nil if there is no step in which all ranks did the same.
   public let efficiency: Efficiency?
   /// How many of the steps were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
@@ -72,14 +72,16 @@ extension SplitBenchmark {
   }
 }
 
-/// Whether a slower network shows as transfer, and not as ranks that wait for each other.
+/// Whether a slower network shows up as transfer, and not as skew.
 public struct SplitComparison: Codable, Sendable {
-  /// By how much longer ranks are blocked for transfer in a step, the mean over ranks, in milliseconds.
+  /// How much longer ranks are blocked for transfer in a step, as the mean over ranks, in milliseconds.
   public let transferGrewMilliseconds: Double
-  /// By how much longer they are blocked for a slower rank.
+  /// How much longer ranks wait for a slower rank in a step, as the mean over ranks, in milliseconds.
   public let skewGrewMilliseconds: Double
-  /// The transfer grew by a tenth or more, and the skew by at most a quarter of that: a long transfer does
-  /// not end on all ranks at once, and the first to have it waits for the others at the next layer.
+  /// Whether the transfer grew by a tenth or more, and the skew by at most a quarter of that growth.
+  ///
+  /// Some skew is allowed: a long transfer does not end on all ranks at once, so the first rank to finish
+  /// waits for the others at the next layer.
   public let passed: Bool
 
   private enum CodingKeys: String, CodingKey {
@@ -90,15 +92,15 @@ public struct SplitComparison: Codable, Sendable {
 
   /// Compares `slow` with `fast`, the same run on a faster network.
   ///
-  /// - Throws: ``ConfigurationError`` if they are not of the same run.
+  /// - Throws: ``ConfigurationError`` if they do not split the same run.
   public init(_ slow: SplitBenchmark, against fast: SplitBenchmark, file: String)
     throws(ConfigurationError)
   {
     guard slow.work == fast.work, slow.norm == fast.norm, slow.ranks == fast.ranks else {
       throw ConfigurationError(
         file,
-        "is of \(fast.work) with \(fast.norm) norm on \(fast.ranks) ranks, this run of \(slow.work) "
-          + "with \(slow.norm) norm on \(slow.ranks); split the same run on both networks")
+        "is of \(fast.work) with \(fast.norm) norm on \(fast.ranks) ranks, but this run is of "
+          + "\(slow.work) with \(slow.norm) norm on \(slow.ranks); split the same run on both networks")
     }
     func sum(_ split: StepSplit, _ figure: (StepSplit.Site) -> MedianInterval) -> Double {
       split.sites.reduce(0) { $0 + figure($1).median }
@@ -115,12 +117,13 @@ public struct SplitComparison: Codable, Sendable {
 
 /// What the event log costs a step.
 public struct LogCost: Codable, Sendable {
-  /// Events a step on this rank.
+  /// The number of events in a step on this rank.
   public let eventsPerStep: Double
-  /// Recording one, with its fingerprint and what the watchdog sees of it, in nanoseconds: the median over loops of a thousand segments and collectives of
-  /// nothing.
+  /// How long it takes to record an event, with its fingerprint and what the watchdog sees, in nanoseconds.
+  ///
+  /// It is the median over loops of a thousand events: segments, and collectives that send nothing.
   public let eventNanoseconds: MedianInterval
-  /// All of a step's, as a share of the step.
+  /// What all events of a step take, as a share of the step.
   public let share: Double
 
   private enum CodingKeys: String, CodingKey {
@@ -129,7 +132,7 @@ public struct LogCost: Codable, Sendable {
     case eventNanoseconds = "event_ns"
   }
 
-  /// Measures what an event costs; a step takes `step` milliseconds and has `events` of them.
+  /// Measures what an event costs, for a step of `step` milliseconds with `events` events.
   init(events: Double, step: Double) {
     let log = EventLog()
     let meter = TrafficMeter()
@@ -137,7 +140,7 @@ public struct LogCost: Codable, Sendable {
     meter.publish(in: RankActivity(), identity: 0, members: [0...0])
     let name = EventName("log cost")
     let count = 1000
-    // A collective costs more than a segment, and is one of two events here.
+    // A collective costs more than a segment; here every second event is one.
     let times = (0..<51).map { _ in
       let start = monotonicNanoseconds()
       for _ in 0..<count / 2 {
@@ -152,7 +155,7 @@ public struct LogCost: Codable, Sendable {
   }
 }
 
-/// Whether an injected delay shows up where it was made, and nowhere else.
+/// Whether an injected delay shows up where it was injected, and nowhere else.
 public struct SplitCheck: Codable, Sendable {
   /// The configuration's name.
   public let work: String
@@ -160,29 +163,33 @@ public struct SplitCheck: Codable, Sendable {
   public let norm: String
   /// The number of ranks.
   public let ranks: Int
-  /// The norm before whose forward statistics the delay was made.
+  /// The norm layer whose forward statistics were delayed.
   public let layer: String
-  /// The rank that made it.
+  /// The rank that was delayed.
   public let rank: Int
-  /// The delay of a step, in milliseconds.
+  /// The delay in a step, in milliseconds.
   public let delayMilliseconds: Double
   /// The steps without the delay.
   public let without: StepSplit
-  /// The steps with it.
+  /// The steps with the delay.
   public let with: StepSplit
-  /// By how much the rank's lateness at the layer, which is the others' skew, grew, in milliseconds: the
-  /// median over pairs of a step without the delay and the one with it that follows.
+  /// How much the rank's lateness at the layer, which is the other ranks' skew, grew, in milliseconds.
+  ///
+  /// It is the median over pairs of a step without the delay and the next step, which has it.
   public let skewGrewMilliseconds: MedianInterval
-  /// The share of the layer's delayed collectives to which the rank came last.
+  /// The share of the layer's delayed collectives at which the rank arrived last.
   public let cameLast: Double
-  /// By how much the median transfer of the layer changed, in milliseconds.
+  /// How much the median transfer of the layer changed, in milliseconds.
   public let transferChangedMilliseconds: Double
-  /// By how much it may: a tenth, or the clocks' bound and 20 µs.
+  /// How much the transfer may change, in milliseconds: a tenth, or the clocks' bound plus 20 µs if that is
+  /// more.
   public let transferMayChangeMilliseconds: Double
-  /// The largest share of a step, over ranks, that is outside of what was recorded.
+  /// The share of a step that no recorded part accounts for, on the rank where it is largest.
   public let unaccounted: Double
-  /// Whether the delay was seen within a tenth, the rank came last more often than any other, the
-  /// transfer stayed, and the parts of a step add up to it within 2%.
+  /// Whether the check passed.
+  ///
+  /// The delay has to show up within a tenth of its length, and the rank has to arrive last more often than
+  /// any other. The transfer must not change, and the parts of a step have to add up to it within 2%.
   public let passed: Bool
 
   private enum CodingKeys: String, CodingKey {
@@ -194,18 +201,17 @@ public struct SplitCheck: Codable, Sendable {
     case transferMayChangeMilliseconds = "transfer_may_change_ms"
   }
 
-  /// Makes the delay on the last rank before the middle layer's statistics, in every second step:
-  /// both kinds of steps see the same minutes of the machine.
+  /// Delays the last rank before the middle norm's statistics in every second step.
   ///
-  /// Collective.
+  /// Collective. Steps with and without the delay alternate, so that both see the same state of the machine.
   ///
-  /// - Throws: ``ConfigurationError`` where there is one rank, or no norm synchronizes over all.
+  /// - Throws: ``ConfigurationError`` if there is only one rank, or no norm synchronizes over all ranks.
   public init(
     _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
     steps: Int, milliseconds: Double
   ) throws {
     guard context.size > 1 else {
-      throw ConfigurationError("--check", "needs two ranks or more: nobody waits for one")
+      throw ConfigurationError("--check", "needs two ranks or more: one rank waits for nobody")
     }
     let settings = configuration.model.norm
     guard settings.synchronizes, settings.statisticsGroup == .all else {
@@ -215,7 +221,7 @@ public struct SplitCheck: Codable, Sendable {
     let recording = try StepRecording(
       configuration, data: data, context: context, warmup: warmup, steps: 2 * steps,
       delay: (milliseconds, onEvery: 2))
-    // A pair in which either was disturbed says nothing.
+    // A pair tells nothing if either step was disturbed.
     let disturbances = recording.records.disturbances
     let all = stride(from: 0, to: recording.numbers.count - 1, by: 2).map {
       (without: recording.numbers[$0], with: recording.numbers[$0 + 1])
@@ -234,7 +240,8 @@ public struct SplitCheck: Codable, Sendable {
     guard let quiet = found[0], let delayed = found[1] else {
       preconditionFailure("the layer's statistics are gone")
     }
-    // A rank may be early by itself, and drift: signed, and from one step to the next.
+    // Without a delay a rank may be early, and this drifts. So lateness is signed, and steps are compared
+    // with their neighbours.
     let lateness = Dictionary(
       uniqueKeysWithValues: zip(
         recording.numbers,
@@ -246,7 +253,7 @@ public struct SplitCheck: Codable, Sendable {
     norm = configuration.model.normName
     ranks = context.size
     (self.layer, rank) = (layer, last)
-    // One delay a collective of a micro-batch.
+    // There is one delay for each collective of each micro-batch.
     delayMilliseconds = milliseconds * Double(configuration.accumulate * settings.merge.collectives)
     (self.without, self.with) = (without, with)
     skewGrewMilliseconds = MedianInterval(pairs)
@@ -269,11 +276,12 @@ private struct StepRecording {
   let records: [RankRecord]
   /// The recorded steps' numbers.
   let numbers: [Int]
-  /// The layer before whose statistics the delay was made.
+  /// The layer whose statistics were delayed.
   let delayedLayer: String?
 
-  /// Takes `warmup` steps, then records `steps`, with a delay on the last rank in the last of every so
-  /// many.
+  /// Takes `warmup` steps, then records `steps`.
+  ///
+  /// If there is a delay, the last rank makes it in the last step of every `onEvery`.
   init(
     _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
     steps: Int, delay: (milliseconds: Double, onEvery: Int)? = nil
@@ -306,7 +314,7 @@ private struct StepRecording {
     try agreeing(over: context.control) {
       guard let log = context.log, log.count - begin <= log.capacity else {
         throw ConfigurationError(
-          "--steps", "\(steps) steps have more events than the log holds; record fewer")
+          "--steps", "\(steps) steps have more events than the log can hold; record fewer steps")
       }
     }
     let events = context.log?.events(from: begin) ?? []

@@ -11,11 +11,11 @@ import LockstepTraining
 
 /// What `bench step` prints.
 public struct StepBenchmark: Codable, Sendable {
-  /// Traffic of each purpose.
+  /// A figure of traffic for each purpose.
   public struct ByPurpose: Codable, Sendable {
-    /// Of statistics.
+    /// The figure for statistics.
     public let statistics: Double
-    /// Of gradients.
+    /// The figure for gradients.
     public let gradients: Double
   }
 
@@ -27,23 +27,23 @@ public struct StepBenchmark: Codable, Sendable {
   public let ranks: Int
   /// The duration of a step on rank 0, in milliseconds.
   public let stepMilliseconds: MedianInterval
-  /// Images or tokens a second over all ranks, at the median.
+  /// Images or tokens per second over all ranks, at the median step.
   public let perSecond: Double
   /// Rank 0's largest resident set, in MiB.
   public let peakRssMebibytes: Double
-  /// Collectives a step.
+  /// The number of collectives in a step.
   public let collectivesPerStep: ByPurpose
-  /// Rank 0's bytes a step.
+  /// Rank 0's bytes in a step.
   public let bytesPerStep: ByPurpose
   /// How long rank 0 was blocked in a step, at the median, in milliseconds.
   public let blockedMsPerStep: ByPurpose
-  /// Pages that rank 0 touched for the first time in a step, at the median.
+  /// The number of pages that rank 0 touched for the first time in a step, at the median.
   public let pageFaultsPerStep: Double
   /// Whether weight gradients were computed while statistics were in flight.
   public let overlaps: Bool
   /// The share of the steps that were disturbed and left out, from 0 to 1.
   public let disturbedShare: Double
-  /// How many they were, and why.
+  /// How many steps were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
 
   private enum CodingKeys: String, CodingKey {
@@ -58,7 +58,7 @@ public struct StepBenchmark: Codable, Sendable {
     case disturbedShare = "disturbed_share"
   }
 
-  /// Takes `warmup` steps, and as many as it takes to know whether the run overlaps, then measures `steps`.
+  /// Takes `warmup` steps, and those that the run needs to decide whether it overlaps, then measures `steps`.
   ///
   /// Collective.
   public init(

@@ -1,21 +1,21 @@
 public import LockstepAnalysis
 import LockstepFiles
 
-/// What a step takes longer under one variant than under another, and what that consists of.
+/// How much longer a step takes under one variant than under another, and which parts cause it.
 public struct StepDifference: Codable, Sendable {
-  /// A part.
+  /// One part of the difference.
   public struct Part: Codable, Sendable {
-    /// What it is.
+    /// The part's name.
     public let name: String
-    /// How much more of it there is, in milliseconds; negative where there is less.
+    /// How much longer the part takes, in milliseconds; negative if it takes less time.
     public let ms: Double
   }
 
-  /// The median of the rounds' differences in milliseconds, the mean over ranks, with its interval.
+  /// The median of the rounds' differences, each a mean over ranks, in milliseconds, with its interval.
   public let ms: MedianInterval
-  /// The parts, means over ranks and over the middle half of the rounds by difference.
+  /// The parts, as means over ranks and over the middle half of the rounds when sorted by difference.
   public let parts: [Part]
-  /// Their sum, in milliseconds.
+  /// The sum of the parts, in milliseconds.
   public let sumMilliseconds: Double
   /// Whether the sum lies within the interval.
   public let addsUp: Bool
@@ -26,8 +26,9 @@ public struct StepDifference: Codable, Sendable {
     case addsUp = "adds_up"
   }
 
-  /// The difference by the parts of each round, as one of several comparisons; nil where there is no round with
-  /// both.
+  /// Finds the difference from the parts of each round; nil if no round has the parts of both variants.
+  ///
+  /// The interval allows for `comparisons` made at once.
   init?(base: [StepParts?], own: [StepParts?], comparisons: Int) {
     let rounds = zip(base, own).compactMap { base, own in
       base.flatMap { base in own.map { $0.less(base) } }
@@ -41,7 +42,7 @@ public struct StepDifference: Codable, Sendable {
     addsUp = (ms.low...ms.high).contains(sumMilliseconds)
   }
 
-  /// The parts in words, the largest first; those that are less than a twentieth of the largest are left out.
+  /// The parts in words, the largest first, without those that are less than a twentieth of the largest.
   public var text: String {
     let sorted = parts.sorted { abs($0.ms) > abs($1.ms) }
     let least = abs(sorted.first?.ms ?? 0) / 20

@@ -3,11 +3,11 @@ import LockstepCollectives
 import LockstepRecording
 import LockstepTensors
 
-/// The first ranks of all, which measure while the others wait.
+/// The first few ranks, which measure while the others wait.
 final class CollectiveGroup {
-  /// Carries what is measured and nothing else.
+  /// Carries only the collectives that are measured.
   let measured: any Communicator
-  /// Carries what the measurement itself has to say.
+  /// Carries what the ranks exchange about the measurement.
   let control: any Communicator
   /// Compares the group's clocks with rank 0's.
   let clocks: ClockComparison
@@ -26,16 +26,17 @@ final class CollectiveGroup {
     clocks = try ClockComparison(over: control)
   }
 
-  /// The largest of every rank's `value`.
+  /// The largest `value` of all ranks.
   func maximum(_ value: Double) throws -> Double {
     try control.allGather([value]).map { $0[0] }.max() ?? value
   }
 }
 
-/// Waits until every rank has come, asleep most of the time, since blocking calls of MPI libraries keep
-/// a core busy that the ranks which still measure may need.
+/// Waits until every rank has arrived, asleep most of the time.
 ///
-/// - Returns: the sum of all ranks' `value`.
+/// A blocking MPI call would keep a core busy that ranks which still measure may need.
+///
+/// - Returns: The sum of all ranks' `value`.
 func meetAsleep(_ value: Int, over world: any Communicator) throws -> Int {
   let pending = try world.beginSum(Storage([Int64(value)]))
   while try !pending.test() { usleep(1000) }

@@ -12,11 +12,12 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
   case broadcast
   /// A gather of every rank's block on every rank.
   case allGather = "all-gather"
-  /// A sum of which each rank gets its block.
+  /// A sum of which each rank gets only its own block.
   case reduceScatter = "reduce-scatter"
   /// A barrier, which has no bytes.
   case barrier
-  /// The moments of a batch over all ranks, as sync-batch norm finds them, by one of its merges.
+  /// The moments of a batch over all ranks, as sync-batch norm computes them, by
+  /// ``StatisticsMerge/shiftedMoments``.
   case mergeShiftedMoments = "merge-shifted-moments"
   /// The same by ``StatisticsMerge/welford``.
   case mergeWelford = "merge-welford"
@@ -27,7 +28,7 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
   /// The same by ``StatisticsMerge/float32Moments``.
   case mergeFloat32Moments = "merge-float32-moments"
 
-  /// How the moments are merged; nil of another operation.
+  /// How the moments are merged; nil for other operations.
   public var merge: StatisticsMerge? {
     switch self {
     case .mergeShiftedMoments: .shiftedMoments
@@ -39,8 +40,8 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
     }
   }
 
-  /// What the bytes of an operation over its time have to be multiplied with to be what each rank's
-  /// link carries in one direction, whatever the operation; nil where there is no such number.
+  /// The ratio of the bytes that each rank's link carries in one direction to the operation's bytes; nil if
+  /// there is no such number.
   ///
   /// - Source: NVIDIA, NCCL tests, "Performance reported by NCCL tests",
   ///   <https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md>.
@@ -80,7 +81,7 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
   }
 }
 
-/// What the elements of a measured collective are.
+/// The type of the elements of a measured collective.
 public enum CollectiveElement: String, CaseIterable, Sendable {
   /// Four bytes each.
   case float32

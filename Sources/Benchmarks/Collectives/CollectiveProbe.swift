@@ -4,19 +4,19 @@ import LockstepTensors
 
 /// One operation on one size, ready to be run again and again.
 ///
-/// Closures over buffers of a known element type, so that the tight loop holds nothing generic.
+/// It holds closures over buffers of a known element type, so that the tight loop runs no generic code.
 struct CollectiveProbe {
-  /// The bytes that bandwidths count: of all blocks together, where there are several.
+  /// The bytes that bandwidths count; if there are several blocks, those of all together.
   let bytes: Int
-  /// The channels whose moments it merges; nil of another operation.
+  /// The number of channels whose moments it merges; nil for other operations.
   var channels: Int?
-  /// How often it may be run after ``prepare`` without its numbers growing out of their type.
+  /// How often it may run after ``prepare`` before its numbers overflow their type.
   var longestRow = Int.max
   /// Puts this rank's numbers in place.
   let prepare: () -> Void
-  /// The operation itself, and nothing else.
+  /// Runs the operation itself, and nothing else.
   let run: () throws(CommunicationError) -> Void
-  /// Describes the first element that is wrong after a given number of runs; nil if none is.
+  /// Describes the first element that is wrong after a given number of runs; nil if all are right.
   let firstWrong: (_ runs: Int) -> String?
 }
 
@@ -31,7 +31,8 @@ extension CollectiveProbe {
     let own = pattern.values(count, of: communicator.rank)
     let values = Storage<Element>(count: count)
     let size = communicator.size
-    // In place, every run after the first multiplies by the number of ranks.
+    // In place, every run after the first multiplies by the number of ranks. 16 octaves are kept free for
+    // the numbers themselves.
     let octaves = Int(Element.greatestFiniteMagnitude.exponent) - 16
     let growth = max(Int.bitWidth - (size - 1).leadingZeroBitCount, 1)
     return CollectiveProbe(
@@ -46,7 +47,7 @@ extension CollectiveProbe {
         let product = (1..<max(runs, 1)).reduce(into: Element(1)) { product, _ in
           product *= Element(size)
         }
-        // The first sum has no rounding error; each later one may have one an addition.
+        // The first sum has no rounding error; in each later one, every addition may have one.
         let tolerance = Element((runs - 1) * size) * Element.ulpOfOne
         return firstDifference(values, tolerance: tolerance) { pattern.sum($0) * product }
       })
@@ -95,7 +96,7 @@ extension CollectiveProbe {
       firstWrong: { _ in firstDifference(values) { sent[$0] } })
   }
 
-  /// The gather on every rank of `count` elements together, rounded up to as many from each.
+  /// The gather of `count` elements on every rank, rounded up so that all ranks contribute equally many.
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   static func allGather<Element: Communicable & BinaryFloatingPoint>(
@@ -116,7 +117,7 @@ extension CollectiveProbe {
       })
   }
 
-  /// The sum in blocks of `count` addends a rank, rounded up to blocks of one length.
+  /// The sum of `count` addends from each rank in blocks, rounded up so that all blocks are equally long.
   @specialized(where Element == Float)
   @specialized(where Element == Double)
   static func reduceScatter<Element: Communicable & BinaryFloatingPoint>(
@@ -145,8 +146,9 @@ extension CollectiveProbe {
   }
 }
 
-/// The numbers that ranks give to a measured collective: whole, small, of another order on each rank, so
-/// that a block from the wrong rank or in the wrong place shows.
+/// The numbers that ranks contribute to a measured collective: small whole numbers.
+///
+/// Their order differs from rank to rank, so that a block from the wrong rank or in the wrong place shows.
 private struct CollectivePattern<Element: Communicable & BinaryFloatingPoint> {
   private static var period: Int { 13 }
 
@@ -160,15 +162,15 @@ private struct CollectivePattern<Element: Communicable & BinaryFloatingPoint> {
 
   private static func number(_ i: Int, rank: Int) -> Int { (i + 5 * rank) % period + 1 }
 
-  /// What `rank` gives as element `i`.
+  /// Element `i` of what `rank` contributes.
   func value(_ i: Int, rank: Int) -> Element { Element(Self.number(i, rank: rank)) }
 
-  /// What `rank` gives.
+  /// All that `rank` contributes.
   func values(_ count: Int, of rank: Int) -> Storage<Element> {
     Storage((0..<count).map { value($0, rank: rank) })
   }
 
-  /// The sum of what all ranks give as element `i`, which has no rounding error.
+  /// The sum of element `i` over all ranks, which has no rounding error.
   func sum(_ i: Int) -> Element { sums[i % Self.period] }
 }
 

@@ -10,10 +10,10 @@ public struct CollectiveResult: Codable, Sendable {
     public let median: Double
     /// The lower end of the median's 95% interval.
     public let low: Double
-    /// Its upper end.
+    /// The upper end of the median's 95% interval.
     public let high: Double
 
-    /// The figures of `samples`; nil of none.
+    /// The figures of `samples`; nil if there are none.
     init?(_ samples: [Double]) {
       guard let minimum = samples.min() else { return nil }
       let interval = MedianInterval(samples)
@@ -22,14 +22,14 @@ public struct CollectiveResult: Codable, Sendable {
     }
   }
 
-  /// What the median time makes of the bytes, in GB/s.
+  /// The bandwidths at the median time, in GB/s.
   public struct Bandwidths: Codable, Sendable {
     /// Bytes over time.
     public let algorithm: Double
-    /// What each rank's link carries in one direction; nil where that depends on the algorithm.
+    /// What each rank's link carries in one direction; nil if that depends on the algorithm.
     public let bus: Double?
 
-    /// The bandwidths of an operation; nil of one without bytes.
+    /// The bandwidths of an operation; nil if it has no bytes.
     public init?(_ operation: CollectiveOperation, ranks: Int, bytes: Int, microseconds: Double) {
       guard bytes > 0, microseconds > 0 else { return nil }
       let algorithm = Double(bytes) / microseconds / 1e3
@@ -40,25 +40,25 @@ public struct CollectiveResult: Codable, Sendable {
 
   /// The operation's name.
   public let operation: String
-  /// The ranks that took part.
+  /// The number of ranks that took part.
   public let ranks: Int
-  /// What a rank gives to a sum or a broadcast; of an all-gather and a reduce-scatter all blocks
-  /// together.
+  /// The bytes that a rank contributes to a sum or a broadcast; for an all-gather and a reduce-scatter, the
+  /// bytes of all blocks together.
   public let bytes: Int
-  /// The channels whose moments were merged; nil of another operation.
+  /// The number of channels whose moments were merged; nil for other operations.
   public let channels: Int?
-  /// Between computing, as a step meets it: from the last rank's arrival to the last rank's end; nil if
+  /// Times between computing, as in a step, from the last rank's arrival to the last rank's end; nil if
   /// there was no window that all ranks began in time.
   public let betweenMicroseconds: Times?
-  /// In a tight loop, a run's share of a batch on the slowest rank.
+  /// Times in a tight loop: the slowest rank's time for a batch of runs, divided by their number.
   public let tightMicroseconds: Times
-  /// From the median between computing.
+  /// Bandwidths at the median time between computing.
   public let betweenGbPerSecond: Bandwidths?
-  /// From the median of the tight loop.
+  /// Bandwidths at the median time in the tight loop.
   public let tightGbPerSecond: Bandwidths?
-  /// The windows between computing that count.
+  /// The number of windows between computing that count.
   public let windows: Int
-  /// The windows that were left out because a rank began late.
+  /// The number of windows that were left out because a rank began late.
   public let lateWindows: Int
 
   private enum CodingKeys: String, CodingKey {

@@ -7,12 +7,12 @@ import LockstepRecording
 final class CollectiveTimer {
   /// What was measured between computing.
   struct Windows {
-    /// From the last rank's arrival to the end on the last rank, in microseconds, of every window that
-    /// all ranks began in time.
+    /// For every window that all ranks began in time, the time from the last rank's arrival to the last
+    /// rank's end, in microseconds.
     var microseconds: [Double] = []
-    /// The windows that some rank began late.
+    /// The number of windows that some rank began late.
     var late = 0
-    /// The most that a time may be wrong by because the ranks' clocks are not one, in nanoseconds.
+    /// The largest error of a time because the ranks' clocks differ, in nanoseconds.
     var clockBound = 0.0
   }
 
@@ -20,9 +20,9 @@ final class CollectiveTimer {
   private static let lateness: UInt64 = 5000
   /// The least computing before a collective, and what a window adds to the collective, in nanoseconds.
   private static let computing: (least: UInt64, planned: Double) = (1_000_000, 2_000_000)
-  /// How often windows that came out late are made longer and measured again.
+  /// How often windows are measured at most: once more, with longer ones, if too many were late.
   private static let attempts = 2
-  /// How long a batch of the tight loop lasts, in nanoseconds, and its runs.
+  /// How long a batch of the tight loop should last, in nanoseconds, and how many runs it may have.
   private static let batch: (nanoseconds: Double, runs: ClosedRange<Int>) = (1e6, 4...1000)
 
   private let probe: CollectiveProbe
@@ -30,7 +30,7 @@ final class CollectiveTimer {
   private let computing: StepLikeComputing
   /// The first wrong element that this rank found.
   private(set) var wrong: String?
-  /// A run, and a run with its preparation and check, on the slowest rank, in nanoseconds.
+  /// How long a run takes on the slowest rank, alone and with its preparation and check, in nanoseconds.
   private var estimate = (run: 0.0, whole: 0.0)
 
   init(_ probe: CollectiveProbe, in group: CollectiveGroup, computing: StepLikeComputing) {
@@ -46,7 +46,7 @@ final class CollectiveTimer {
     if let found = probe.firstWrong(runs), wrong == nil { wrong = found }
   }
 
-  /// Runs the operation `count` times, and sees about how long it takes.
+  /// Runs the operation `count` times, and estimates how long it takes.
   func warmUp(_ count: Int) throws {
     var (runs, wholes): ([Double], [Double]) = ([], [])
     for _ in 0..<count {
@@ -65,12 +65,12 @@ final class CollectiveTimer {
     )
   }
 
-  /// Times single runs between computing: all ranks compute until one moment on the common clock, then
+  /// Times single runs between computing: all ranks compute until an agreed moment on the common clock, then
   /// run the operation.
   ///
-  /// Nothing but the clock brings the ranks together, since a barrier lets them go at different moments
-  /// and leaves the library in a state that a step does not. A window in which any rank came late is
-  /// left out; where that is half of them or more, windows are made longer, and measured again.
+  /// Only the clock brings the ranks together. A barrier would let them go at different moments, and would
+  /// leave the library in a state that a step does not. A window that any rank began late is left out. If
+  /// that is half of the windows or more, they are made longer and measured again.
   func windows(_ count: Int) throws -> Windows {
     var result = Windows()
     var width = Self.computing.planned + 2 * estimate.whole
@@ -119,8 +119,9 @@ final class CollectiveTimer {
     result.clockBound = records.map(\.clockBound).max() ?? 0
   }
 
-  /// Times `batches` batches of runs one right after another: the time of a run on the slowest rank of
-  /// each batch, in microseconds.
+  /// Times `batches` batches of runs that follow each other without a pause.
+  ///
+  /// - Returns: For each batch, the slowest rank's time for one run, in microseconds.
   func tightLoop(batches: Int) throws -> [Double] {
     let wanted = Int(Self.batch.nanoseconds / max(estimate.run, 1))
     let runs = min(
@@ -144,10 +145,10 @@ final class CollectiveTimer {
     }
   }
 
-  /// Checks a barrier: in turn each rank comes late, and nobody may have left before it came.
+  /// Checks a barrier: each rank in turn arrives late, and no other may leave before it arrives.
   func checkBarrier() throws {
-    // A rank that left too early may not have run until the late one came: so each is late some times, each
-    // time by more, on a busy machine up to several time slices.
+    // On a busy machine, a rank that left too early may get to run only after the late one has arrived, which
+    // hides the error. So each rank is late six times, each time for longer, up to several time slices.
     for turn in 0..<6 * group.measured.size {
       let late = turn % group.measured.size
       let wait: UInt64 = 500_000 << UInt64(turn / group.measured.size)

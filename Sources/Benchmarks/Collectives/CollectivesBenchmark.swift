@@ -11,14 +11,14 @@ public struct CollectivesBenchmark: Codable, Sendable {
     public var operations: [CollectiveOperation]
     /// The sizes, in bytes.
     public var sizes: [Int]
-    /// The rank counts, none more than there are.
+    /// The rank counts, none above the number of ranks that there are.
     public var ranks: [Int]
-    /// The elements of all operations but the merges, which have types of their own.
+    /// The type of the elements, except in merges, which use their own types.
     public var type = CollectiveElement.float64
-    /// The windows between computing for each operation, size and rank count; the tight loop has a batch
-    /// for every five.
+    /// The number of windows between computing for each operation, size and rank count; the tight loop runs
+    /// one batch for every five windows.
     public var repetitions = 100
-    /// The runs before, one or more.
+    /// The number of runs before measuring, one or more.
     public var warmup = 10
 
     /// Measures `operations` on `sizes` over `ranks` ranks.
@@ -31,12 +31,11 @@ public struct CollectivesBenchmark: Codable, Sendable {
   public let ranks: Int
   /// The type of the elements.
   public let type: String
-  /// The most that a time between computing may be wrong by because the ranks' clocks are not one, in
-  /// microseconds.
+  /// The largest error of a time between computing because the ranks' clocks differ, in microseconds.
   public let clockBoundMicroseconds: Double
-  /// The bytes of addends that rank 0 adds to others, in GB/s.
+  /// How fast rank 0 adds numbers up, in GB/s of addends.
   public let reductionGbPerSecond: Double
-  /// In the order of rank counts, operations and sizes.
+  /// The results, in the order of rank counts, operations and sizes.
   public let results: [CollectiveResult]
 
   private enum CodingKeys: String, CodingKey {
@@ -45,11 +44,11 @@ public struct CollectivesBenchmark: Codable, Sendable {
     case reductionGbPerSecond = "reduction_gb_per_s"
   }
 
-  /// Measures; `progress` is told what is done.
+  /// Measures, and calls `progress` with what has been done.
   ///
-  /// Collective. The results are those of the ranks that measured: rank 0 has all.
+  /// Collective. A rank has only the results that it took part in; rank 0 has all.
   ///
-  /// - Throws: ``CollectivesFailure`` on all ranks, if any rank found an element that is wrong.
+  /// - Throws: ``CollectivesFailure`` on all ranks, if any rank found a wrong element.
   public init(
     _ settings: Settings, over world: any Communicator, progress: (String) -> Void = { _ in }
   ) throws {
@@ -64,7 +63,7 @@ public struct CollectivesBenchmark: Codable, Sendable {
           var wrong: String?
           if let group {
             let probe = operation.probe(of: settings.type, bytes: size, over: group.measured)
-            // Blocks are rounded up to whole elements, and two sizes can become one.
+            // Blocks are rounded up to whole elements, so two sizes can become the same.
             if known.insert(probe.bytes).inserted {
               let timer = CollectiveTimer(probe, in: group, computing: computing)
               if let measured = try Self.measure(operation, probe, timer, settings, ranks: ranks) {
@@ -92,8 +91,9 @@ public struct CollectivesBenchmark: Codable, Sendable {
     self.results = results
   }
 
-  /// One operation on one size; nil if a result was wrong on any rank, which ends the measurement at
-  /// once, before sums in place carry what is wrong to other ranks.
+  /// Measures one operation on one size; nil if a result was wrong on any rank.
+  ///
+  /// A wrong result ends the measurement at once, before sums in place spread it to other ranks.
   private static func measure(
     _ operation: CollectiveOperation, _ probe: CollectiveProbe, _ timer: CollectiveTimer,
     _ settings: Settings, ranks: Int
@@ -109,12 +109,11 @@ public struct CollectivesBenchmark: Codable, Sendable {
     return result.map { ($0, windows.clockBound) }
   }
 
-  /// The network that the all-reduces saw, as a file that a prediction starts from, on rank 0; nil on
-  /// the others.
+  /// The fabric that fits the measured all-reduces, for predictions, on rank 0; nil on the others.
   ///
   /// Collective.
   ///
-  /// - Throws: ``CollectivesFailure`` on all ranks, where the all-reduces do not say it.
+  /// - Throws: ``CollectivesFailure`` on all ranks, if the all-reduces do not determine it.
   public func fabric(name: String, source: String, over world: any Communicator) throws -> Fabric? {
     var fabric: Fabric?
     var problem = ""
@@ -143,8 +142,8 @@ public struct CollectivesBenchmark: Codable, Sendable {
       guard let between = result.betweenMicroseconds, let begun = begun?.betweenMicroseconds else {
         throw CollectivesFailure(
           description:
-            "no fabric: no window of \(result.bytes) bytes over \(result.ranks) ranks was "
-            + "begun in time by all; give every rank a core of its own")
+            "no fabric: in no window of \(result.bytes) bytes over \(result.ranks) ranks did all "
+            + "ranks begin in time; give every rank a core of its own")
       }
       points.append(
         Fabric.Point(
@@ -164,7 +163,7 @@ public struct CollectivesBenchmark: Codable, Sendable {
   }
 }
 
-/// A collective whose result is not what it has to be, or a measurement that says nothing.
+/// A collective gave a wrong result, or a measurement tells nothing.
 public struct CollectivesFailure: ProgramError, Hashable, Sendable {
   /// Every rank throws it.
   public var isSharedByAllRanks: Bool { true }
@@ -172,7 +171,7 @@ public struct CollectivesFailure: ProgramError, Hashable, Sendable {
   /// The run failed.
   public var exitStatus: Int32 { ExitStatus.failed }
 
-  /// Of a wrong result the operation, the size, the rank and the element; else what is missing, and what
-  /// to do.
+  /// For a wrong result, the operation, the size, the rank and the element; otherwise what is missing, and
+  /// what to do.
   public let description: String
 }

@@ -3,8 +3,9 @@ import LockstepNorms
 import LockstepTensors
 
 extension CollectiveProbe {
-  /// The moments of one row a rank, so that the merge and what it sends are nearly all there is; a
-  /// channel for every 16 bytes, which is what the default merge sends of one.
+  /// The moments of one row on each rank, so that the merge and its collectives take nearly all of the time.
+  ///
+  /// There is one channel for every 16 bytes, which is what the default merge sends for a channel.
   static func moments(
     by merge: StatisticsMerge, bytes: Int, over communicator: any Communicator
   ) -> CollectiveProbe {
@@ -12,7 +13,7 @@ extension CollectiveProbe {
     let (size, rank) = (communicator.size, communicator.rank)
     let x = Tensor((0..<channels).map { Float($0 % 7 + rank) }, shape: [1, channels])
     let shift = Tensor.zeros([channels])
-    // Rank r holds c mod 7 + r: the moments of 0 to p − 1, moved.
+    // In channel c, rank r holds c mod 7 + r: the numbers 0 to p − 1, shifted.
     let middle = Double(size - 1) / 2
     let variance = Double(size * size - 1) / 12
     let tolerance = merge == .float32Moments ? 1e-4 : 1e-9

@@ -3,12 +3,14 @@ import LockstepCollectives
 import LockstepKernels
 import LockstepTensors
 
-/// What a rank does between two measured collectives: adds up numbers that do not fit into its nearer
-/// caches, as a step does, so that a collective finds caches and its library's memory as within a step.
+/// What a rank computes between two measured collectives: sums of numbers that do not fit into its nearer
+/// caches.
+///
+/// A collective then finds the caches and its library's memory as it would within a step.
 final class StepLikeComputing {
   private static let elements = 1 << 19
   private static let piece = 1 << 12
-  /// More than a piece takes, so that the last one is over in time, in nanoseconds.
+  /// More than a piece takes, so that the last piece ends in time, in nanoseconds.
   private static let margin: UInt64 = 10_000
 
   private let values = Storage<Float>(count: elements, filledWith: 1)
@@ -25,7 +27,7 @@ final class StepLikeComputing {
     while monotonicNanoseconds() < deadline {}
   }
 
-  /// The bytes of addends that a rank adds to other numbers, in GB/s.
+  /// How fast this rank adds numbers up, in GB/s of addends.
   func reductionSpeed() -> Double {
     let (a, b) = (Tensor(values, shape: [Self.elements]), Tensor(addends, shape: [Self.elements]))
     let times = (0..<20).map { _ in
