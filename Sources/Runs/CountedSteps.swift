@@ -4,21 +4,23 @@ import LockstepRecording
 public import LockstepTraining
 
 extension TrainingRun {
-  /// The steps of a turn that count in a comparison: all of a whole batch but the first, whose memory is
-  /// cold, and but those that try whether overlap pays.
+  /// The steps of a turn that count in a comparison: those with a whole batch.
+  ///
+  /// The first step does not count, since its memory is cold, and neither do those that try out overlap.
   package func counted(_ turn: some Collection<StepResult>) -> [StepResult] {
     turn.dropFirst().filter(counts)
   }
 
-  /// Whether a step that is not a turn's first counts.
+  /// Whether a step counts, if it is not the first of its turn.
   package func counts(_ step: StepResult) -> Bool {
     step.samples == wholeBatch && !step.isOverlapTrial
   }
 }
 
 extension PairedSteps {
-  /// The steps of runs that one comparison took in turn, as their metrics have them; nil where there are fewer
-  /// than two, or they were not taken in turn.
+  /// Pairs steps that one comparison took in turns, from the metrics of its runs.
+  ///
+  /// The result is nil if there are fewer than two runs, or they took no turns.
   public init?(_ runs: [[StepResult]]) {
     let rounds = runs.map {
       Dictionary(grouping: $0.filter { $0.round != nil }, by: { $0.round ?? 0 })
@@ -35,7 +37,7 @@ extension PairedSteps {
     }
   }
 
-  /// Adds a variant's next turn: the steps that count.
+  /// Adds the steps that count of a variant's next turn.
   package mutating func append(_ counted: [StepResult], of variant: Int) {
     append(
       counted.map {

@@ -3,8 +3,8 @@ import LockstepCheckpoints
 import LockstepFiles
 import Synchronization
 
-/// What `interrupted.json` of a run directory says: that the run was asked to end before its last step,
-/// and from where it can go on.
+/// The contents of a run directory's `interrupted.json`: the run was asked to end before its last step, and
+/// can go on from a checkpoint.
 public struct Interruption: Codable, Hashable, Sendable {
   /// The signal that asked for it: `SIGTERM`, `SIGINT` or `SIGUSR1`.
   public let signal: String
@@ -15,7 +15,7 @@ public struct Interruption: Codable, Hashable, Sendable {
   /// When this was written, in UTC.
   public let time: String
 
-  /// Reads the marker of the run directory at `path`, or nil where there is none.
+  /// Reads the marker of the run directory at `path`; nil if there is none.
   public init?(run path: String) {
     guard let data = FileManager.default.contents(atPath: Self.file(run: path)),
       let marker = try? JSONDecoder().decode(Interruption.self, from: data)
@@ -38,7 +38,7 @@ public struct Interruption: Codable, Hashable, Sendable {
 public struct InterruptionSource: Sendable {
   /// The signal that asked this rank to end, if one did.
   public let signal: @Sendable () -> CInt?
-  /// Called on rank 0 when the marker says that the run was interrupted.
+  /// Called on rank 0 when the marker is written.
   public let noted: @Sendable () -> Void
 
   /// A source of signals.
@@ -49,9 +49,9 @@ public struct InterruptionSource: Sendable {
 
 /// Writes the marker of an interrupted run, on rank 0.
 ///
-/// mpirun kills ranks a second or two after it was told to end, which a step and its checkpoint may not
-/// fit into. So a thread of its own writes the marker when the signal comes, with the last good
-/// checkpoint; it is written anew when there is a newer one.
+/// mpirun kills ranks a second or two after it was told to end. A step and its checkpoint may take longer. So
+/// a separate thread writes the marker as soon as the signal arrives, with the last good checkpoint. It is
+/// rewritten when there is a newer one.
 final class InterruptionMarker: Sendable {
   private let path: String
   private let writer: CheckpointWriter
@@ -59,9 +59,10 @@ final class InterruptionMarker: Sendable {
   private let step: Atomic<Int>
   private let isOver = Mutex(false)
 
+  /// How long the thread sleeps between two looks, in seconds: far less than the second that mpirun grants.
   private static let pause = 0.02
 
-  /// A marker of the run directory at `run`, removed if it is there.
+  /// The marker of the run directory at `run`; an old one is removed.
   init(run: String, writer: CheckpointWriter, step: Int, source: InterruptionSource?) {
     path = Interruption.file(run: run)
     (self.writer, self.source) = (writer, source)
@@ -75,7 +76,7 @@ final class InterruptionMarker: Sendable {
     }
   }
 
-  /// Whether there is nothing to wait for any more.
+  /// Whether the watch is over: a signal came, or the run has ended.
   private func hasSeenSignal() -> Bool {
     if isOver.withLock({ $0 }) { return true }
     guard let signal = source?.signal() else { return false }
@@ -88,7 +89,7 @@ final class InterruptionMarker: Sendable {
 
   /// Writes the marker, unless the run has ended.
   ///
-  /// It says less than the checkpoints themselves, so nothing fails where it cannot be written.
+  /// The checkpoints themselves say more, so it is no error if the marker cannot be written.
   func write(_ signal: CInt) {
     isOver.withLock { isOver in
       guard !isOver else { return }
@@ -101,7 +102,7 @@ final class InterruptionMarker: Sendable {
     }
   }
 
-  /// Ends the watch; a run that ended by itself was not interrupted.
+  /// Ends the watch; `removing` removes the marker, since a run that ended by itself was not interrupted.
   func finish(removing: Bool) {
     isOver.withLock { isOver in
       isOver = true

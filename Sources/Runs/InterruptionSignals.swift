@@ -3,7 +3,7 @@ import Synchronization
 
 /// The signals after which training ends with a checkpoint.
 package enum InterruptionSignals {
-  /// What mpirun and schedulers send.
+  /// The signals that mpirun and schedulers send.
   private static let numbers = [SIGTERM, SIGINT, SIGUSR1]
   private static let received = Atomic<CInt>(0)
 
@@ -13,15 +13,15 @@ package enum InterruptionSignals {
     return number == 0 ? nil : number
   }
 
-  /// Notes these signals from now on, and nothing else: the run looks after each step.
+  /// Makes these signals set a number and do nothing else; the run looks at it after each step.
   ///
-  /// A second SIGINT ends the process at once. A SIGINT that was ignored before, as shells have it for what they
-  /// start in the background, stays so.
+  /// A second SIGINT ends the process at once. A SIGINT that was ignored before stays ignored; shells do that
+  /// for programs that they start in the background.
   ///
-  /// A thread of its own receives them, and this one does not: oneDNN's kernels use the stack pointer for
-  /// other things, so that the kernel would write a handler's frame into the heap.
+  /// A separate thread receives the signals, and the calling thread blocks them: oneDNN's kernels use the
+  /// stack pointer for other things, so the operating system would write a handler's frame into the heap.
   package static func install() {
-    // A handler may not be the first to touch it.
+    // A handler must not be the first to touch the number, which would initialize it.
     _ = received.load(ordering: .relaxed)
     var taken = sigset_t()
     unsafe sigemptyset(&taken)
@@ -50,7 +50,7 @@ package enum InterruptionSignals {
   private static func isIgnored(_ number: CInt) -> Bool {
     var action = sigaction()
     _ = unsafe sigaction(number, nil, &action)
-    // SIG_IGN is the number 1 in the place of a function.
+    // SIG_IGN is the number 1 in place of a function pointer.
     return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
   }
 }

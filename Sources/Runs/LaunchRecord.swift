@@ -1,17 +1,17 @@
 import Foundation
 
-/// How a run was started; `launch.json` of its directory.
+/// How a run was started, as `launch.json` of its directory says.
 public struct LaunchRecord: Codable, Hashable, Sendable {
-  /// The command line, the launcher's where there is one, as a shell takes it.
+  /// The command line, quoted for a shell: the launcher's if there is one.
   public let command: String
   /// The number of ranks.
   public let ranks: Int
-  /// When, in UTC.
+  /// When the run was started, in UTC.
   public let started: String
-  /// How it was started again to go on, in order; nil if it was not.
+  /// The later starts that resumed the run, in order; nil if there were none.
   public internal(set) var resumed: [Resumed]?
 
-  /// A start that went on from a checkpoint.
+  /// A start that resumed the run from a checkpoint.
   public struct Resumed: Codable, Hashable, Sendable {
     /// The steps that had been taken.
     public let step: Int
@@ -19,11 +19,11 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
     public let command: String
     /// The number of ranks.
     public let ranks: Int
-    /// When, in UTC.
+    /// When the run was resumed, in UTC.
     public let started: String
   }
 
-  /// Adds this process's start after `step` steps as one of `ranks`.
+  /// Adds this process's start, with `ranks` ranks and after `step` steps.
   mutating func resume(after step: Int, ranks: Int) {
     let start = LaunchRecord(ranks: ranks)
     let record = Resumed(
@@ -31,17 +31,17 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
     resumed = ((resumed ?? []) + [record]).suffix(Self.limit)
   }
 
-  /// How many of the latest starts are kept.
+  /// How many of the latest starts are kept, so that the file stays small.
   private static let limit = 1000
 
-  /// Describes this process as one of `ranks`.
+  /// Describes how this process was started, as one of `ranks` ranks.
   init(ranks: Int) {
     command = Self.command.map(Self.quoted).joined(separator: " ")
     self.ranks = ranks
     started = Date().formatted(.iso8601)
   }
 
-  /// Reads the record of the run directory at `path`, or nil where there is none.
+  /// Reads the record of the run directory at `path`; nil if there is none.
   public init?(run path: String) {
     guard let data = FileManager.default.contents(atPath: "\(path)/launch.json"),
       let record = try? JSONDecoder().decode(LaunchRecord.self, from: data)
@@ -51,8 +51,9 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
 
   private static let launchers = ["mpirun", "mpiexec", "orterun", "prterun", "srun"]
 
-  /// The launcher's words if it is this process's parent, as it is on the machine that it was started
-  /// on; else this process's.
+  /// The words of the command line: the launcher's if it is this process's parent, else this process's own.
+  ///
+  /// The launcher is the parent on the machine that it was started on.
   private static var command: [String] {
     let own = CommandLine.arguments
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
@@ -67,7 +68,7 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
     return words
   }
 
-  /// A word as a shell takes it.
+  /// A word, quoted for a shell if need be.
   public static func quoted(_ word: String) -> String {
     let isPlain =
       !word.isEmpty

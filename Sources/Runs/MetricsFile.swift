@@ -2,12 +2,12 @@ import Foundation
 import LockstepFiles
 import LockstepTraining
 
-/// `metrics.jsonl` of a run directory, as it is written.
+/// A run directory's `metrics.jsonl`, open for writing.
 final class MetricsFile {
   private let file: FileHandle
   private let path: String
 
-  /// Opens the file at `path` to append to it.
+  /// Opens the file at `path` for appending.
   init(path: String) throws {
     self.path = path
     file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
@@ -27,12 +27,11 @@ final class MetricsFile {
     }
   }
 
-  /// Cuts the file at `path` back to what a run had written that had taken `step` steps and had not
-  /// evaluated after the last of them.
+  /// Cuts the file at `path` back to the state after `step` steps, before the evaluation that follows them.
   ///
-  /// The file is replaced when the new one is whole.
+  /// The file is replaced once the new one is complete.
   ///
-  /// - Returns: the steps and evaluations that are left, and how many lines were damaged and are left out.
+  /// - Returns: The steps and evaluations that are left, and how many damaged lines were left out.
   static func cutBack(path: String, to step: Int) throws(OutputError) -> (
     RunTally, [EvaluationMetrics], damaged: Int
   ) {
@@ -43,7 +42,7 @@ final class MetricsFile {
     var data = Data()
     if FileManager.default.fileExists(atPath: path) {
       guard let contents = FileManager.default.contents(atPath: path) else {
-        throw OutputError(path: path, reason: "what is in it cannot be read")
+        throw OutputError(path: path, reason: "its contents cannot be read")
       }
       data = contents
     }

@@ -6,13 +6,15 @@ public import LockstepPrediction
 import LockstepRecording
 import LockstepTraining
 
-/// Run directories to predict from.
+/// Reads run directories for predictions.
 public enum PredictionSources {
-  /// Reads runs of one network under several norms; with `courses`, also how their losses fell, towards the
-  /// target loss if there is one.
+  /// Reads runs of one network under several norms.
   ///
-  /// - Throws: ``RecordingError`` if one has no events, or they are not runs of one network on as many
-  ///   samples; ``ConfigurationError`` if its configuration cannot be read, or no run reached the target.
+  /// With `courses` or a target, it also finds how long an epoch is and when each run reached the target.
+  ///
+  /// - Throws: ``RecordingError`` if a run has no events, or the runs differ in their network or in a rank's
+  ///   number of samples; ``ConfigurationError`` if a configuration cannot be read, or no run reached the
+  ///   target.
   public static func read(
     _ paths: [String], courses: Bool = false, targetLoss: Double? = nil
   ) throws -> [Prediction.Source] {
@@ -27,7 +29,7 @@ public enum PredictionSources {
     return sources.map(\.source)
   }
 
-  /// Losses are means over a given number of steps.
+  /// How many steps' losses are averaged before they are compared with the target.
   private static let window = 10
 
   private static func read(_ paths: [String], courses: Bool, target: Double?) throws -> [(
@@ -49,19 +51,19 @@ public enum PredictionSources {
           }
         let problem: String? =
           if (configuration == nil) != (first.configuration == nil) {
-            "one of it and \(first.path) has a configuration, and the other was recorded by a program"
+            "of this run and \(first.path), one has a configuration and the other was recorded by a program"
           } else if !isSame {
             configuration == nil
-              ? "it is called \(described.name), and \(first.path) is \(first.run.name)"
-              : "another network than \(first.path)'s"
+              ? "it is called \(described.name), but \(first.path) is called \(first.run.name)"
+              : "its network is another than \(first.path)'s"
           } else if samples != first.run.samplesPerRank {
-            "another number of samples a rank than \(first.path)'s (\(samples), not "
+            "another number of samples on a rank than \(first.path)'s (\(samples), not "
               + "\(first.run.samplesPerRank))"
           } else {
             nil
           }
         if let problem {
-          throw RecordingError(path, "\(problem): compare runs that differ in their norm alone")
+          throw RecordingError(path, "\(problem): compare runs that differ only in their norm")
         }
       } else {
         first = (path, described, configuration)
@@ -97,18 +99,18 @@ public enum PredictionSources {
     }
   }
 
-  /// How many samples an epoch has, where the run has not seen all of them.
+  /// How many samples an epoch has, for a run that has not seen all of them.
   private static func samplesOfEpoch(_ configuration: RunConfiguration?, _ path: String) throws
     -> Double
   {
     guard let configuration else {
       throw RecordingError(
-        path, "was recorded without a configuration, so that it is not known how long an epoch is")
+        path, "was recorded without a configuration, so the length of an epoch is not known")
     }
     return Double(try configuration.loadData().train.count)
   }
 
-  /// The mean of each step's loss and those before it.
+  /// For each step, the mean loss over the last ``window`` steps up to it.
   private static func means(_ losses: [Double]) -> [Double] {
     losses.indices.map { step in
       let last = losses[max(0, step - window + 1)...step]

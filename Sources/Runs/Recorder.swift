@@ -6,10 +6,11 @@ import LockstepMachine
 import LockstepRecording
 public import LockstepTraining
 
-/// Records a loop of one's own: every collective, what lies between, and each step's times, into a run
-/// directory that `bench split --run`, `report`, `trace` and `predict` read.
+/// Records your own training loop into a run directory that `bench split --run`, `report`, `trace` and
+/// `predict` read.
 ///
-/// All ranks make it, take the same steps with it, and finish it.
+/// It records every collective, the computing between them, and the times of each step. All ranks create a
+/// recorder, take the same steps with it, and finish it.
 public final class Recorder {
   /// The run directory.
   public let path: String
@@ -18,22 +19,22 @@ public final class Recorder {
   private let clocks: ClockComparison
   private let events: EventRecorder
   private let groups: () -> [Int]
-  /// Rank 0's.
+  /// The metrics, on rank 0 only.
   private let metrics: MetricsFile?
   private let watch: DisturbanceWatch
   private var isFinished = false
 
   private static let work = EventName("the step")
 
-  /// Begins to record what goes through a program's communicators into a new run directory at `path`.
+  /// Begins to record everything that goes through a program's communicators into a new run directory.
   ///
   /// Collective.
   ///
   /// - Parameters:
   ///   - ranks: The communicators of this rank.
-  ///   - path: The run directory, which is made; rank 0's counts.
-  ///   - description: What the run is called, its norm, and how many samples a rank computes in a step.
-  /// - Throws: the same `AgreedError` on all ranks if there is a run directory, a file cannot be written, or
+  ///   - path: The run directory, which is created; rank 0's value counts.
+  ///   - description: The run's name, its norm, and how many samples a rank computes in a step.
+  /// - Throws: The same `AgreedError` on all ranks if the run directory exists, a file cannot be written, or
   ///   the ranks are recorded already.
   public convenience init(
     over ranks: RankContext, at path: String, _ description: RunDescription
@@ -50,7 +51,7 @@ public final class Recorder {
       watch: DisturbanceWatch(countsSwitches: !ranks.sharesCores))
   }
 
-  /// Begins to record what goes through one communicator.
+  /// Begins to record everything that goes through one communicator.
   ///
   /// Collective.
   public convenience init(
@@ -91,10 +92,10 @@ public final class Recorder {
           path: "\(path)/\(RunDescription.file)")
         return metrics
       } catch {
-        throw ConfigurationError(path, "cannot be made a run directory: \(reason(error))")
+        throw ConfigurationError(path, "the run directory cannot be created: \(reason(error))")
       }
     }
-    // Nothing can fail on one rank alone from here on but writing events.
+    // From here on, only writing events can fail on one rank alone.
     record(log)
     clocks = try ClockComparison(over: control)
     let reading = try clocks.read()
@@ -122,12 +123,12 @@ public final class Recorder {
   ///
   /// - Parameters:
   ///   - number: The step's number, from 1.
-  ///   - samples: How many samples all ranks compute in it.
-  ///   - loss: Its loss, which `report` draws; not a number where there is none.
+  ///   - samples: How many samples all ranks together compute in the step.
+  ///   - loss: The step's loss, which `report` draws; NaN if there is none.
   ///   - body: The step.
-  /// - Returns: what `body` returns.
-  /// - Throws: what `body` throws; ``ConfigurationError`` if the recorder is finished; what the file system
-  ///   says where a row or events cannot be written, on that rank alone.
+  /// - Returns: What `body` returns.
+  /// - Throws: What `body` throws; ``ConfigurationError`` if the recorder is finished; the file system's
+  ///   error, on one rank alone, if a row or events cannot be written.
   public func step<Result>(
     _ number: Int, samples: Int = 1, loss: (Result) -> Double = { _ in .nan },
     _ body: () throws -> Result
@@ -152,7 +153,7 @@ public final class Recorder {
     return result
   }
 
-  /// Records a trainer's step, whose events it has recorded itself.
+  /// Records a step of a ``Trainer``, which has recorded the step's events itself.
   ///
   /// - Throws: ``ConfigurationError`` if the recorder is finished.
   public func append(_ step: StepResult) throws {
@@ -166,7 +167,7 @@ public final class Recorder {
   }
 
   private func checkIsOpen() throws {
-    if isFinished { throw ConfigurationError(path, "the recording is finished: begin another") }
+    if isFinished { throw ConfigurationError(path, "the recording is finished: begin a new one") }
   }
 
   /// Ends the recording.
@@ -186,7 +187,7 @@ public final class Recorder {
   }
 }
 
-/// The traffic of one step by its purpose, from what was recorded.
+/// The traffic of one step by purpose, from its recorded events.
 private struct StepTraffic {
   var statistics = Traffic()
   var gradients = Traffic()

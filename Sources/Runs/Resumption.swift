@@ -10,26 +10,26 @@ import LockstepFiles
 public struct Resumption: Sendable {
   /// Where a run begins.
   public enum Place: Sendable {
-    /// At its first step, in a new directory.
+    /// The run begins at its first step, in a new directory.
     case newDirectory
-    /// At its first step, in the directory of a run that wrote no checkpoint.
+    /// The run begins at its first step, in the directory of a run that wrote no checkpoint.
     case firstStep
-    /// After the step of a checkpoint, which rank 0 alone holds.
+    /// The run continues after the step of a checkpoint, which only rank 0 holds.
     case checkpoint(Checkpoint?)
-    /// Nowhere: it has ended, with this summary on rank 0.
+    /// The run has ended, with this summary on rank 0.
     case end(RunSummary?)
   }
 
-  /// Where.
+  /// Where the run begins.
   public let place: Place
   /// What is wrong with newer checkpoints, on rank 0.
   public let problems: [String]
-  /// What the run goes on with that was not so before and changes how it trains; on rank 0.
+  /// The configuration's changes that affect how the run trains from here on, on rank 0.
   public let changes: [String]
-  /// Whether it goes back to an earlier step than it could go on from.
+  /// Whether the run goes back to an earlier step than its newest checkpoint.
   let goesBack: Bool
 
-  /// The lock of the directory that is gone on in, on rank 0.
+  /// The lock of the directory of a resumed run, on rank 0.
   let lock: RunLock?
 
   /// A run in a new directory.
@@ -52,12 +52,13 @@ public struct Resumption: Sendable {
     }
   }
 
-  /// Looks for the run directory at `path` with rank 0's eyes, and for its newest checkpoint that is
-  /// not damaged, or for that of the step `from`.
+  /// Looks on rank 0 for the run directory at `path`, and for the checkpoint to resume from.
   ///
-  /// Collective. All ranks throw the same `AgreedError`, or none does: if `path` is something else, the
-  /// run in it is another than `configuration`'s by more than what may change, if all its checkpoints are
-  /// damaged, or if there is none of the step `from`.
+  /// That is the newest undamaged one, or that of the step `from`.
+  ///
+  /// Collective. All ranks throw the same `AgreedError`, or none does. It is thrown if `path` is no run
+  /// directory, if its run differs from `configuration` in more than what may change, if all its checkpoints
+  /// are damaged, or if there is no checkpoint of the step `from`.
   public static func find(
     _ path: String, _ configuration: RunConfiguration, data: DataSplit, from: Int? = nil,
     context: RankContext
@@ -83,13 +84,13 @@ public struct Resumption: Sendable {
     let files = FileManager.default
     guard files.fileExists(atPath: path), !RunDirectory.isFree(path) else {
       guard let from else { return .none }
-      throw ConfigurationError("--from \(from)", "there is no run in \(path) to go back in")
+      throw ConfigurationError("--from \(from)", "there is no run in \(path) that could go back")
     }
     guard files.fileExists(atPath: "\(path)/config.yaml") else {
       throw ConfigurationError(
         path, "there is no run to resume: it has no config.yaml; name another with --run-dir")
     }
-    // What is found has to stay as it is until the run goes on from it.
+    // What is found here must not change before the run continues from it.
     let lock = try RunLock(path)
     let before = try RunConfiguration(path: "\(path)/config.yaml")
     let changes = try changes(configuration, from: before, in: path)
@@ -103,8 +104,8 @@ public struct Resumption: Sendable {
     guard checkpoint.data == data.digest else {
       throw ConfigurationError(
         path,
-        "the data are not those that the run has seen, so that it would not go on with the same samples; "
-          + "give it its data, or begin a run with --init-from")
+        "these are not the data that the run has seen, so it would not go on with the same samples; "
+          + "give it its own data, or begin a new run with --init-from")
     }
     let batch = configuration.globalBatch(ranks: ranks)
     let sampler = ShardedSampler(
@@ -115,8 +116,8 @@ public struct Resumption: Sendable {
     else {
       throw ConfigurationError(
         path,
-        "the run had \(before.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)) steps and has taken "
-          + "\(checkpoint.step), and is to have \(total) now; its length may only grow")
+        "the run was to have \(before.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)) steps and has taken "
+          + "\(checkpoint.step), but now it is to have \(total); its length may only grow")
     }
     if from == nil, checkpoint.step == total,
       let summary = (try? RunSummary.read(run: path)) ?? nil,
@@ -129,16 +130,16 @@ public struct Resumption: Sendable {
       lock: lock)
   }
 
-  /// What may change from one start of a run to the next without a word.
+  /// The keys that may change from one start of a run to the next without a message.
   ///
-  /// How long it is, what is kept of it, and where the data lie, which are told by their digest.
+  /// They say how long the run is, what is kept of it, and where the data are; a digest identifies the data.
   private static let free = [
     "steps", "epochs", "evaluate", "checkpoint", "parallel.watchdogSeconds", "data.path",
   ]
-  /// What may change too, and is said: what helps where a run diverges.
+  /// The keys that may change with a message, since they help if a run diverges.
   private static let remedies = ["optimizer.learningRate", "schedule", "clipNorm"]
 
-  /// Says what changes, if the run is the same but for what may change.
+  /// Describes the changes to report; throws if anything else than the allowed keys has changed.
   @discardableResult
   private static func changes(
     _ configuration: RunConfiguration, from before: RunConfiguration, in path: String
@@ -156,12 +157,12 @@ public struct Resumption: Sendable {
     let others = all.filter { !isOne(of: free + remedies, $0) }
     guard others.isEmpty else {
       throw ConfigurationError(
-        path, "the run in it is another one: \(words(others).joined(separator: "; "))")
+        path, "it holds a different run: \(words(others).joined(separator: "; "))")
     }
     return words(all.filter { isOne(of: remedies, $0) })
   }
 
-  /// The checkpoint that a run is told to go back to.
+  /// Reads the checkpoint of the step that a run has to go back to.
   private static func read(
     _ folder: CheckpointFolder, step: Int, of configuration: RunConfiguration
   ) throws -> Checkpoint {
@@ -176,7 +177,7 @@ public struct Resumption: Sendable {
     return checkpoint
   }
 
-  /// Throws if a checkpoint is of another run.
+  /// Throws if a checkpoint belongs to another run.
   private static func check(
     _ checkpoint: Checkpoint, of configuration: RunConfiguration, in folder: CheckpointFolder
   ) throws(StateError) {
@@ -194,11 +195,11 @@ public struct Resumption: Sendable {
     guard let kind = attributes?[.type] as? FileAttributeType else { return }
     guard kind == .typeDirectory else {
       throw ConfigurationError(
-        folder.path, "is no folder but a link or a file; checkpoints are not written through it")
+        folder.path, "is a link or a file, not a folder; checkpoints are not written through it")
     }
   }
 
-  /// The newest checkpoint that can be used: one of another run is as good as a damaged one.
+  /// The newest checkpoint that can be used; one of another run is skipped like a damaged one.
   private static func newest(_ folder: CheckpointFolder, of configuration: RunConfiguration)
     throws -> (Checkpoint?, problems: [String])
   {
@@ -220,8 +221,8 @@ public struct Resumption: Sendable {
     guard before == now else {
       throw ConfigurationError(
         path,
-        "batchPerRank on \(checkpoint.ranks) rank(s) was a batch of \(before), and on \(ranks) "
-          + "would be one of \(now); resume on \(checkpoint.ranks), or train with batch, which is "
+        "batchPerRank on \(checkpoint.ranks) rank(s) gave a batch of \(before), but on \(ranks) "
+          + "it would give one of \(now); resume on \(checkpoint.ranks), or train with batch, which is "
           + "over all ranks")
     }
   }

@@ -6,16 +6,16 @@ import LockstepModels
 import LockstepNorms
 public import LockstepTraining
 
-/// What a run directory says of its run, whether a configuration trained it or a program of one's own
-/// recorded it.
+/// What a run directory says about its run, whether it was trained from a configuration or recorded by your
+/// own program.
 public struct RunDescription: Codable, Hashable, Sendable {
   /// The run's name.
   public var name: String
-  /// The kind of norm, "none" where there is none.
+  /// The kind of norm, or "none".
   public var norm: String
   /// Whether the norm takes its statistics over all ranks.
   public var synchronizes: Bool
-  /// How many samples each rank computes in a step; 0 where it is not said.
+  /// How many samples each rank computes in a step; 0 if that is not known.
   public var samplesPerRank: Int
 
   /// Describes a run.
@@ -24,7 +24,7 @@ public struct RunDescription: Codable, Hashable, Sendable {
     (self.synchronizes, self.samplesPerRank) = (synchronizes, samplesPerRank)
   }
 
-  /// The description of what a configuration trains on a given number of ranks.
+  /// Describes what a configuration trains on a given number of ranks.
   init(_ configuration: RunConfiguration, ranks: Int) {
     self.init(
       name: configuration.name, norm: configuration.model.normName,
@@ -32,12 +32,12 @@ public struct RunDescription: Codable, Hashable, Sendable {
       samplesPerRank: configuration.globalBatch(ranks: ranks) / max(ranks, 1))
   }
 
-  /// Where a recorder writes it.
+  /// The file that a recorder writes the description into.
   package static let file = "recording.json"
 
-  /// Reads what the run directory at `path` says, with its configuration where it has one.
+  /// Reads the description of the run directory at `path`, and its configuration if it has one.
   ///
-  /// - Throws: ``ConfigurationError`` if it is none, or damaged.
+  /// - Throws: ``ConfigurationError`` if `path` is not a run directory, or is damaged.
   package static func read(run path: String, ranks: Int) throws(ConfigurationError) -> (
     description: RunDescription, configuration: RunConfiguration?
   ) {
@@ -47,14 +47,14 @@ public struct RunDescription: Codable, Hashable, Sendable {
       return (RunDescription(configuration, ranks: ranks), configuration)
     }
     guard let found = try? JSONDecoder().decode(RunDescription.self, from: data) else {
-      throw ConfigurationError(file, "is damaged: no description of a recorded run")
+      throw ConfigurationError(file, "is damaged: it does not describe a recorded run")
     }
     return (found, nil)
   }
 }
 
 extension Trainer {
-  /// What is trained, for a ``Recorder``: by its first norm and its share of a batch.
+  /// Describes what is trained, for a ``Recorder``: its first norm, and this rank's share of a batch.
   public func description(name: String) -> RunDescription {
     RunDescription(
       name: name, norm: model.norms.first?.settings.kind.rawValue ?? "none",

@@ -5,31 +5,31 @@ public import LockstepDatasets
 public import LockstepFiles
 public import LockstepTraining
 
-/// The directory that a run's files are in.
+/// The directory that holds a run's files.
 ///
-/// Only rank 0 has one. No other process can write it until it is released.
+/// Only rank 0 has one. No other process can write into it until it is released.
 public final class RunDirectory {
-  /// Where it is.
+  /// The path of the directory.
   public let path: String
-  /// Where its checkpoints are.
+  /// The folder of its checkpoints.
   public var checkpoints: CheckpointFolder { CheckpointFolder(run: path) }
-  /// The steps of its metrics when it was opened.
+  /// The steps that its metrics held when it was opened.
   public let earlier: RunTally
-  /// The evaluations of its metrics when it was opened.
+  /// The evaluations that its metrics held when it was opened.
   let evaluations: [EvaluationMetrics]
-  /// What was found that is not as it should be.
+  /// What was found damaged or missing.
   public let warnings: [String]
   private let metrics: MetricsFile
   private let lock: RunLock
 
-  /// Creates the directory with the resolved configuration in it, how the run was started on `ranks`
+  /// Creates the directory with the resolved configuration, the record of how the run was started on `ranks`
   /// ranks, and the vocabulary of its text.
   ///
-  /// A new folder appears under its name when all of that is in it. One that is there and empty is filled
-  /// where it is, since a mount point, a link, or the folder that one stands in cannot be replaced;
-  /// `config.yaml`, which makes it a run directory, comes last.
+  /// A new folder gets its name only when it is complete. An empty folder that exists is filled in place: a
+  /// mount point, a link or the current directory cannot be replaced. `config.yaml`, which makes it a run
+  /// directory, is written last.
   ///
-  /// - Throws: ``ConfigurationError`` if ``check(_:)`` does, or it cannot be made.
+  /// - Throws: ``ConfigurationError`` if ``check(_:)`` does, or the directory cannot be created.
   public init(
     creating path: String, _ configuration: RunConfiguration, ranks: Int,
     vocabulary: Vocabulary? = nil
@@ -85,11 +85,11 @@ public final class RunDirectory {
     (self.path, earlier, evaluations, warnings) = (path, RunTally(), [], [])
   }
 
-  /// Opens the directory of a run that goes on after `step` steps on `ranks` ranks: its metrics are cut
-  /// back to there, and what only a run that ended has is removed; where it `goesBack`, later checkpoints
-  /// too.
+  /// Opens the directory of a run that continues after `step` steps on `ranks` ranks.
   ///
-  /// `lock` is the directory's, taken before `step` was chosen.
+  /// Its metrics are cut back to that step, and the summary of a run that ended is removed. If the run
+  /// `goesBack`, later checkpoints are removed, too. `lock` is the directory's lock, taken before `step` was
+  /// chosen.
   ///
   /// - Throws: ``ConfigurationError`` if it cannot be written.
   init(
@@ -118,7 +118,7 @@ public final class RunDirectory {
       try OutputFile.write(
         Data((try jsonDocument(launch) + "\n").utf8), path: "\(path)/launch.json")
       metrics = try MetricsFile(path: "\(path)/metrics.jsonl")
-      // Last: where the disk is full, nothing is lost.
+      // This comes last, so that nothing is lost if the disk is full.
       if goesBack { folder.remove(after: step) }
       (self.path, earlier, self.evaluations) = (path, tally, evaluations)
       let isWhole = tally.steps == step && damaged == 0
@@ -136,8 +136,10 @@ public final class RunDirectory {
     }
   }
 
-  /// Throws unless a run can begin at `path`: there is nothing, or a folder with nothing in it but what the
-  /// file system or a run that was killed at once left there.
+  /// Throws unless a run can begin at `path`.
+  ///
+  /// There must be nothing, or a folder that is empty but for the file system's own entries and what a run
+  /// left that was killed at once.
   public static func check(_ path: String) throws(ConfigurationError) {
     let files = FileManager.default
     var isFolder: ObjCBool = false
@@ -145,18 +147,18 @@ public final class RunDirectory {
       guard let target = try? files.destinationOfSymbolicLink(atPath: path) else { return }
       throw ConfigurationError(
         path,
-        "is a link to \(target), where there is nothing; make that folder, or name another with --run-dir"
+        "is a link to \(target), which does not exist; make that folder, or name another with --run-dir"
       )
     }
     guard isFolder.boolValue else {
-      throw ConfigurationError(path, "is no folder; name another run directory with --run-dir")
+      throw ConfigurationError(path, "is not a folder; name another run directory with --run-dir")
     }
     let names: [String]
     do {
       names = try files.contentsOfDirectory(atPath: path)
     } catch {
       throw ConfigurationError(
-        path, "cannot be looked into: \(reason(error)); name another with --run-dir")
+        path, "cannot be listed: \(reason(error)); name another with --run-dir")
     }
     if names.contains("config.yaml") { throw exists(path) }
     if let other = names.sorted().first(where: { !isNoRun($0, in: path) }) {
@@ -167,18 +169,19 @@ public final class RunDirectory {
     }
   }
 
-  /// What is wrong where a run directory is to be and there is one.
+  /// The error of a new run whose directory already holds a run.
   static func exists(_ path: String) -> ConfigurationError {
     ConfigurationError(
       path,
       "the run directory exists; name another with --run-dir, remove it, or go on with --resume")
   }
 
-  /// Whether what stands under `name` in a folder without `config.yaml` is no obstacle to a run: the file
-  /// system's own, or what a process left that was killed while it made the directory.
+  /// Whether the entry `name` of a folder without `config.yaml` is no obstacle to a new run.
+  ///
+  /// That is so if the file system made it, or a process that was killed while it created the directory.
   private static func isNoRun(_ name: String, in path: String) -> Bool {
     let files = FileManager.default
-    // A folder and a file that are empty come before all else.
+    // An empty folder and an empty file are created before everything else.
     func isBegun() -> Bool {
       let metrics = try? files.attributesOfItem(atPath: "\(path)/metrics.jsonl")
       return metrics?[.type] as? FileAttributeType == .typeRegular
@@ -195,7 +198,7 @@ public final class RunDirectory {
     }
   }
 
-  /// Whether a run can begin at `path`, and not go on.
+  /// Whether a new run can begin at `path`, so that there is none to resume.
   static func isFree(_ path: String) -> Bool {
     do {
       try check(path)
@@ -205,8 +208,9 @@ public final class RunDirectory {
     }
   }
 
-  /// `runs/NAME-TIME`, the time in UTC; what is no letter, digit, underscore or dot in the name is a hyphen
-  /// there.
+  /// The default run directory, `runs/NAME-TIME`, with the time in UTC.
+  ///
+  /// Characters of the name other than letters, digits, underscores and dots are replaced by hyphens.
   public static func defaultPath(name: String) -> String {
     let format = Date.VerbatimFormatStyle(
       format: """
@@ -215,17 +219,17 @@ public final class RunDirectory {
         \(second: .twoDigits)
         """, timeZone: .gmt, calendar: Calendar(identifier: .gregorian))
     let plain = String(name.map { $0.isLetter || $0.isNumber || "_.".contains($0) ? $0 : "-" })
-    // A leading dot would hide it.
+    // A leading dot would hide the folder.
     var shown = plain.hasPrefix(".") ? "-" + plain.dropFirst() : plain
-    // File systems take 255 bytes, and a name in the making is longer by 45.
+    // File systems allow 255 bytes, and while the folder is being filled its name is 45 bytes longer.
     while shown.utf8.count > 180 { shown.removeLast() }
     return "runs/\(shown)-\(Date().formatted(format))"
   }
 
-  /// The open file of metrics, to be made sure of on the disk.
+  /// The open file of metrics, so that it can be flushed to the disk.
   var metricsDescriptor: CInt { metrics.descriptor }
 
-  /// The steps of the `count` earlier evaluations with the least loss of which there is a checkpoint.
+  /// The `count` earlier evaluations with the least loss, among those whose checkpoint exists.
   func best(_ count: Int) -> [(step: Int, loss: Double)] {
     let steps = Set(checkpoints.steps)
     let kept = evaluations.filter { steps.contains($0.step) && $0.loss.isFinite }
@@ -247,11 +251,11 @@ public final class RunDirectory {
       Data((try jsonDocument(summary) + "\n").utf8), path: "\(path)/summary.json")
   }
 
-  /// Lets others write it: nothing is written any more.
+  /// Ends writing, and lets other processes write into the directory.
   func release() { lock.release() }
 }
 
-/// The system's own words for a file error.
+/// The operating system's own description of a file error.
 func reason(_ error: any Error) -> String {
   if let error = error as? OutputError { return error.reason }
   let cocoa = error as NSError

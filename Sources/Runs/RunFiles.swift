@@ -9,33 +9,32 @@ import LockstepRecording
 import LockstepTensorBoard
 public import LockstepTraining
 
-/// What a run writes: rank 0 its directory, and every rank its events in it.
+/// The files that a run writes: rank 0 writes the run directory, and every rank its events in it.
 public final class RunFiles {
   let context: RankContext
   /// The run directory.
   public let path: String
-  /// Rank 0's.
+  /// The open run directory, on rank 0 only.
   let directory: RunDirectory?
-  /// Rank 0's.
+  /// The writer of checkpoints, on rank 0 only.
   let writer: CheckpointWriter?
-  /// Rank 0's.
+  /// The marker of an interruption, on rank 0 only.
   let marker: InterruptionMarker?
-  /// Rank 0's, where event files are asked for.
+  /// The writer of TensorBoard's event files, on rank 0 only and if they are asked for.
   private var scalars: ScalarWriter?
   private let clocks: ClockComparison?
   private var recorder: EventRecorder?
   let settings: CheckpointSettings
   let warn: (String) -> Void
-  /// What may be done where the disk is full.
+  /// What the user can do if the disk is full.
   let remedy: String
-  /// The steps of the best evaluations of which there is a checkpoint or one is being written, with their
-  /// losses, the best first; the same on all ranks.
+  /// The best evaluations whose checkpoint is written or being written, best first; the same on all ranks.
   var best: [(step: Int, loss: Double)] = []
-  /// Those of which the checkpoint is known to be there.
+  /// The best evaluations whose checkpoint is known to be written.
   var written: [(step: Int, loss: Double)] = []
-  /// Why the metrics cannot be written any more, on rank 0.
+  /// Why the metrics can no longer be written, on rank 0; nil if they can.
   var problem: String?
-  /// Why this rank's events cannot be written any more.
+  /// Why this rank's events can no longer be written; nil if they can.
   private var eventsProblem: String?
   /// The steps that had been taken at this start; the same on all ranks.
   let start: Int
@@ -43,23 +42,22 @@ public final class RunFiles {
   var blocked: UInt64 = 0
   var steps = 0
 
-  /// Creates the run directory at `path`, or opens it where `resumption` says so, and begins to write the
-  /// rank's events into it where the context records them.
+  /// Creates the run directory at `path`, or opens it if `resumption` says so.
   ///
-  /// Collective.
+  /// Collective. If the context records events, every rank begins to write its own into the directory.
   ///
   /// - Parameters:
-  ///   - path: The run directory; rank 0's counts.
-  ///   - mayCount: Whether the directory is to be `path-2`, `path-3` and so on where there is one.
+  ///   - path: The run directory; rank 0's value counts.
+  ///   - mayCount: Whether to take `path-2`, `path-3` and so on if the directory exists.
   ///   - configuration: What is trained.
-  ///   - resumption: What was found there.
-  ///   - vocabulary: How tokens are written, where samples are text.
+  ///   - resumption: What was found at `path`.
+  ///   - vocabulary: How tokens are written, if samples are text.
   ///   - context: The communicators.
   ///   - tensorBoard: Whether rank 0 writes event files for TensorBoard into `tensorboard/`.
   ///   - interruptions: Where signals come from, if the run may be interrupted.
-  ///   - warn: Is told on rank 0 what went wrong without an end of the run.
+  ///   - warn: Called on rank 0 with problems that do not end the run.
   ///
-  /// - Throws: the same `AgreedError` on all ranks if a file cannot be written.
+  /// - Throws: The same `AgreedError` on all ranks if a file cannot be written.
   public init(
     at path: String, mayCount: Bool = false, _ configuration: RunConfiguration,
     resumption: Resumption = .none,
@@ -81,7 +79,7 @@ public final class RunFiles {
           path, mayCount: mayCount, configuration, ranks: context.size, vocabulary: vocabulary)
       case .firstStep, .checkpoint:
         guard let lock = resumption.lock else { preconditionFailure("rank 0 has found no run") }
-        // The events of another start are on another clock, and perhaps of more ranks.
+        // The events of an earlier start have another clock, and maybe another number of ranks.
         if context.log != nil { try? FileManager.default.removeItem(atPath: "\(path)/events") }
         return try RunDirectory(
           resuming: path, configuration, ranks: context.size, after: step ?? 0,
@@ -101,7 +99,7 @@ public final class RunFiles {
     if case .newDirectory = resumption.place { isNew = true }
     scalars = try agreeing(over: context.control) { [directory] in
       guard tensorBoard, context.rank == 0 else { return nil }
-      // What the run has written of this step's evaluation it writes again.
+      // The run will evaluate this step and write that again; the step's own row is written again here.
       let writer = try ScalarWriter(
         folder: "\(path)/tensorboard", host: ProcessInfo.processInfo.hostName,
         replacingFrom: isNew ? nil : step ?? 0)
@@ -135,7 +133,7 @@ public final class RunFiles {
     }
   }
 
-  /// The steps that were taken before this start, on rank 0; none elsewhere.
+  /// The steps that were taken before this start, on rank 0; empty on other ranks.
   public var earlier: RunTally { directory?.earlier ?? RunTally() }
 
   /// Throws unless this build can write TensorBoard's event files.
@@ -143,20 +141,20 @@ public final class RunFiles {
     guard ScalarWriter.isAvailable else {
       throw ConfigurationError(
         "--tensorboard",
-        "this build has no check sums for event files; install libisal-dev and build again")
+        "this build cannot compute the checksums of event files; install libisal-dev and build again")
     }
   }
 
-  /// Leaves out what was recorded since the last step, which belonged to another run.
+  /// Skips events that were recorded since this run's last step: they belong to another run.
   public func resume() { recorder?.resume() }
 
-  /// Whether the run has to stop since its metrics cannot be written; rank 0 alone says so.
+  /// Whether the run has to stop because its metrics cannot be written; true on rank 0 only.
   public var mustStop: Bool { problem != nil }
 
-  /// Writes a step's row, and the events so far where it is time.
+  /// Writes a step's row, and from time to time the events so far.
   ///
-  /// Where the metrics cannot be written, ``mustStop`` says so from then on, and the end of the run throws.
-  /// Without events or event files for TensorBoard it goes on, and that is said.
+  /// If the metrics cannot be written, ``mustStop`` is true from then on, and the end of the run throws. If
+  /// events or TensorBoard's event files cannot be written, the run goes on without them and warns.
   public func append(_ result: StepResult) throws {
     try writeMetrics { try directory?.append(result) }
     marker?.stepTaken(result.step)
@@ -165,22 +163,22 @@ public final class RunFiles {
     writeEvents { try $0.stepTaken(groups: context.recordedGroups) }
   }
 
-  /// Writes a row of the metrics; the first that cannot be written is the last.
+  /// Writes a row of the metrics; after the first failure no more are written.
   private func writeMetrics(_ write: () throws -> Void) throws {
     guard problem == nil else { return }
     do { try write() } catch let error as OutputError { problem = "\(error)" }
   }
 
-  /// Writes values for TensorBoard; the first that cannot be written are the last.
+  /// Writes values for TensorBoard; after the first failure no more are written.
   private func writeScalars(_ write: (ScalarWriter) throws -> Void) {
     guard let scalars else { return }
     do { try write(scalars) } catch {
       self.scalars = nil
-      warn("\(path)/tensorboard: cannot be written: \(reason(error)); the run goes on without")
+      warn("\(path)/tensorboard: cannot be written: \(reason(error)); the run goes on without it")
     }
   }
 
-  /// Writes events; the first that cannot be written are the last.
+  /// Writes events; after the first failure no more are written.
   private func writeEvents(_ write: (EventRecorder) throws -> Void) {
     guard let recorder else { return }
     do { try write(recorder) } catch {
@@ -204,7 +202,7 @@ public final class RunFiles {
 
   /// Writes an evaluation's row.
   public func append(_ evaluation: Evaluation, step: Int) throws {
-    // The checkpoint that the run has gone on from.
+    // This evaluates the checkpoint that the run was resumed from.
     if step == start, step > 0 {
       best = taking(evaluation, step: step)
       written = best
@@ -218,14 +216,14 @@ public final class RunFiles {
     }
   }
 
-  /// Whether it is time for a checkpoint by rank 0's clock, which alone says so.
+  /// Whether it is time for a checkpoint by rank 0's clock; false on other ranks.
   public var isCheckpointDue: Bool {
     guard let writer, case .seconds(let seconds) = settings.cadence else { return false }
     let elapsed = Double(monotonicNanoseconds() - lastCheckpoint) / 1e9
     return elapsed >= seconds && !writer.isBusy()
   }
 
-  /// Says which ranks' events are not complete.
+  /// Warns about ranks whose events are incomplete.
   ///
   /// Collective.
   private func warnOfEvents() throws {
@@ -233,10 +231,9 @@ public final class RunFiles {
     if !problems.isEmpty { warn("\(path)/events: \(problems.joined(separator: "; "))") }
   }
 
-  /// Ends the files of a run that was interrupted after a step, and of which a checkpoint was begun;
-  /// `signal` is what this rank was sent.
+  /// Ends the files of a run that was interrupted after a step and has begun to write a checkpoint.
   ///
-  /// Collective; when it returns everything is written.
+  /// Collective. When it returns, everything is written. `signal` is the signal that this rank received.
   ///
   /// - Throws: ``TrainingFailure`` on all ranks if the metrics or the last checkpoint could not be written.
   public func interrupt(signal: CInt?) throws {
@@ -250,11 +247,11 @@ public final class RunFiles {
     directory?.release()
   }
 
-  /// Writes the summary, with the cost of checkpoints in it, when the last one is written.
+  /// Waits for the last checkpoint, and writes the summary with the cost of checkpoints.
   ///
   /// Collective.
   ///
-  /// - Returns: the summary.
+  /// - Returns: The summary.
   /// - Throws: ``TrainingFailure`` on all ranks if the metrics, the last checkpoint or the summary could not
   ///   be written.
   public func finish(_ summary: RunSummary) throws -> RunSummary {

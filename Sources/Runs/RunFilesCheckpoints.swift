@@ -9,19 +9,20 @@ import LockstepRecording
 import LockstepTensorBoard
 public import LockstepTraining
 
-/// A run's checkpoints: when they are begun, which are the best, and how their writing ends.
+/// A run's checkpoints: when their writing begins, which are the best, and how their writing ends.
 extension RunFiles {
-  /// How long rank 0 waits for a write before it meets the others again, in seconds: less than half of the
-  /// shortest limit of the watchdog.
+  /// How long rank 0 waits for a write before it meets the others again, in seconds.
+  ///
+  /// This is less than half of the watchdog's shortest limit, after which the watchdog warns.
   private static let beat = 0.25
 
   /// Waits on all ranks until nothing is being written.
   ///
-  /// They meet again and again, so that a long write is not taken for a rank that does not come.
+  /// They meet again and again, so that the watchdog does not mistake a long write for a missing rank.
   ///
   /// Collective.
   ///
-  /// - Returns: why the last checkpoint could not be written, if so; the same on all ranks.
+  /// - Returns: Why the last checkpoint could not be written, the same on all ranks; nil if it was written.
   func awaitWriter() throws -> String? {
     var isBusy: [Int64]
     repeat {
@@ -31,11 +32,11 @@ extension RunFiles {
     return try noticeWrite()
   }
 
-  /// Takes notice of how the last checkpoint's writing ended, where it has.
+  /// Notes how the writing of the last checkpoint ended, if it has ended.
   ///
   /// Collective.
   ///
-  /// - Returns: why it could not be written, if so and if it was not said before; the same on all ranks.
+  /// - Returns: Why it could not be written, the same on all ranks; nil if there is nothing new to report.
   func noticeWrite() throws -> String? {
     let isOver = writer?.isBusy() == false
     let problem = isOver ? writer?.wait() : nil
@@ -51,7 +52,7 @@ extension RunFiles {
     return nil
   }
 
-  /// Waits for the checkpoint that is being written, where all ranks end with an error.
+  /// Waits for the checkpoint that is being written, before all ranks end with an error.
   ///
   /// Collective.
   public func abandon() throws {
@@ -60,16 +61,16 @@ extension RunFiles {
     directory?.release()
   }
 
-  /// The best evaluations with one after `step` steps taken among them if it is.
+  /// The best evaluations, including the one after `step` steps if it is among them.
   func taking(_ evaluation: Evaluation?, step: Int) -> [(step: Int, loss: Double)] {
     guard let evaluation else { return best }
     let all = (best + [(step, evaluation.loss)]).sorted { ($0.loss, $0.step) < ($1.loss, $1.step) }
     return Array(all.prefix(settings.keepBest))
   }
 
-  /// What may be done about a failure in a step, on rank 0, if there is an earlier checkpoint.
+  /// Advice after a failure in a step, on rank 0; nil if there is no earlier checkpoint.
   ///
-  /// Nothing is being written any more.
+  /// It has to be called after all writing has ended.
   public func wayBack(from failure: TrainingFailure) -> String? {
     guard let directory else { return nil }
     let steps = directory.checkpoints.steps.filter { $0 < failure.step ?? .max }
@@ -77,17 +78,15 @@ extension RunFiles {
     let bestStep = best.map(\.step).first(where: steps.contains)
     let list = steps.map { "\($0)\($0 == bestStep ? " (the best evaluation)" : "")" }
     return
-      "go on with it from an earlier step with --run-dir \(LaunchRecord.quoted(path)) --resume --from "
+      "continue the run from an earlier step with --run-dir \(LaunchRecord.quoted(path)) --resume --from "
       + "\(bestStep ?? newest); there \(steps.count == 1 ? "is a checkpoint" : "are checkpoints") of "
       + "\(list.joined(separator: ", "))"
   }
 
-  /// Begins to write a checkpoint of `run` as it is, after the one before has been written, if it `isDue` or the
-  /// `evaluation` of this step is among the best that are kept.
+  /// Begins to write a checkpoint of `run` if it `isDue`, or if this step's `evaluation` is among the best.
   ///
-  /// Where the one before could not be written, this is said and the run goes on: older ones are still there.
-  ///
-  /// Collective.
+  /// Collective. It first waits until the previous checkpoint is written. If that fails, it warns and the
+  /// run goes on, since older checkpoints are still there.
   ///
   /// - Throws: ``TrainingFailure`` on all ranks if the network has values that are not finite.
   public func checkpoint(_ run: TrainingRun, isDue: Bool = true, evaluation: Evaluation? = nil)
@@ -96,7 +95,7 @@ extension RunFiles {
     func warnOfFailure(_ problem: String?) {
       if let problem { warn("the run goes on without a checkpoint: \(problem)") }
     }
-    // One that failed is not among the best any more.
+    // A checkpoint that could not be written is no longer among the best.
     if evaluation != nil { warnOfFailure(try noticeWrite()) }
     let isBest = taking(evaluation, step: run.stepsTaken).contains { $0.step == run.stepsTaken }
     guard isDue || isBest else { return }
@@ -116,7 +115,7 @@ extension RunFiles {
   ///
   /// Collective.
   ///
-  /// - Throws: ``TrainingFailure`` on all ranks if it, or the metrics before it, could not be.
+  /// - Throws: ``TrainingFailure`` on all ranks if the checkpoint or the metrics could not be written.
   package func settle() throws {
     let start = monotonicNanoseconds()
     let unwritten = try awaitWriter()

@@ -4,14 +4,14 @@ import Synchronization
 
 /// Keeps other processes from writing into the same run directory.
 ///
-/// The kernel gives it up with the process that holds it, however that ends. File systems without locks
-/// on folders, as some networks', have none: nothing is held there.
+/// The kernel releases the lock when the process that holds it ends, in whatever way. On file systems without
+/// locks on folders, such as some network file systems, there is no lock.
 final class RunLock: Sendable {
-  /// How long a run is waited for that may be about to end, in seconds: the ranks of one whose mpirun was
-  /// killed live on for a moment.
+  /// How long to wait for another run to end, in seconds: ranks live on for a moment after their mpirun was
+  /// killed.
   private static let patience = 5.0
 
-  /// The open folder; nil once the lock is given up.
+  /// The open folder; nil once the lock is released.
   private let folder: Mutex<CInt?>
 
   /// Takes the lock of the run directory at `path`.
@@ -34,7 +34,7 @@ final class RunLock: Sendable {
 
   deinit { release() }
 
-  /// Gives the lock up.
+  /// Releases the lock.
   func release() {
     folder.withLock { folder in
       if let folder { close(folder) }

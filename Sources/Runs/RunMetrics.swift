@@ -5,8 +5,9 @@ public import LockstepFiles
 public import LockstepRecording
 public import LockstepTraining
 
-/// A step's row of `metrics.jsonl`, on rank 0: what the step gave, under the file's names. What is not written
-/// is not known of a row that was read.
+/// A step's row of `metrics.jsonl`, written by rank 0 under the file's own keys.
+///
+/// Properties that the file does not hold have default values after reading.
 extension StepResult: Codable {
   private enum CodingKeys: String, CodingKey {
     case step, epoch, loss, accuracy, learningRate, samples, statistics, gradients, round
@@ -15,7 +16,7 @@ extension StepResult: Codable {
     case disturbance = "disturbed"
   }
 
-  /// Decodes a row; one whose figures no run can have is an error.
+  /// Decodes a row, and throws if it has figures that no run can have.
   public init(from decoder: any Decoder) throws {
     let row = try decoder.container(keyedBy: CodingKeys.self)
     let statistics = try row.decode(Traffic.self, forKey: .statistics)
@@ -73,15 +74,15 @@ extension StepResult: Codable {
 
 /// An evaluation's row of `metrics.jsonl`.
 public struct EvaluationMetrics: Codable, Hashable, Sendable {
-  /// The steps taken before.
+  /// The number of steps taken before the evaluation.
   public let step: Int
   /// The part of the data: "test".
   public let split: String
   /// The mean loss.
   public let loss: Double
-  /// The share that was classified right.
+  /// The share of labels that were predicted correctly.
   public let accuracy: Double
-  /// The share of problems whose whole answer was right; nil where labels are no answers.
+  /// The share of problems whose whole answer was right; nil if labels are not answers to problems.
   public let exactMatch: Double?
 
   init(_ evaluation: Evaluation, step: Int) {
@@ -99,7 +100,7 @@ public struct RunMetrics: Hashable, Sendable {
   /// The evaluations, in order.
   public private(set) var evaluations: [EvaluationMetrics] = []
 
-  /// A line.
+  /// One line of the file.
   enum Row {
     case step(StepResult)
     case evaluation(EvaluationMetrics)
@@ -122,11 +123,12 @@ public struct RunMetrics: Hashable, Sendable {
 
   fileprivate struct Implausible: Error {}
 
-  /// Steps, samples and bytes, of which a few can be added.
+  /// The plausible counts of steps, samples and bytes; sums of a few of them do not overflow.
   fileprivate static let counts = 0...1 << 50
 
-  /// Reads the metrics of the run directory at `path`; a last line that a killed run did not end is
-  /// left out.
+  /// Reads the metrics of the run directory at `path`.
+  ///
+  /// A last line that a killed run left incomplete is skipped.
   ///
   /// - Throws: ``ConfigurationError`` if there are none, or a line is damaged.
   public init(run path: String) throws(ConfigurationError) {
@@ -135,7 +137,7 @@ public struct RunMetrics: Hashable, Sendable {
       throw ConfigurationError(file, "no such file; a run directory has one")
     }
     let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-    // What follows the last line's end is nothing, or the beginning of a line.
+    // After the last line break there is nothing, or an incomplete line.
     for (number, line) in lines.dropLast().enumerated() {
       do {
         switch try Row(line) {
@@ -143,15 +145,16 @@ public struct RunMetrics: Hashable, Sendable {
         case .evaluation(let row): evaluations.append(row)
         }
       } catch {
-        throw ConfigurationError("\(file):\(number + 1)", "is damaged: no row of metrics")
+        throw ConfigurationError("\(file):\(number + 1)", "is damaged: it is not a row of metrics")
       }
     }
   }
 }
 
 extension RecordedRun {
-  /// The records of undisturbed steps of a whole batch, as `metrics` tell them; of all undisturbed steps where
-  /// there is no such.
+  /// The records of undisturbed steps that computed a whole batch according to `metrics`.
+  ///
+  /// If no recorded step did, the records of all undisturbed steps are returned.
   public func usualRecords(_ metrics: RunMetrics) -> [RankRecord] {
     let most = metrics.steps.map(\.samples).max()
     let whole = records.keeping(Set(metrics.steps.filter { $0.samples == most }.map(\.step)))

@@ -6,11 +6,11 @@ public import LockstepFiles
 import LockstepRecording
 public import LockstepTraining
 
-/// The traffic of many steps, by step.
+/// The average traffic of a step.
 public struct TrafficPerStep: Codable, Hashable, Sendable {
-  /// Collectives a step.
+  /// The mean number of collectives in a step.
   public let collectivesPerStep: Double
-  /// This rank's bytes a step.
+  /// The mean number of bytes of this rank in a step.
   public let bytesPerStep: Double
   /// How long this rank was blocked in a step, in milliseconds.
   public let blockedMilliseconds: MedianInterval
@@ -29,7 +29,7 @@ public struct TrafficPerStep: Codable, Hashable, Sendable {
   }
 }
 
-/// Where a run ended.
+/// The figures at the end of a run.
 public struct FinalFigures: Codable, Hashable, Sendable {
   /// The mean training loss of the last epoch's steps.
   public let loss: Double
@@ -37,7 +37,7 @@ public struct FinalFigures: Codable, Hashable, Sendable {
   public let accuracy: Double
   /// The test set's mean loss.
   public let testLoss: Double
-  /// The share of the test set's problems whose whole answer is right; nil where labels are none.
+  /// The share of the test set's problems whose whole answer is right; nil if labels are not answers.
   public let exactMatch: Double?
 
   private enum CodingKeys: String, CodingKey {
@@ -52,11 +52,11 @@ public struct FinalFigures: Codable, Hashable, Sendable {
       exactMatch: evaluation.exactMatch)
   }
 
-  /// No numbers: of a run that came to no end.
+  /// The figures of a run that diverged: NaN.
   package static let none = FinalFigures(
     loss: .nan, accuracy: .nan, testLoss: .nan, exactMatch: nil)
 
-  /// The means over some runs; no numbers over none.
+  /// The means over some runs; NaN if there are none.
   package static func mean(of runs: [FinalFigures]) -> FinalFigures {
     guard !runs.isEmpty else { return .none }
     func mean(_ figure: (FinalFigures) -> Double) -> Double {
@@ -75,16 +75,15 @@ public struct FinalFigures: Codable, Hashable, Sendable {
   }
 }
 
-/// Times and traffic of a run's steady steps: those of a whole batch that nothing disturbed, but for the
-/// first three.
+/// Times and traffic of a run's steady steps: undisturbed steps with a whole batch, without the first three.
 public struct StepTimes: Codable, Hashable, Sendable {
   /// The duration of a step on this rank, in milliseconds.
   public let stepMilliseconds: MedianInterval
-  /// Collectives of statistics.
+  /// The traffic of statistics.
   public let statistics: TrafficPerStep
-  /// Collectives of gradients.
+  /// The traffic of gradients.
   public let gradients: TrafficPerStep
-  /// How many steady steps were left out, and why; nil where it was not looked at.
+  /// How many steady steps were disturbed and left out, and why; nil if that was not examined.
   public let disturbed: DisturbedSteps?
 
   private enum CodingKeys: String, CodingKey {
@@ -115,7 +114,7 @@ public struct StepTimes: Codable, Hashable, Sendable {
 }
 
 extension RunSummary {
-  /// Reads `summary.json` of the run directory at `path`, which a run that did not end has not.
+  /// Reads `summary.json` of the run directory at `path`; nil if the run has not ended.
   ///
   /// - Throws: ``ConfigurationError`` if it is damaged.
   public static func read(run path: String) throws(ConfigurationError) -> RunSummary? {
@@ -127,17 +126,18 @@ extension RunSummary {
     do {
       return try decoder.decode(RunSummary.self, from: data)
     } catch {
-      throw ConfigurationError(file, "is damaged: no summary of a run")
+      throw ConfigurationError(file, "is damaged: it is not a summary of a run")
     }
   }
 }
 
-/// What a run's checkpoints cost, since it was started or resumed.
+/// What checkpoints have cost since a run was started or resumed.
 public struct CheckpointCost: Codable, Hashable, Sendable {
-  /// How many were written.
+  /// How many checkpoints were written.
   public let written: Int
-  /// How long training waited for them, in milliseconds a step: for statistics to be gathered, for the
-  /// state to be copied, and for a checkpoint before that was still being written.
+  /// How long training waited for checkpoints, in milliseconds per step.
+  ///
+  /// It waits until statistics are gathered, the state is copied, and the previous checkpoint is written.
   public let blockedMsPerStep: Double
 
   private enum CodingKeys: String, CodingKey {
@@ -145,6 +145,7 @@ public struct CheckpointCost: Codable, Hashable, Sendable {
     case blockedMsPerStep = "blocked_ms_per_step"
   }
 }
+
 /// What `summary.json` holds.
 public struct RunSummary: Codable, Sendable {
   /// The run's name.
@@ -153,14 +154,14 @@ public struct RunSummary: Codable, Sendable {
   public let norm: String
   /// The number of ranks.
   public let ranks: Int
-  /// Steps taken.
+  /// The number of steps taken.
   public let steps: Int
-  /// Seconds from the first step to the end; where the run was resumed, its earlier steps' and those
-  /// from there on.
+  /// The seconds from the first step to the end; for a resumed run, those of its earlier steps plus those
+  /// since it was resumed.
   public let seconds: Double
-  /// Times and traffic, over its newest steps: ``RunTally/window`` at least where there are as many.
+  /// Times and traffic of the newest steps: at least ``RunTally/window`` of them, or all if there are fewer.
   public let times: StepTimes
-  /// Where the run ended.
+  /// The figures at the end of the run.
   public let final: FinalFigures
   /// What checkpoints cost; nil until all are written.
   public internal(set) var checkpoints: CheckpointCost?

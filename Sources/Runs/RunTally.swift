@@ -1,6 +1,6 @@
 public import LockstepTraining
 
-/// What of a run's steps its summary needs, in bounded memory.
+/// What a run's summary needs to know about its steps, in bounded memory.
 public struct RunTally: Sendable {
   /// The newest steps; medians are taken over them.
   private var recent: [StepResult] = []
@@ -12,10 +12,10 @@ public struct RunTally: Sendable {
   /// How long they took together, in seconds.
   public private(set) var seconds = 0.0
 
-  /// The least number of newest steps that medians are taken over, where there are as many.
+  /// The number of newest steps that medians cover at least, if there were as many.
   public static let window = 10_000
 
-  /// A tally of no step.
+  /// An empty tally.
   public init() {}
 
   /// A tally of some steps.
@@ -23,7 +23,7 @@ public struct RunTally: Sendable {
     for result in results { append(result) }
   }
 
-  /// Takes in a step.
+  /// Adds a step.
   public mutating func append(_ step: StepResult) {
     if recent.count == 2 * Self.window { recent.removeFirst(Self.window) }
     recent.append(step)

@@ -6,11 +6,11 @@ import LockstepDataParallel
 public import LockstepDatasets
 
 extension RunConfiguration {
-  /// Throws on every rank unless all run the same binary, with the same configuration, seed and data.
+  /// Throws on every rank unless all run the same binary with the same configuration, seed and data.
   ///
   /// Collective.
   ///
-  /// - Throws: `AgreedError`, the same on all ranks, that names what differs and on which ranks.
+  /// - Throws: The same `AgreedError` on all ranks, which names what differs and on which ranks.
   public func agreeOnStart(data: DataSplit, over communicator: any Communicator) throws {
     guard communicator.size > 1 else { return }
     let yaml = try resolvedYAML
@@ -27,7 +27,7 @@ extension RunConfiguration {
       over: communicator)
   }
 
-  /// Compares resolved configurations, and names the values that differ.
+  /// Throws if resolved configurations differ, and names the values that do.
   private func agree(_ yaml: String, over communicator: any Communicator) throws {
     let all = try communicator.allGather(yaml)
     let others = all.indices.filter { all[$0] != all[0] }
@@ -44,7 +44,7 @@ extension RunConfiguration {
   }
 }
 
-/// The SHA-256 of this process's executable in hexadecimal digits; nil where it cannot be read.
+/// The SHA-256 of this process's executable in hexadecimal digits; nil if it cannot be read.
 private func binaryDigest() -> String? {
   guard let file = FileHandle(forReadingAtPath: "/proc/self/exe") else { return nil }
   var digest = SHA256()

@@ -8,7 +8,7 @@ import LockstepModels
 import LockstepNorms
 import LockstepTensors
 
-/// A trained transformer of a run directory, to write text with.
+/// A trained transformer from a run directory, which writes text.
 public struct TextSampler {
   private let model: Model
   private let vocabulary: Vocabulary
@@ -18,8 +18,8 @@ public struct TextSampler {
 
   /// Opens the newest good checkpoint of a run.
   ///
-  /// - Throws: ``ConfigurationError`` if `path` is no run directory, or the run's model writes no
-  ///   text; ``StateError`` if the checkpoint does not fit.
+  /// - Throws: ``ConfigurationError`` if `path` is not a run directory, or the run's model does not write
+  ///   text; ``StateError`` if the checkpoint does not fit the model.
   public init(run path: String) throws {
     let configuration = try RunConfiguration(path: "\(path)/config.yaml")
     guard let length = configuration.model.context else {
@@ -27,12 +27,12 @@ public struct TextSampler {
     }
     guard let data = FileManager.default.contents(atPath: "\(path)/vocabulary.json") else {
       throw ConfigurationError(
-        path, "the run has no vocabulary.json: its data are token shards, which name no characters")
+        path, "the run has no vocabulary.json: its data are token shards, whose characters are not known")
     }
     guard let vocabulary = try? JSONDecoder().decode(Vocabulary.self, from: data),
       (1...65_536).contains(vocabulary.characters.count)
     else {
-      throw ConfigurationError("\(path)/vocabulary.json", "is damaged: no vocabulary of a run")
+      throw ConfigurationError("\(path)/vocabulary.json", "is damaged: it is not a run's vocabulary")
     }
     self.vocabulary = vocabulary
     let found = try CheckpointFolder(run: path).newest()
@@ -46,10 +46,10 @@ public struct TextSampler {
     try StateDictionary(checkpoint).load(into: model)
   }
 
-  /// `prompt` with `count` tokens after it.
+  /// Returns `prompt` followed by `count` tokens from the model.
   ///
-  /// Each token is drawn from the model's probabilities to the power of 1 / temperature, or is the
-  /// likeliest one at a temperature of 0. The model sees as much of the text as fits its context.
+  /// Each token is drawn from the model's probabilities to the power of 1 / temperature. At a temperature of
+  /// 0 it is the likeliest one. The model sees as much of the text as fits into its context.
   ///
   /// - Throws: ``ConfigurationError`` if the prompt is empty, has an unknown character, or is longer
   ///   than the context; ``StateError`` if the model's output is not finite.
@@ -68,7 +68,7 @@ public struct TextSampler {
     }
     guard tokens.count <= context else {
       throw ConfigurationError(
-        "--prompt", "has \(tokens.count) tokens, and the model's context is \(context)")
+        "--prompt", "has \(tokens.count) tokens, but the model's context is only \(context)")
     }
     for position in 0..<count {
       let window = tokens.suffix(context)
@@ -80,7 +80,7 @@ public struct TextSampler {
       guard row.allSatisfy(\.isFinite) else {
         throw StateError(
           description:
-            "the model's output is not finite, so that no character is likelier than another; "
+            "the model's output is not finite, so no character is likelier than another; "
             + "its run has diverged")
       }
       var random = RandomStream(seed: seed, site: .sampling, step: position)

@@ -6,22 +6,21 @@ public import LockstepTraining
 
 /// Trains a run from where it is to its last step.
 ///
-/// Collective. The callbacks are called on every rank; what they print is rank 0's business. After a step
-/// comes its evaluation, where one is due, and then a checkpoint, so that none is written of a network that
-/// the step destroyed. A run that goes on from a checkpoint evaluates first where the checkpoint's step is
-/// to be evaluated.
+/// Collective. The callbacks are called on every rank, and have to print on rank 0 only. If an evaluation is
+/// due after a step, it comes before the checkpoint: a network that the step destroyed is never saved. A run
+/// that is resumed evaluates first if the checkpoint's step is to be evaluated.
 ///
 /// - Parameters:
 ///   - run: The run.
 ///   - ranks: The number of ranks.
-///   - earlier: The steps taken before, where rank 0 knows them.
-///   - requests: What this rank asks of all, asked once a step.
+///   - earlier: The steps taken before, as far as this rank knows them; rank 0 does.
+///   - requests: Returns what this rank asks of all ranks; called once in each step.
 ///   - onStep: Called after each step.
 ///   - onEvaluation: Called after each evaluation.
-///   - onCheckpoint: Called where a checkpoint is due, or there was an evaluation; told which.
-/// - Throws: what the run and the callbacks throw; ``TrainingFailure`` on all ranks if an evaluation's
+///   - onCheckpoint: Called if a checkpoint is due or there was an evaluation; its arguments say which.
+/// - Throws: What the run and the callbacks throw; ``TrainingFailure`` on all ranks if an evaluation's
 ///   loss is not finite.
-/// - Returns: the summary, or nil if a rank asked for a stop; then a checkpoint was the last thing.
+/// - Returns: The summary; nil if a rank asked for a stop, which ends the loop with a checkpoint.
 public func train(
   _ run: TrainingRun, ranks: Int, after earlier: RunTally = RunTally(),
   asking requests: () -> StepRequests = { StepRequests() },

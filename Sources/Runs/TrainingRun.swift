@@ -13,8 +13,7 @@ import LockstepOptimizers
 import LockstepTensors
 public import LockstepTraining
 
-/// One replica's part in a run that a configuration describes: a trainer, and when it is to be evaluated
-/// and saved.
+/// One replica's part in a run that a configuration describes: a trainer, and when to evaluate and save it.
 public final class TrainingRun {
   /// What is trained.
   public let configuration: RunConfiguration
@@ -27,7 +26,7 @@ public final class TrainingRun {
   ///
   /// Collective. All ranks throw the same error, ``ConfigurationError`` or `AgreedError`, or none does.
   ///
-  /// `initialState` has values for the parameters and running statistics by name.
+  /// `initialState` holds values of the parameters and running statistics by name.
   public init(
     _ configuration: RunConfiguration, data: DataSplit,
     context: RankContext, initialState: StateDictionary? = nil
@@ -53,16 +52,16 @@ public final class TrainingRun {
 
   /// The network of this rank.
   public var model: Model { trainer.model }
-  /// How many steps the run has.
+  /// The total number of steps of the run.
   public var totalSteps: Int { trainer.totalSteps }
-  /// Steps taken.
+  /// The number of steps taken.
   public var stepsTaken: Int { trainer.stepsTaken }
-  /// Steps in an epoch.
+  /// The number of steps in an epoch.
   public var stepsPerEpoch: Int { trainer.stepsPerEpoch }
-  /// The samples of a whole global batch.
+  /// The number of samples in a whole global batch.
   package var wholeBatch: Int { trainer.wholeBatch }
 
-  /// Takes the next step; `requests` is what this rank asks of all.
+  /// Takes the next step; `requests` returns what this rank asks of all ranks.
   ///
   /// - Throws: ``TrainingFailure`` on all ranks in the same step if the loss is not finite;
   ///   `CommunicationError` on all ranks if they have not issued the same collectives.
@@ -75,17 +74,17 @@ public final class TrainingRun {
     try trainer.evaluate(on: other)
   }
 
-  /// Throws unless all ranks have issued the same collectives, and hold the same parameters, bit by bit.
+  /// Throws unless all ranks have issued the same collectives and hold the same parameters, bit for bit.
   ///
   /// Collective.
   public func verifyReplicas() throws { try trainer.verifyReplicas() }
 
-  /// Goes on from rank 0's `checkpoint`, which is nil on the other ranks.
+  /// Restores rank 0's `checkpoint`, which is nil on the other ranks.
   ///
-  /// At the same number of ranks every rank gets the running statistics that it had; at another all
+  /// If the number of ranks is the same, every rank gets back its own running statistics; otherwise all
   /// get those of rank 0.
   ///
-  /// Collective. All ranks throw, or none.
+  /// Collective. All ranks throw, or none does.
   public func restore(_ checkpoint: Checkpoint?) throws {
     try ranks.waitingForOthers { try trainer.replica.restore(checkpoint) }
     var step = [Int64(checkpoint?.step ?? 0)]
@@ -93,13 +92,14 @@ public final class TrainingRun {
     trainer.goOn(after: Int(step[0]))
   }
 
-  /// All that the run is now, on rank 0; nil elsewhere.
+  /// The run's complete state, on rank 0; nil on other ranks.
   ///
-  /// Collective. It changes nothing, so that a run takes the same course whenever it is asked.
+  /// Collective. It changes nothing: a run takes the same course whether or not checkpoints are taken.
   ///
   /// - Throws: ``TrainingFailure`` on all ranks if a value on any of them is not finite.
   public func checkpoint() throws -> Checkpoint? {
-    // Nothing of this step's backward pass has been compared yet, and a run goes on from what is saved.
+    // The collectives of this step's backward pass have not been compared yet, and what is saved has to be
+    // right.
     let isFinite = try trainer.verifyCollectives(and: trainer.replica.isFinite)
     guard isFinite else {
       throw TrainingFailure(
@@ -122,22 +122,23 @@ public final class TrainingRun {
     return StateDictionary(model)
   }
 
-  /// Whether weight gradients are computed while statistics are in flight; nil while the run's first steps
-  /// find out.
+  /// Whether weight gradients are computed while statistics are in flight; nil while steps still find out.
   public var overlaps: Bool? { trainer.overlap.overlaps }
 
-  /// What the first steps found, in words; nil where there was nothing to find out.
+  /// What the first steps found about overlap, in words; nil if there was nothing to find out.
   public var overlapFinding: String? {
     trainer.overlap.finding.map {
-      "norm.overlap is auto and stays \($0.overlaps ? "on" : "off"): steps with it take "
-        + "\($0.ratio.ratio.text(3)) of those without"
+      "norm.overlap is auto and stays \($0.overlaps ? "on" : "off"): a step with it takes "
+        + "\($0.ratio.ratio.text(3)) times as long as one without"
     }
   }
 
-  /// How many steps it takes at most until ``overlaps`` is known.
+  /// After how many steps ``overlaps`` is known at the latest.
   public static var stepsToOverlap: Int { OverlapTrial.steps }
 
-  /// Whether the configuration asks for a checkpoint now; one by the clock is requested.
+  /// Whether the configuration asks for a checkpoint after this step.
+  ///
+  /// Checkpoints by the clock are not included; rank 0 requests them.
   public var isCheckpointDue: Bool {
     if stepsTaken == totalSteps { return true }
     switch configuration.checkpoint.cadence {
@@ -147,7 +148,7 @@ public final class TrainingRun {
     }
   }
 
-  /// Whether the configuration asks for an evaluation now.
+  /// Whether the configuration asks for an evaluation after this step.
   public var isEvaluationDue: Bool {
     if stepsTaken == totalSteps { return true }
     if stepsTaken == 0 { return false }

@@ -192,7 +192,7 @@ import Testing
     ("seed=4", "seed was 3 and is 4"), ("batch=8", "batch was 7 and is 8"),
     ("optimizer.momentum=0.5", "optimizer.momentum was 0.9 and is 0.5"),
     ("model.norm.kind=layer", "model.norm.kind was batch and is layer"),
-    ("steps=19", "had 20 steps and has taken 6, and is to have 19 now"),
+    ("steps=19", "was to have 20 steps and has taken 6, but now it is to have 19"),
   ])
   func anotherRunIsNotGoneOnWith(setting: String, expected: String) throws {
     try withTemporaryFolder { folder in
@@ -258,8 +258,8 @@ import Testing
         ("full", "the folder is not empty: it holds thesis.tex; name an empty one"),
         ("other", "the folder is not empty: it holds launch.json"),
         ("run", "the run directory exists; name another with --run-dir, remove it, or go on"),
-        ("file", "is no folder; name another run directory"),
-        ("link", "is a link to nowhere, where there is nothing; make that folder"),
+        ("file", "is not a folder; name another run directory"),
+        ("link", "is a link to nowhere, which does not exist; make that folder"),
       ] {
         let before = try files.contentsOfDirectory(atPath: folder).sorted()
         let found = message {
@@ -377,7 +377,7 @@ import Testing
       #expect(try train(run("two"), in: path, stop: 4).from == 2)
       #expect(try train(run("two//"), in: path, stop: 5).from == 4)
       let found = message { _ = try train(run("other"), in: path) }
-      #expect(found.contains("the data are not those that the run has seen"), "\(found)")
+      #expect(found.contains("these are not the data that the run has seen"), "\(found)")
     }
   }
 
@@ -439,7 +439,7 @@ import Testing
         name: "per-rank.yaml")
       _ = try train(perRank, in: path, stop: 2)
       let found = message { _ = try train(perRank, in: path, ranks: 3) }
-      #expect(found.contains("batchPerRank on 2 rank(s) was a batch of 8, and on 3"), "\(found)")
+      #expect(found.contains("batchPerRank on 2 rank(s) gave a batch of 8, but on 3"), "\(found)")
     }
   }
 
