@@ -2,7 +2,7 @@ import LockstepFiles
 
 /// When a run writes checkpoints, and how many it keeps.
 public struct CheckpointSettings: Hashable, Sendable {
-  /// When a checkpoint is written, besides at the end.
+  /// When a checkpoint is written, in addition to the one at the end.
   public enum Cadence: Hashable, Sendable {
     /// After every n steps.
     case steps(Int)
@@ -12,12 +12,13 @@ public struct CheckpointSettings: Hashable, Sendable {
     case seconds(Double)
   }
 
-  /// When.
+  /// When checkpoints are written.
   public var cadence = Cadence.seconds(600)
-  /// How many of the newest are kept.
+  /// How many of the newest checkpoints are kept.
   public var keep = 3
-  /// How many of those with the least loss in an evaluation are kept beside them; where this is above 0, an
-  /// evaluation that is among the best so far makes a checkpoint.
+  /// How many checkpoints with the least loss in an evaluation are kept besides the newest.
+  ///
+  /// If this is above 0, an evaluation that is among the best so far causes a checkpoint.
   public var keepBest = 1
 }
 

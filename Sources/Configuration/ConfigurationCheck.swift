@@ -3,9 +3,9 @@ package import LockstepFiles
 import LockstepModels
 import LockstepNorms
 
-/// What a configuration says against itself or its data.
+/// Checks that a configuration contradicts neither itself nor its data.
 package enum ConfigurationCheck {
-  /// What the configuration of a model says against itself.
+  /// Throws if the configuration of a model contradicts itself.
   package static func model(_ configuration: RunConfiguration) throws(ConfigurationError) {
     let kind = configuration.model.norm.kind
     if case .nGPT = configuration.model.kind, kind != .none {
@@ -16,7 +16,7 @@ package enum ConfigurationCheck {
     try attention(configuration)
   }
 
-  /// Whether some images are held out to test on, where the configuration asks for it.
+  /// Throws if the configuration asks to hold out images to test on, but none is held out.
   package static func heldOut(_ configuration: RunConfiguration, _ data: DataSplit)
     throws(ConfigurationError)
   {
@@ -25,11 +25,11 @@ package enum ConfigurationCheck {
     }
     throw ConfigurationError(
       configuration.places["data.holdOut"],
-      "data.holdOut is \(holdOut), and there are \(data.train.count) images, so that none is held out "
+      "data.holdOut is \(holdOut), but there are only \(data.train.count) images, so none is held out "
         + "to test on; give at most \(data.train.count)")
   }
 
-  /// Layer norms that a transformer has besides the model's norm.
+  /// Throws if one of a transformer's norms in attention would see a single channel.
   private static func attention(_ configuration: RunConfiguration) throws(ConfigurationError) {
     guard case .transformer(let settings) = configuration.model.kind else { return }
     let attention = settings.attention
@@ -52,8 +52,8 @@ package enum ConfigurationCheck {
         }
         throw ConfigurationError(
           configuration.places[key],
-          "queryKeyNorm on each of \(settings.heads) heads sees one channel: of one value the sign alone is "
-            + "left")
+          "queryKeyNorm on each of \(settings.heads) heads sees one channel: only the sign of one value "
+            + "would be left")
       }
     }
     if settings.width == 1, attention.normalizesOutput {

@@ -1,15 +1,15 @@
-/// A value that two configurations do not share.
+/// A value that differs between configurations.
 public struct ConfigurationDifference: Codable, Hashable, Sendable {
   /// The value's path: `optimizer.learningRate`.
   public let key: String
-  /// The value in each configuration; nil where it has none.
+  /// The value in each configuration; nil if it has none.
   public let values: [String?]
 }
 
 extension RunConfiguration {
   /// The values that are not the same in all of `configurations`, in the order of their paths.
   ///
-  /// - Throws: ``ConfigurationError``.
+  /// - Throws: ``ConfigurationError`` if a resolved configuration cannot be read back.
   public static func differences(_ configurations: [RunConfiguration]) throws
     -> [ConfigurationDifference]
   {
@@ -24,7 +24,7 @@ extension RunConfiguration {
     }
   }
 
-  /// The document's values by path; a list is one value.
+  /// The document's values by path; a list counts as one value.
   private static func flattened(_ node: ConfigurationNode, path: String) -> [(String, String)] {
     if case .mapping(let entries) = node.content {
       return entries.flatMap {

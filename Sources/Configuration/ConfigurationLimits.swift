@@ -1,5 +1,4 @@
-/// Ranges of whole numbers, wider than any run needs, and narrow enough that what is multiplied of them
-/// never overflows.
+/// Ranges of whole numbers: wider than any run needs, and narrow enough that products of them never overflow.
 package enum ConfigurationLimits {
   /// Extents of tensors.
   static let extent = 1...(1 << 24)
@@ -10,6 +9,6 @@ package enum ConfigurationLimits {
 
   /// The longest document, in bytes.
   static let document = 1 << 20
-  /// The most values of a document.
+  /// The largest number of values in a document.
   static let values = 100_000
 }

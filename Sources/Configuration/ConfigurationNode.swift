@@ -2,7 +2,7 @@ import Foundation
 package import LockstepFiles
 import Yams
 
-/// A value of a YAML document with the place where it stands.
+/// A value of a YAML document, with its place in the document.
 package struct ConfigurationNode: Sendable {
   indirect enum Content: Sendable {
     case scalar(String)
@@ -19,10 +19,10 @@ package struct ConfigurationNode: Sendable {
   var content: Content
   let place: String
 
-  /// What stands for null where it is not in quotation marks.
+  /// The texts that mean null unless they are quoted.
   static let nulls = ["", "~", "null", "Null", "NULL"]
 
-  /// What kind of value it is, for messages.
+  /// The value itself if it is a scalar, or its kind, for messages.
   var kind: String {
     switch content {
     case .scalar(let text): "\"\(text)\""
@@ -32,7 +32,7 @@ package struct ConfigurationNode: Sendable {
     }
   }
 
-  /// Reads a YAML document; JSON is one too.
+  /// Reads a YAML document, which may be JSON.
   package static func parse(_ yaml: String, name: String) throws(ConfigurationError)
     -> ConfigurationNode
   {
@@ -61,14 +61,15 @@ package struct ConfigurationNode: Sendable {
     }
   }
 
-  /// A character of a document by its line and column, both from 1.
+  /// The position of a character: its line and column, both from 1.
   private struct Position: Hashable {
     let line: Int
     let column: Int
   }
 
-  /// The stars that may begin an alias: those that end no word and begin one; among them those in comments and
-  /// quoted texts.
+  /// The asterisks that may begin an alias: they do not follow a word, and something follows them.
+  ///
+  /// Asterisks in comments and quoted texts are included.
   private static func possibleAliases(_ yaml: String) -> Set<Position> {
     var found: Set<Position> = []
     var isAfterWord = false
@@ -82,7 +83,7 @@ package struct ConfigurationNode: Sendable {
     return found
   }
 
-  /// Visits the characters of a document with their positions, lines ending as YAML 1.1 has it.
+  /// Visits the characters of a document with their positions; lines end as in YAML 1.1.
   private static func forEachCharacter(
     of yaml: String, _ body: (Unicode.Scalar, Position) -> Void
   ) {
@@ -97,11 +98,11 @@ package struct ConfigurationNode: Sendable {
     }
   }
 
-  /// The line of the first of `stars` that begins an alias.
+  /// The line of the first of `stars` that begins an alias; nil if none does.
   ///
-  /// The composer puts a copy in the place of every alias, so that a few lines of aliases to aliases would
-  /// stand for more values than any memory holds. So it is given the document with letters in the place of the
-  /// stars: what it then finds there as a value of its own was an alias.
+  /// The composer replaces every alias by a copy, so a few lines of aliases to aliases could make more values
+  /// than fit into memory. So it is given the document with letters in place of the asterisks. A plain value
+  /// that it finds at such a position was an alias.
   private static func lineOfAlias(_ yaml: String, among stars: Set<Position>, _ name: String)
     throws(ConfigurationError) -> Int?
   {
@@ -163,7 +164,7 @@ package struct ConfigurationNode: Sendable {
       for (key, value) in mapping {
         let keyPlace = key.mark.map { "\(name):\($0.line):\($0.column)" } ?? name
         guard let text = key.string else {
-          throw ConfigurationError(keyPlace, "a key has to be a text")
+          throw ConfigurationError(keyPlace, "a key has to be text")
         }
         entries.append(Entry(key: text, place: keyPlace, value: try convert(value, name, &left)))
       }
@@ -173,7 +174,7 @@ package struct ConfigurationNode: Sendable {
     }
   }
 
-  /// Puts the value of a `key.path=value` assignment in its place.
+  /// Sets the value that a `key.path=value` assignment gives.
   mutating func assign(_ assignment: String) throws(ConfigurationError) {
     let place = "--set \(assignment)"
     guard let equals = assignment.firstIndex(of: "="), equals != assignment.startIndex else {

@@ -1,5 +1,5 @@
-/// Where the values of a configuration stand, by their paths: a line and column of the file, or the option that
-/// replaced them.
+/// The places of a configuration's values by path: a line and column of the file, or the option that replaced
+/// the value.
 package struct ConfigurationPlaces: Sendable {
   private let root: String
   private var places: [String: String] = [:]
@@ -19,7 +19,7 @@ package struct ConfigurationPlaces: Sendable {
     }
   }
 
-  /// Where a value stands, or the innermost section that it belongs to and that is there.
+  /// The place of a value; if it is not given, the place of the innermost section around it that is.
   package subscript(path: String) -> String {
     get {
       var path = path

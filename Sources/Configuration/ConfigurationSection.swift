@@ -1,12 +1,12 @@
 package import LockstepFiles
 import LockstepNorms
 
-/// A mapping of a configuration, read strictly: a key that is not known is an error, and so is a
-/// value of another type or out of its range.
+/// A mapping of a configuration, read strictly: an unknown key is an error, and so is a value of the wrong
+/// type or out of range.
 package struct ConfigurationSection {
   private let entries: [String: ConfigurationNode.Entry]
   private let path: String
-  /// Where the section stands.
+  /// The place of the section.
   let place: String
 
   /// Reads a mapping whose keys are all among `keys`.
@@ -34,10 +34,10 @@ package struct ConfigurationSection {
     path.isEmpty ? key : "\(path).\(key)"
   }
 
-  /// Where a key's value stands, or the section where there is none.
+  /// The place of a key's value, or of the section if the key is not given.
   func place(_ key: String) -> String { entries[key]?.value.place ?? place }
 
-  /// Whether the key is given; null stands for a value that is taken back.
+  /// Whether the key is given with a value other than null, which takes a value back.
   func has(_ key: String) -> Bool { entries[key] != nil && !isNull(key) }
 
   /// Whether the key is given as null.
@@ -100,11 +100,11 @@ package struct ConfigurationSection {
 
   func text(_ key: String, default value: String? = nil) throws(ConfigurationError) -> String {
     if !has(key), let value { return value }
-    guard let text = scalar(key) else { throw wrong(key, "a text") }
+    guard let text = scalar(key) else { throw wrong(key, "text") }
     return text
   }
 
-  /// One of some names.
+  /// A text that has to be one of `names`.
   func choice(_ key: String, of names: [String], default value: String? = nil)
     throws(ConfigurationError) -> String
   {
@@ -146,7 +146,7 @@ package struct ConfigurationSection {
     return numbers
   }
 
-  /// Two or so numbers in a list.
+  /// A list of exactly `count` numbers.
   func doubles(_ key: String, count: Int, default value: [Double], in range: Range<Double>)
     throws(ConfigurationError) -> [Double]
   {
@@ -166,7 +166,7 @@ package struct ConfigurationSection {
     return numbers
   }
 
-  /// Takes in a norm's setting, where it is given.
+  /// Stores a norm's setting in `settings` if it is given.
   func decode(_ setting: any NormSettingDescription, into settings: inout NormSettings)
     throws(ConfigurationError)
   {
@@ -182,15 +182,15 @@ package struct ConfigurationSection {
     }
   }
 
-  /// A mapping within, or nil where it is not given.
+  /// The mapping of an inner section; nil if it is not given.
   func node(_ key: String) -> ConfigurationNode? { isNull(key) ? nil : entries[key]?.value }
 
-  /// A mapping within, empty where it is not given.
+  /// The mapping of an inner section; empty if it is not given.
   func nodeOrEmpty(_ key: String) -> ConfigurationNode {
     node(key) ?? ConfigurationNode(content: .mapping([]), place: place)
   }
 
-  /// A mapping within that has to be given.
+  /// The mapping of an inner section that has to be given.
   package func requiredNode(_ key: String) throws(ConfigurationError) -> ConfigurationNode {
     guard let node = node(key) else { throw wrong(key, "a mapping") }
     return node

@@ -8,8 +8,10 @@ public struct DataConfiguration: Hashable, Sendable {
   public enum Source: Hashable, Sendable {
     /// The embedded digits.
     case digits
-    /// IDX files in a folder. Where `holdOut` is n, the last of every n images of `files` are the
-    /// test set; else the `t10k` files are.
+    /// IDX files in a folder.
+    ///
+    /// If `holdOut` is n, the last of every n images of `files` are the test set; otherwise the `t10k` files
+    /// are.
     case mnist(folder: String, files: String, holdOut: Int?)
     /// CIFAR-10's binary files in a folder.
     case cifar10(folder: String)
@@ -17,7 +19,7 @@ public struct DataConfiguration: Hashable, Sendable {
     case synthetic(shape: Shape, classes: Int, samples: Int)
     /// Random tokens.
     case syntheticTokens(vocabulary: Int, samples: Int)
-    /// A text by characters, or by bytes; the first share of it is trained on.
+    /// A text by characters or by bytes, of which the first `trainShare` is trained on.
     case text(path: String, bytes: Bool, trainShare: Double)
     /// `train.bin` and `val.bin` in a folder.
     case tokens(folder: String, vocabulary: Int)
@@ -29,7 +31,7 @@ public struct DataConfiguration: Hashable, Sendable {
   public var source: Source
   /// Random crops and flips of training images.
   public var augmentation = Augmentation()
-  /// Whether the last batch of an epoch is left out where it is smaller.
+  /// Whether the last batch of an epoch is left out if it is smaller than the others.
   public var dropLast = false
 
   /// Whether samples are sequences of tokens, not images.
@@ -59,7 +61,7 @@ public struct DataConfiguration: Hashable, Sendable {
         throw DatasetError(
           "data.digits",
           "problems of \(digits) digits need a model.context of "
-            + "\(ArithmeticDataset.length(digits: digits)) or more, and it is \(length)")
+            + "\(ArithmeticDataset.length(digits: digits)) or more, but it is \(length)")
       }
       return DataSplit(
         train: ArithmeticDataset(digits: digits, count: samples, context: length, seed: seed),
@@ -75,7 +77,7 @@ public struct DataConfiguration: Hashable, Sendable {
   ) {
     switch source {
     case .text, .tokens, .syntheticTokens, .arithmetic:
-      preconditionFailure("tokens are no images")
+      preconditionFailure("tokens are not images")
     case .digits: return try ImageDataset.digits()
     case .mnist(let folder, let files, let holdOut):
       let train = try ImageDataset.mnist(in: folder, files: files)
@@ -147,7 +149,7 @@ extension DataConfiguration: SectionOfKinds {
     try coder.bool("dropLast", &dropLast)
   }
 
-  /// Images, or where a vocabulary is given tokens.
+  /// Describes synthetic images, or synthetic tokens if a vocabulary is given.
   private mutating func describeSynthetic(_ coder: inout SectionCoder) throws(ConfigurationError) {
     var vocabulary: Int?
     var (size, channels, classes, samples) = (1, 3, 10, 1024)
@@ -161,7 +163,7 @@ extension DataConfiguration: SectionOfKinds {
       for key in ["imageSize", "channels", "classes"] where section.has(key) {
         throw ConfigurationError(
           section.place(key),
-          "\(coder.path).\(key) describes images, and \(coder.path).vocabulary tokens")
+          "\(coder.path).\(key) describes images, but \(coder.path).vocabulary describes tokens")
       }
       vocabulary = 0
     }

@@ -7,7 +7,7 @@ public import LockstepTensors
 
 /// The `model` section: a network and the norm at its norm sites.
 public struct ModelConfiguration: Hashable, Sendable {
-  /// Which network.
+  /// The kind of network.
   public enum Kind: Hashable, Sendable {
     /// A multilayer perceptron with these hidden widths.
     case mlp(hidden: [Int])
@@ -27,7 +27,7 @@ public struct ModelConfiguration: Hashable, Sendable {
     public var classes: Int
   }
 
-  /// Which network.
+  /// The kind of network.
   public var kind: Kind
   /// The norm at every norm site.
   public var norm = NormSettings(.none)
@@ -35,10 +35,10 @@ public struct ModelConfiguration: Hashable, Sendable {
   public var weightNorm = false
   /// The activation.
   public var activation: Activation
-  /// What the section says of the data; a run's data say it themselves, parity files do not.
+  /// The input as the section describes it, in parity files; nil in a run, whose data describe themselves.
   public var input: InputDescription?
 
-  /// Whether the section says what its input is, as parity files do.
+  /// Whether the section describes its input, as in parity files.
   private var describesInput = false
 
   private init(_ kind: Kind, activation: Activation = .relu) {
@@ -54,12 +54,12 @@ public struct ModelConfiguration: Hashable, Sendable {
   /// A model before its section is read.
   static let initial = ModelConfiguration(.mlp(hidden: []))
 
-  /// The norm in a word: nGPT's unit vectors are its own.
+  /// The norm in one word; nGPT has its own unit vectors, called l2.
   public var normName: String {
     if case .nGPT = kind { NormKind.l2.rawValue } else { norm.kind.rawValue }
   }
 
-  /// The longest sequence that the model takes, or nil where it takes images.
+  /// The length of the longest sequence that the model takes; nil if it takes images.
   public var context: Int? {
     switch kind {
     case .transformer(let settings): settings.context
@@ -121,7 +121,7 @@ extension ModelConfiguration: SectionOfKinds {
         throw ConfigurationError(
           section.place("widths"),
           "\(coder.path).blocks has \(blocks.count) stages and \(coder.path).widths \(widths.count), "
-            + "expected as many")
+            + "expected equally many")
       }
       kind = .resNet(blocks: blocks, widths: widths)
     case .transformer(var settings):
@@ -133,7 +133,7 @@ extension ModelConfiguration: SectionOfKinds {
     }
     if context == nil { try coder.choice("activation", &activation) }
     if case .nGPT = kind {
-      // Its norms are its own, and so are its weights.
+      // An nGPT brings its own norms and its own constraint on weights.
     } else {
       try coder.bool("weightNorm", &weightNorm)
       try coder.givenSection("norm", &norm)
@@ -157,8 +157,8 @@ extension ModelConfiguration: SectionOfKinds {
   }
 }
 
-/// The `norm` section: every norm's settings may be given whatever the kind, so that a run is moved to another
-/// norm by its kind alone.
+/// The `norm` section: it may hold the settings of all norms whatever the kind, so that changing the kind is
+/// enough to switch a run to another norm.
 extension NormSettings: DescribedSection {
   mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
     try coder.visit("kind", as: .of(kind.rawValue)) { section throws(ConfigurationError) in

@@ -4,7 +4,7 @@ import LockstepTraining
 import Yams
 
 extension RunConfiguration {
-  /// The configuration as YAML with every default spelt out: decoding it gives the same run.
+  /// The configuration as YAML with every default spelt out; decoding it gives the same run.
   public var resolvedYAML: String {
     get throws { try Yams.serialize(node: SectionCoder.node(of: self) ?? .mapping([])) }
   }

@@ -11,19 +11,19 @@ import Yams
 
 /// What a run trains, on what, and how: a decoded configuration file.
 public struct RunConfiguration: Sendable {
-  /// When the test set is evaluated, besides at the end.
+  /// When the test set is evaluated, in addition to the evaluation at the end.
   public enum EvaluationCadence: Hashable, Sendable {
     /// After every n epochs.
     case epochs(Int)
     /// After every n steps.
     case steps(Int)
-    /// At the end alone.
+    /// Only at the end.
     case atEnd
   }
 
   /// The run's name.
   public var name = "run"
-  /// Keys every random number.
+  /// The seed of all random numbers.
   public var seed: UInt64 = 1
   /// In what numbers activations and their gradients are stored.
   public var precision = Precision.float32
@@ -31,9 +31,9 @@ public struct RunConfiguration: Sendable {
   public var model = ModelConfiguration.initial
   /// The data.
   public var data = DataConfiguration(source: .digits)
-  /// The samples of a step.
+  /// The number of samples in a step.
   public var batch = BatchSize.global(0)
-  /// Into how many micro-batches a step's samples are cut.
+  /// The number of micro-batches that a step's samples are divided into.
   public var accumulate = 1
   /// The run's length.
   public var length = TrainingLength.steps(0)
@@ -41,17 +41,17 @@ public struct RunConfiguration: Sendable {
   public var optimizer = OptimizerSettings.sgd()
   /// The base learning rate.
   public var learningRate = 0.0
-  /// Steps of warm-up.
+  /// The number of steps in which the learning rate climbs to the base rate.
   public var warmupSteps = 0
   /// How the rate falls after warm-up.
   public var decay = LearningRateSchedule.Decay.constant
-  /// The global gradient norm is clipped to this, unless nil.
+  /// The value that the global norm of the gradients is clipped to; nil for no clipping.
   public var clipNorm: Double?
-  /// Whether gradients are made of length 1.
+  /// Whether gradients are scaled to length 1.
   public var gradientNormalization = GradientNormalization.none
-  /// How gradients are cut into buckets.
+  /// How gradients are divided into buckets.
   public var buckets = BucketSettings()
-  /// Whether gradients travel while backward goes on.
+  /// Whether gradients are all-reduced while the backward pass goes on.
   public var overlap = true
   /// How long a rank waits for a collective, in seconds, before it ends the run.
   public var watchdogSeconds = 60
@@ -59,16 +59,16 @@ public struct RunConfiguration: Sendable {
   public var evaluation = EvaluationCadence.atEnd
   /// When to write checkpoints.
   public var checkpoint = CheckpointSettings()
-  /// Where the values stand, for messages.
+  /// The places of the values, for messages.
   package private(set) var places: ConfigurationPlaces
 
-  /// Reads a configuration file, with `key.path=value` assignments on top.
+  /// Reads a configuration file, and then applies `key.path=value` assignments.
   public init(path: String, set assignments: [String] = []) throws(ConfigurationError) {
     let text: String
     var status = stat()
-    // Every rank reads it, and what a pipe holds can be read once.
+    // Every rank reads the file, but a pipe can be read only once.
     if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
-      let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "no plain file"
+      let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "not a plain file"
       throw ConfigurationError(path, "is \(kind); name a file that holds a configuration")
     }
     do {
@@ -81,7 +81,7 @@ public struct RunConfiguration: Sendable {
     try self.init(yaml: text, name: path, set: assignments)
   }
 
-  /// Decodes the text of a configuration; `name` stands before line and column in messages.
+  /// Decodes the text of a configuration; messages have `name` in front of the line and column.
   public init(yaml: String, name: String, set assignments: [String] = [])
     throws(ConfigurationError)
   {
@@ -92,7 +92,7 @@ public struct RunConfiguration: Sendable {
     try checkTogether()
   }
 
-  /// What keys of different sections say against each other.
+  /// Throws if the name is unusable, or if keys of different sections contradict each other.
   private func checkTogether() throws(ConfigurationError) {
     guard
       (1...200).contains(name.utf8.count),
@@ -105,13 +105,13 @@ public struct RunConfiguration: Sendable {
       throw ConfigurationError(
         places["data"],
         data.isTokens
-          ? "data are sequences of tokens, which model.kind transformer takes"
-          : "data are images, which model.kind mlp and resnet take")
+          ? "data are sequences of tokens, which only model.kind transformer and ngpt take"
+          : "data are images, which only model.kind mlp and resnet take")
     }
     if gradientNormalization != .none && clipNorm != nil {
       throw ConfigurationError(
         places["clipNorm"],
-        "clipNorm and gradientNormalization both set the gradients' length, expected one")
+        "clipNorm and gradientNormalization both set the length of the gradients, expected one")
     }
   }
 
@@ -124,10 +124,10 @@ public struct RunConfiguration: Sendable {
     return (section.optimizer, section.learningRate)
   }
 
-  /// The same run with another kind of norm, one of a list.
+  /// The same run with another kind of norm, from the list of `--norms`.
   public func with(norm kind: NormKind) -> RunConfiguration { with(norm: kind, from: "--norms") }
 
-  /// The same run with another kind of norm, which an option of the command line asks for.
+  /// The same run with another kind of norm, from the command-line option `option`.
   public func with(norm kind: NormKind, from option: String) -> RunConfiguration {
     var copy = self
     copy.model.norm.kind = kind
@@ -140,15 +140,15 @@ public struct RunConfiguration: Sendable {
     try data.load(seed: seed, context: model.context)
   }
 
-  /// The samples of a step over `ranks` ranks.
+  /// The number of samples in a step over `ranks` ranks.
   public func globalBatch(ranks: Int) -> Int { batch.global(ranks: ranks) }
 
-  /// The number of steps, for a given number of steps in an epoch.
+  /// The total number of steps, given the number of steps in an epoch.
   public func totalSteps(stepsPerEpoch: Int) -> Int {
     trainer.totalSteps(stepsPerEpoch: stepsPerEpoch)
   }
 
-  /// How the model is trained.
+  /// The trainer's settings.
   public var trainer: TrainerSettings {
     var settings = TrainerSettings(
       batch: batch, length: length, optimizer: optimizer, learningRate: learningRate)
@@ -160,7 +160,7 @@ public struct RunConfiguration: Sendable {
     return settings
   }
 
-  /// Where the value of a path stands, for messages; of a norm's setting that is not given, where its kind does.
+  /// The place of a value, for messages; if a norm's setting is not given, the place of the norm's kind.
   package func place(_ path: String) -> String {
     let isNorms = path.hasPrefix("model.norm.") && !places.has(path)
     return places[isNorms ? "model.norm.kind" : path]

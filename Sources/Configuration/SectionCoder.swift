@@ -1,15 +1,15 @@
 import LockstepFiles
 import Yams
 
-/// A section of a configuration whose keys are described once: by that it is read, checked and written.
+/// A section of a configuration that describes its keys once, for reading, checking and writing.
 protocol DescribedSection {
-  /// Visits every key with the value that it stands for, which is the default where nothing is said.
+  /// Visits every key together with its value, which keeps its default if the key is not given.
   mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError)
 }
 
 /// A section whose other keys depend on its `kind`.
 protocol SectionOfKinds: DescribedSection {
-  /// Every kind's name, and what it begins with.
+  /// Every kind's name, and its initial value.
   static var kinds: [(name: String, initial: Self)] { get }
   /// The name of the value's kind.
   var kindName: String { get }
@@ -34,15 +34,15 @@ struct SectionCoder {
     (self.direction, self.path) = (direction, path)
   }
 
-  /// Whether keys are listed, whatever the values are.
+  /// Whether all keys are being listed, whatever the values are.
   var isListing: Bool { if case .listing = direction { true } else { false } }
 
-  /// Where values are read from; nil where they are not.
+  /// The section that values are read from; nil when listing or writing.
   var section: ConfigurationSection? {
     if case .reading(let section) = direction { section } else { nil }
   }
 
-  /// Visits a key: `read` takes its value in, `node` is what it is written as.
+  /// Visits a key: `read` reads its value, and `node` is what is written for it.
   mutating func visit(
     _ key: String, as node: @autoclosure () -> Node?,
     _ read: (ConfigurationSection) throws(ConfigurationError) -> Void
@@ -127,7 +127,7 @@ struct SectionCoder {
     }
   }
 
-  /// A section within; where it is required it has to be given.
+  /// Visits an inner section, which has to be given if it `isRequired`.
   mutating func section(
     _ key: String, _ value: inout some DescribedSection, isRequired: Bool = false
   ) throws(ConfigurationError) {
@@ -139,7 +139,7 @@ struct SectionCoder {
     }
   }
 
-  /// A section within that leaves its value as it is where it is not given.
+  /// Visits an inner section; if it is not given, its value stays as it is.
   mutating func givenSection(_ key: String, _ value: inout some DescribedSection)
     throws(ConfigurationError)
   {
@@ -161,15 +161,14 @@ struct SectionCoder {
     }
   }
 
-  /// One of several keys, each of which stands for one case of a value.
+  /// Visits several keys, each of which stands for one case of a value.
   ///
   /// - Parameters:
-  ///   - cases: The keys, each with how its case is read, and what it is written as where the value is that
-  ///     case.
+  ///   - cases: The keys; for each, how its case is read, and what is written if the value is that case.
   ///   - value: The value.
-  ///   - both: What to say where two of the keys are given.
-  ///   - none: What to say where no key is given; nil where one need not be.
-  /// - Throws: ``ConfigurationError`` where two keys are given, or none and one has to be.
+  ///   - both: The error message if two of the keys are given.
+  ///   - none: The error message if no key is given; nil if none is required.
+  /// - Throws: ``ConfigurationError`` if two keys are given, or none although one is required.
   mutating func oneOf<Value>(
     _ cases: [(
       key: String, read: (ConfigurationSection) throws(ConfigurationError) -> Value,
@@ -189,7 +188,7 @@ struct SectionCoder {
     if let section, let none, given.isEmpty { throw ConfigurationError(section.place, none) }
   }
 
-  /// Reads a section into `value`, strictly: what `describe` does not visit is an unknown key.
+  /// Reads a section into `value`; a key that `describe` does not visit is an error.
   static func read<Value: DescribedSection>(
     _ node: ConfigurationNode, path: String, into value: inout Value
   ) throws(ConfigurationError) {
@@ -198,7 +197,7 @@ struct SectionCoder {
     try value.describe(&reading)
   }
 
-  /// Reads the kind, and then the kind's keys.
+  /// Reads the kind, and then the keys of that kind.
   static func readKind<Value: SectionOfKinds>(
     _ node: ConfigurationNode, path: String, into value: inout Value,
     among kinds: [(name: String, initial: Value)] = Value.kinds
@@ -224,13 +223,13 @@ struct SectionCoder {
     return listing.keys
   }
 
-  /// The section as it is written; nil where nothing is to be said.
+  /// The section as it is written; nil if it has nothing to write.
   static func node(of value: some DescribedSection) -> Node? {
     let pairs = pairs(of: value)
     return pairs.isEmpty ? nil : .mapping(pairs)
   }
 
-  /// The section as it is written, its kind first.
+  /// The section as it is written, with its kind first.
   static func node<Value: SectionOfKinds>(of value: Value) -> Node? {
     .mapping([("kind", .of(value.kindName))] + pairs(of: value))
   }
@@ -243,18 +242,18 @@ struct SectionCoder {
 }
 
 extension Node {
-  /// A value as its text.
+  /// A scalar with the value's description.
   static func of(_ value: some CustomStringConvertible) -> Node {
     .scalar(Node.Scalar(value.description))
   }
 
-  /// A text, in quotation marks where it would be read as null without.
+  /// A text, quoted if it would otherwise be read as null.
   static func text(_ value: String) -> Node {
     let isNull = ConfigurationNode.nulls.contains(value)
     return .scalar(Node.Scalar(value, .implicit, isNull ? .doubleQuoted : .any))
   }
 
-  /// A list in one line.
+  /// A list on one line.
   static func list(_ values: [some CustomStringConvertible]) -> Node {
     .sequence(Node.Sequence(values.map { of($0) }, .implicit, .flow))
   }

@@ -2,7 +2,7 @@ public import LockstepCheckpoints
 import LockstepModels
 
 extension ModelConfiguration {
-  /// What a model of this kind may share; nothing where the tensors on disk are not the weights themselves.
+  /// The parameters that a model of this kind may share; none if stored tensors are not the weights.
   package var ties: [TiedParameter] {
     let head = TiedParameter(name: "transformer.wte.weight", alias: "lm_head.weight")
     switch kind {
@@ -12,7 +12,7 @@ extension ModelConfiguration {
     }
   }
 
-  /// What this model does share.
+  /// The parameters that this model does share.
   public var tiedParameters: [TiedParameter] {
     switch kind {
     case .transformer(let settings): settings.tiedEmbedding ? ties : []

@@ -7,10 +7,10 @@ import Yams
 extension TransformerSettings: DescribedSection {
   static let initial = TransformerSettings(context: 0, width: 0, heads: 1, layers: 0)
 
-  /// The name of a feed-forward part that has no activation of its own.
+  /// The name that stands in place of an activation for a gated feed-forward part.
   private static let gated = "swiglu"
 
-  /// The activation as a configuration names it.
+  /// The activation's name in a configuration.
   private var activationName: String { activation?.rawValue ?? Self.gated }
 
   mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
@@ -24,7 +24,7 @@ extension TransformerSettings: DescribedSection {
       "activation", &name, of: Activation.allCases.map(\.rawValue) + [Self.gated])
     activation = name == Self.gated ? nil : Activation(rawValue: name) ?? .geluTanh
     if coder.section != nil {
-      // SwiGLU has three matrices: two thirds of the width give it as many parameters.
+      // SwiGLU has three matrices instead of two, so two thirds of the width give as many parameters.
       hidden = name == Self.gated ? (8 * width / 3 + 15) / 16 * 16 : 4 * width
     }
     try coder.int("hidden", &hidden, in: ConfigurationLimits.count)
@@ -80,7 +80,7 @@ extension NormalizedTransformerSettings: DescribedSection {
 }
 
 extension SectionCoder {
-  /// The width, and the heads that divide it.
+  /// Visits the width and the number of heads, which has to divide it.
   fileprivate mutating func heads(_ width: inout Int, _ heads: inout Int)
     throws(ConfigurationError)
   {
@@ -92,13 +92,13 @@ extension SectionCoder {
       section.place("heads"), "\(path).heads \(heads) does not divide the width \(width)")
   }
 
-  /// Throws unless a head's channels are pairs.
+  /// Throws unless a head has an even number of channels.
   fileprivate func checkPairs(_ width: Int, _ heads: Int, at key: String)
     throws(ConfigurationError)
   {
     guard let section, width / heads % 2 != 0 else { return }
     throw ConfigurationError(
       section.place(key),
-      "\(path): rotary positions turn pairs of channels, and a head has \(width / heads)")
+      "\(path): rotary positions rotate pairs of channels, but a head has \(width / heads)")
   }
 }

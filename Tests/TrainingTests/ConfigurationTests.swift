@@ -62,7 +62,7 @@ import Testing
     ),
     ("sgd", "adam", "unknown optimizer.kind \"adam\"; did you mean \"adamw\"?"),
     ("name: test", "name: \"a\\u0007b\"", "expected one line of at most 200 bytes"),
-    ("epochs: 1", "epochs: 1\nschedule: {final: 0.1}", "schedule.final means nothing"),
+    ("epochs: 1", "epochs: 1\nschedule: {final: 0.1}", "schedule.final has no meaning"),
     ("batch: 32", "batch: [", "run.yaml: line"),
     (
       "epochs: 1", "epochs: 1\nparallel: {watchdogSeconds: 1}",
@@ -237,8 +237,8 @@ import Testing
     ("attention.queryKeyValueNorm=true", "model.attention.queryKeyValueNorm", "queries, keys and"),
     ("placement=qkv", "model.placement", "queries, keys and values of each of 4 heads"),
     ("placement=hybrid-star", "model.placement", "queries, keys and values"),
-    ("attention={queryKeyNorm: rms}", "model.attention.queryKeyNorm", "the sign alone is left"),
-    ("attention={queryKeyNorm: l2}", "model.attention.queryKeyNorm", "the sign alone is left"),
+    ("attention={queryKeyNorm: rms}", "model.attention.queryKeyNorm", "only the sign of one value"),
+    ("attention={queryKeyNorm: l2}", "model.attention.queryKeyNorm", "only the sign of one value"),
   ])
   func aHeadOfOneChannelHasNoNorm(setting: String, key: String, expected: String) throws {
     let run = try RunConfiguration(
@@ -259,7 +259,7 @@ import Testing
 
   @Test func aTestSetOfNothingIsRefused() throws {
     for (source, expected) in [
-      ("holdOut: 9", "data.holdOut is 9, and there are 3 images, so that none is held out"),
+      ("holdOut: 9", "data.holdOut is 9, but there are only 3 images, so none is held out"),
       ("files: train", "the samples to test on have shape [3, 3, 1], those to train on [2, 3, 1]"),
     ] {
       try withTemporaryFolder { folder in
