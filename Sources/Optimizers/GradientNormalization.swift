@@ -2,17 +2,17 @@ public import LockstepAutograd
 import LockstepKernels
 public import LockstepTensors
 
-/// Gradients of length 1, so that the learning rate alone is the length of a step.
+/// How gradients are scaled to length 1, so that only the learning rate sets the length of a step.
 ///
 ///     g ← g / ‖g‖
 ///
-/// A gradient that is 0, or too small for a float to hold its inverse, stays as it is.
+/// A gradient of 0 stays as it is, and so does one whose norm is too small for a float to hold its inverse.
 ///
 /// "GradNorm" is also the name of a method that balances the losses of a network with several heads by
-/// their gradients' norms (Chen et al., 2018, <https://arxiv.org/abs/1711.02257>). No model here has
-/// more than one head, so that there is nothing to balance.
+/// their gradients' norms (Chen et al., 2018, <https://arxiv.org/abs/1711.02257>). Models here have only
+/// one head, so there is nothing to balance.
 public enum GradientNormalization: String, CaseIterable, Hashable, Sendable {
-  /// Gradients as they are.
+  /// Gradients stay as they are.
   case none
   /// All gradients together as one vector (Hazan, Levy & Shalev-Shwartz, 2015,
   /// <https://arxiv.org/abs/1507.02030>).
@@ -21,9 +21,9 @@ public enum GradientNormalization: String, CaseIterable, Hashable, Sendable {
   /// <https://arxiv.org/abs/1707.04822>).
   case layer
 
-  /// Normalizes `gradients`, those of `parameters` summed over all ranks, in place.
+  /// Normalizes the gradients of `parameters`, summed over all ranks, in place.
   ///
-  /// A layer's parameters are those whose names differ only after the last dot.
+  /// Parameters belong to one layer if their names are the same up to the last dot.
   public func apply(to gradients: [Tensor], of parameters: [Parameter]) {
     switch self {
     case .none: break

@@ -1,16 +1,16 @@
 import Glibc
 
-/// The learning rate by step.
+/// The learning rate of each step.
 public struct LearningRateSchedule: Hashable, Sendable {
   /// How the rate falls after warm-up.
   public enum Decay: Hashable, Sendable {
-    /// It stays.
+    /// The rate stays constant.
     case constant
-    /// It is multiplied by `factor` at every one of the `milestones`, which are steps.
+    /// The rate is multiplied by `factor` at each of the `milestones`, which are steps.
     case step(milestones: [Int], factor: Double)
-    /// Half a cosine down to `final` times the base rate (Loshchilov & Hutter, 2016).
+    /// The rate follows half a cosine down to `final` times the base rate (Loshchilov & Hutter, 2016).
     case cosine(final: Double = 0)
-    /// A line down to `final` times the base rate.
+    /// The rate falls linearly to `final` times the base rate.
     case linear(final: Double = 0)
   }
 
@@ -19,7 +19,7 @@ public struct LearningRateSchedule: Hashable, Sendable {
   private let totalSteps: Int
   private let decay: Decay
 
-  /// A schedule over `totalSteps` steps, the first `warmupSteps` of which climb to `base`.
+  /// A schedule over `totalSteps` steps; in the first `warmupSteps` the rate climbs to `base`.
   public init(base: Double, warmupSteps: Int, totalSteps: Int, decay: Decay) {
     self.base = base
     self.warmupSteps = warmupSteps
@@ -27,7 +27,7 @@ public struct LearningRateSchedule: Hashable, Sendable {
     self.decay = decay
   }
 
-  /// The rate of a step; the first step is 0.
+  /// The rate of a step; steps count from 0.
   public func rate(at step: Int) -> Double {
     if step < warmupSteps { return base * Double(step + 1) / Double(warmupSteps) }
     let length = max(totalSteps - warmupSteps, 1)

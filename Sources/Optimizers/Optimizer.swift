@@ -3,7 +3,7 @@ import LockstepKernelLoops
 import LockstepKernels
 public import LockstepTensors
 
-/// Which optimizer, and its settings.
+/// The kind of optimizer, with its settings.
 public enum OptimizerSettings: Hashable, Sendable {
   /// Stochastic gradient descent; weight decay is added to the gradient.
   case sgd(momentum: Double = 0, nesterov: Bool = false, weightDecay: Double = 0)
@@ -13,17 +13,18 @@ public enum OptimizerSettings: Hashable, Sendable {
     beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0.01)
 }
 
-/// Updates parameters from their gradients, in the order of operations that PyTorch has, with
-/// one state a parameter.
+/// Updates parameters from their gradients, with one state for each parameter.
+///
+/// Operations have the same order as in PyTorch.
 public final class Optimizer {
   private let settings: OptimizerSettings
   private let parameters: [Parameter]
   private let first: [Tensor]
   private let second: [Tensor]
-  /// How many steps were taken.
+  /// The number of steps taken.
   public private(set) var steps = 0
 
-  /// An optimizer of `parameters` before its first step.
+  /// Creates an optimizer of `parameters` that has taken no step.
   public init(_ settings: OptimizerSettings, _ parameters: [Parameter]) {
     self.settings = settings
     self.parameters = parameters
@@ -35,9 +36,9 @@ public final class Optimizer {
     }
   }
 
-  /// What it keeps of each parameter, in memory of its own: `first.NAME`, and AdamW's `second.NAME`.
+  /// The state of each parameter, in the optimizer's own memory: `first.NAME`, and AdamW's `second.NAME`.
   ///
-  /// Descent without momentum keeps nothing.
+  /// Gradient descent without momentum has no state.
   public var state: [(name: String, value: Tensor)] {
     if case .sgd(momentum: 0, _, _) = settings { return [] }
     return [("first", first), ("second", second)].flatMap { kind, tensors in
@@ -45,7 +46,7 @@ public final class Optimizer {
     }
   }
 
-  /// Notes that ``state`` was written to and is that after a given number of steps.
+  /// Tells the optimizer that ``state`` now holds the state after a given number of steps.
   public func resume(after steps: Int) { self.steps = steps }
 
   /// Updates every parameter.

@@ -23,7 +23,7 @@ extension ParityCase {
     return counts.map(Int.init)
   }
 
-  /// One rank's part of what a batch norm gives.
+  /// One rank's part of the results of a batch norm.
   private struct Part: Sendable {
     let y: [Float]
     let dx: [Float]
@@ -33,14 +33,16 @@ extension ParityCase {
     let variance: [Float]
   }
 
-  /// The samples shared out over this world: the batch is one, however many ranks hold it.
+  /// Replays batch renorm with the samples shared out over the ranks of this job.
+  ///
+  /// The result does not depend on how many ranks share the batch.
   func batchRenorm(_ file: SafetensorsFile, _ context: RankContext) throws -> [String: [Float]] {
     let samples = try tensor("x", file).shape[0]
     let counts = (0..<context.size).map { share($0, of: context.size, in: 0..<samples).count }
     return try batchNorm(file, counts: counts, context)
   }
 
-  /// Runs over the ranks of this world if there are as many as counts, else over thread ranks.
+  /// Replays batch norm over the ranks of this job if they are as many as `counts`, else over thread ranks.
   func batchNorm(_ file: SafetensorsFile, counts: [Int], _ context: RankContext) throws
     -> [String: [Float]]
   {
@@ -67,7 +69,7 @@ extension ParityCase {
     ]
   }
 
-  /// All samples' elements, back from channels-last to the file's order.
+  /// The elements of all samples, converted from channels-last back to the file's order.
   private func whole(_ elements: [Float], _ file: SafetensorsFile) throws(StateError) -> [Float] {
     let shape = try tensor("x", file).shape
     guard masked != true, shape.rank > 2 else { return elements }
@@ -128,7 +130,7 @@ extension ParityCase {
       variance: running.variance.value.elements)
   }
 
-  /// The rows that the mask leaves, or nil where there is no mask.
+  /// The rows that the mask keeps; nil if there is no mask.
   private func validRows(_ file: SafetensorsFile, _ samples: Range<Int>) throws(StateError)
     -> [Int]?
   {

@@ -6,7 +6,7 @@ import LockstepNorms
 import LockstepSafetensors
 import LockstepTensors
 
-/// One layer's inputs with the outputs and gradients that another framework gives for them.
+/// One layer's inputs, with the outputs and gradients that another framework computes from them.
 package struct ParityCase: Decodable, Sendable {
   let name: String
   let layer: String
@@ -16,14 +16,14 @@ package struct ParityCase: Decodable, Sendable {
   let masked: Bool?
   let maximumScale: Double?
   let maximumShift: Double?
-  /// The settings of norms that the case gives, as text.
+  /// The norm settings that the case gives, as text.
   private var given: [String: String] = [:]
 
   private enum CodingKeys: CodingKey {
     case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift
   }
 
-  /// The tensors of a case that are given; every other one is expected.
+  /// The tensors of a case that are inputs; all others are expected results.
   private static let inputs: Set<String> = [
     "x", "weight", "bias", "dy", "running_mean", "running_var", "style", "counts", "mask",
   ]
@@ -42,7 +42,7 @@ package struct ParityCase: Decodable, Sendable {
     }
   }
 
-  /// What a case says by the names of norms' settings.
+  /// The values that a case gives under the names of norm settings.
   private struct GivenSettings: Decodable {
     var texts: [String: String] = [:]
 
@@ -71,7 +71,7 @@ package struct ParityCase: Decodable, Sendable {
     }
   }
 
-  /// The case's norm, by its own settings.
+  /// The settings of a norm, with the values that the case gives.
   func settings(_ kind: NormKind, _ file: SafetensorsFile) throws(StateError) -> NormSettings {
     var settings = NormSettings(kind)
     for setting in NormRegistry.settings {
@@ -87,7 +87,7 @@ package struct ParityCase: Decodable, Sendable {
 
   /// Replays the case.
   ///
-  /// - Returns: the error that passes, and the error of every expected tensor.
+  /// - Returns: The largest error that passes, and the error of every expected tensor.
   func replay(_ file: SafetensorsFile, context: RankContext) throws -> (
     tolerance: Double, errors: [String: Double]
   ) {
@@ -116,7 +116,7 @@ package struct ParityCase: Decodable, Sendable {
     return (tolerance(x), errors)
   }
 
-  /// Looser where the mean of x is far from 0 in units of its deviation.
+  /// The largest error that passes; it is looser if x's mean is far from 0 in units of its deviation.
   private func tolerance(_ x: Tensor) -> Double {
     let values = x.elements.map(Double.init)
     let mean = values.reduce(0, +) / Double(values.count)

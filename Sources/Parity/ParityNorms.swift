@@ -5,9 +5,9 @@ import LockstepNorms
 import LockstepSafetensors
 import LockstepTensors
 
-/// The norms that the registry knows, and those of weights and styles.
+/// The norms that the registry knows, and the norms of weights and styles.
 extension ParityCase {
-  /// Replays the layer of a norm, by its parameters' names.
+  /// Replays the layer of a norm, with parameters found by their names.
   func norm(_ kind: NormKind, _ file: SafetensorsFile, _ x: Tensor) throws -> [String: [Float]] {
     let settings = try settings(kind, file)
     let isImage = settings.norm.statistics == .sample
@@ -18,7 +18,7 @@ extension ParityCase {
     let input = read(x)
     let site = NormSite(
       "norm", channels: input.shape.channels, positions: input.shape.positions)
-    // One channel is a case too, though no network wants it.
+    // A case may have one channel, although a network must not.
     if let problem = settings.norm.problem(at: site, settings), problem.setting != nil {
       throw StateError(description: "\(file.path): case \(name): \(problem.text)")
     }

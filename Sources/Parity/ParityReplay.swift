@@ -8,10 +8,9 @@ public import LockstepSafetensors
 extension ParityReport {
   /// Replays the cases or the trajectory of every file on all ranks.
   ///
-  /// Collective. An error is the largest of all ranks.
+  /// Collective. Every reported error is the largest over all ranks.
   ///
-  /// - Throws: ``StateError`` where a file is not one of parity cases, or a case is of a layer
-  ///   that is not known.
+  /// - Throws: ``StateError`` if a file holds neither cases nor a trajectory, or a case's layer is unknown.
   public static func replay(_ files: [SafetensorsFile], context: RankContext) throws -> ParityReport
   {
     var cases: [Case] = []

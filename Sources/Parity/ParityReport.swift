@@ -1,4 +1,4 @@
-/// What replaying another framework's cases found.
+/// The result of replaying another framework's cases.
 public struct ParityReport: Codable, Sendable {
   /// One case.
   public struct Case: Codable, Sendable {
@@ -10,9 +10,9 @@ public struct ParityReport: Codable, Sendable {
     public let passed: Bool
     /// The largest error that passes.
     public let tolerance: Double
-    /// The tolerances of those tensors that have another.
+    /// The tolerances of tensors that differ from ``tolerance``, by tensor.
     public let tolerances: [String: Double]?
-    /// max |a − b| / max(1, max |b|) by tensor.
+    /// The error of each tensor, max |a − b| / max(1, max |b|).
     public let errors: [String: Double]
 
     init(
@@ -34,7 +34,7 @@ public struct ParityReport: Codable, Sendable {
   public let ranks: Int
   /// All cases, in the files' order.
   public let cases: [Case]
-  /// How many did not pass.
+  /// The number of cases that did not pass.
   public let failed: Int
 
   init(ranks: Int, cases: [Case]) {
@@ -44,7 +44,7 @@ public struct ParityReport: Codable, Sendable {
   }
 }
 
-/// max |a − b| / max(1, max |b|); huge where a is not finite or has another number of elements.
+/// The error max |a − b| / max(1, max |b|); huge if a is not finite or has another number of elements.
 func parityError(_ a: [Float], _ b: [Float]) -> Double {
   guard a.count == b.count else { return .greatestFiniteMagnitude }
   var (difference, size) = (0.0, 1.0)

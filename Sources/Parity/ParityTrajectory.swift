@@ -12,8 +12,8 @@ import LockstepSafetensors
 import LockstepTensors
 import LockstepTraining
 
-/// Another framework's training run: its first parameters, its batches, and the losses and last
-/// parameters that it got from them.
+/// Another framework's training run: its initial parameters and batches, and the losses and final parameters
+/// that it computed.
 struct ParityTrajectory {
   private let file: SafetensorsFile
   private let model: ModelConfiguration
@@ -38,7 +38,7 @@ struct ParityTrajectory {
 
   /// Trains on the recorded batches, each shared out over the ranks.
   ///
-  /// - Returns: the largest relative error of the losses, and of the last state.
+  /// - Returns: The largest relative error of the losses, and the largest error of the final state.
   func replay(context: RankContext) throws -> [String: Double] {
     guard let input = model.input, let x = samples,
       case .int64(let labels, let labelShape)? = file.tensors["y"],
@@ -77,7 +77,7 @@ struct ParityTrajectory {
     return ["losses": lossError, "final": try finalError(network)]
   }
 
-  /// x, tokens as floats.
+  /// The samples x, with tokens as floats; nil if the file has none of a valid shape.
   private var samples: Tensor? {
     switch file.tensors["x"] {
     case .float32(let x)? where x.shape.rank == 5: x
@@ -112,9 +112,9 @@ struct ParityTrajectory {
   }
 }
 
-/// The batches of a trajectory, one after the other.
+/// The batches of a trajectory, in their order.
 private struct TrajectoryBatches: Dataset {
-  /// All samples, `[steps, samples, …]`, images by channels first.
+  /// All samples, `[steps, samples, …]`, with the channels of images first.
   let samples: Tensor
   /// `[C, H, W]` of an image, or `[T]`.
   let sampleShape: Shape

@@ -12,12 +12,12 @@ import LockstepTensors
 public struct Evaluation: Hashable, Sendable {
   /// The mean loss.
   public let loss: Double
-  /// The share that was classified right.
+  /// The share of labels that were predicted correctly.
   public let accuracy: Double
-  /// The share of problems whose whole answer was right; nil where labels are no answers.
+  /// The share of problems whose whole answer was right; nil if labels are not answers to problems.
   public let exactMatch: Double?
 
-  /// Throws if the loss is not finite: then the network is no good after `step`.
+  /// Throws if the loss is not finite, since the network is then useless after `step`.
   package func check(after step: Int) throws(TrainingFailure) {
     guard loss.isFinite else {
       throw TrainingFailure(divergedIn: step, "after it the loss on the test set is \(loss)")
@@ -26,11 +26,11 @@ public struct Evaluation: Hashable, Sendable {
 }
 
 extension Trainer {
-  /// Evaluates the network on the test set, or on `other` data with a label at least, shared out over the
-  /// ranks.
+  /// Evaluates the network on the test set, or on `other` data, which need at least one label.
   ///
-  /// Ranks whose running statistics are their own are lent rank 0's, so that all evaluate one network. A run
-  /// takes the same course whether it is evaluated or not.
+  /// The samples are shared out over the ranks. If ranks have different running statistics, all use rank 0's
+  /// during the evaluation, so that they evaluate the same network. A run takes the same course whether it is
+  /// evaluated or not.
   ///
   /// Collective.
   public func evaluate(on other: (any Dataset)? = nil) throws -> Evaluation {
@@ -40,7 +40,7 @@ extension Trainer {
   private func evaluation(on other: (any Dataset)?) throws -> Evaluation {
     let test = other ?? test
     let counted = other.map { $0.labelCount(Array(0..<$0.count)[...]) } ?? testLabels
-    precondition(counted > 0, "an evaluation on no label")
+    precondition(counted > 0, "an evaluation needs at least one label")
     var sums = [0.0, 0.0, 0.0]
     let mine = share(ranks.rank, of: ranks.size, in: 0..<test.count)
     for from in stride(from: mine.lowerBound, to: mine.upperBound, by: evaluationBatch) {
@@ -59,14 +59,16 @@ extension Trainer {
       exactMatch: test.hasAnswers ? sums[2] / Double(test.count) : nil)
   }
 
-  /// How many samples a rank evaluates at once: no more than it trains on at once, so that evaluating takes
-  /// no more memory than a step, and no more than fill the processor.
+  /// How many samples a rank evaluates at once.
+  ///
+  /// They are no more than it trains on at once, so that an evaluation needs no more memory than a step. They
+  /// are at most 128, which are enough to fill the processor.
   private var evaluationBatch: Int {
     let micro = settings.batch.global(ranks: ranks.size) / settings.accumulate
     return max(1, min(128, micro / ranks.size))
   }
 
-  /// Throws unless all ranks have issued the same collectives, and hold the same parameters, bit by bit.
+  /// Throws unless all ranks have issued the same collectives and hold the same parameters, bit for bit.
   ///
   /// Collective.
   public func verifyReplicas() throws {
@@ -76,7 +78,7 @@ extension Trainer {
 
   /// Throws unless all ranks have issued the same collectives.
   ///
-  /// - Returns: whether `isRight` is so on all ranks.
+  /// - Returns: Whether `isRight` is true on all ranks.
   @discardableResult
   package func verifyCollectives(and isRight: Bool = true) throws -> Bool {
     let mine = Int64(bitPattern: ranks.fingerprint.value)

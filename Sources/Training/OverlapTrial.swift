@@ -1,35 +1,35 @@
 package import LockstepAnalysis
 package import LockstepNorms
 
-/// Finds out in a run's first steps whether they get shorter where weight gradients are computed while
-/// statistics are in flight: it depends on the network, and on how much there is to wait for.
+/// Finds out in a run's first steps whether steps get shorter if weight gradients are computed while
+/// statistics are in flight.
 ///
-/// Steps with and without it alternate, and rank 0 compares them in pairs. What is not clearly faster is not
-/// done.
+/// That depends on the network, and on how long ranks wait. Steps with and without overlap alternate, and
+/// rank 0 compares them in pairs. Overlap stays off unless it is clearly faster.
 package final class OverlapTrial {
-  /// What came of it.
+  /// The result of the trial.
   package struct Finding: Sendable {
     /// Whether weight gradients are deferred from now on.
     package let overlaps: Bool
-    /// The time of a step with overlap over one without.
+    /// The ratio of a step's time with overlap to that without.
     package let ratio: PairedRatio
   }
 
-  /// The first steps of a process are none of the trial.
+  /// The first steps of a process, which do not belong to the trial.
   private static let warmup = 4
   private static let pairs = 16
 
-  /// How many steps it takes, until all ranks know.
+  /// How many steps pass until all ranks know the result: rank 0 announces it in the last one.
   package static let steps = warmup + 2 * pairs + 1
 
-  /// The decision; nil while there is none.
+  /// Whether steps overlap; nil until that is decided.
   package private(set) var overlaps: Bool?
   package private(set) var finding: Finding?
   private var taken = 0
   private var half: Double?
   private var ratios: [Double] = []
 
-  /// A trial, where the mode asks for one and there is another rank to wait for.
+  /// Begins a trial if the mode asks for one and there is another rank to wait for; else decides at once.
   package init(_ mode: StatisticsOverlap, ranks: Int, synchronizes: Bool) {
     switch mode {
     case .on: overlaps = true
@@ -38,8 +38,10 @@ package final class OverlapTrial {
     }
   }
 
-  /// Whether the next step defers weight gradients: by the Thue-Morse sequence, so that neither what drifts
-  /// nor what comes back every few steps, such as a cold first step of a turn, favours one.
+  /// Whether the next step defers weight gradients.
+  ///
+  /// During the trial the Thue-Morse sequence decides. It favours neither side if times drift or if something
+  /// recurs every few steps, such as a cold first step of a turn.
   package var next: Bool { overlaps ?? isWith(taken) }
 
   private func isWith(_ step: Int) -> Bool {
@@ -47,7 +49,7 @@ package final class OverlapTrial {
     return (0..<2 * Self.pairs).contains(place) && place.nonzeroBitCount % 2 == 1
   }
 
-  /// Takes a step in; `milliseconds` is nil where it does not count: disturbed, or of a smaller batch.
+  /// Adds a step; `milliseconds` is nil if it does not count, since it was disturbed or had a smaller batch.
   package func append(_ milliseconds: Double?) {
     defer { taken += 1 }
     let place = taken - Self.warmup
@@ -59,8 +61,7 @@ package final class OverlapTrial {
     half = nil
   }
 
-  /// What rank 0 tells all ranks in the next step: 0 where it has nothing to tell, 1 for no overlap, 2 for
-  /// overlap.
+  /// What rank 0 tells all ranks in the next step: 0 for no decision yet, 1 for no overlap, 2 for overlap.
   package var vote: Double {
     guard overlaps == nil, taken >= Self.warmup + 2 * Self.pairs else { return 0 }
     return isFaster ? 2 : 1
@@ -70,7 +71,7 @@ package final class OverlapTrial {
     !ratios.isEmpty && PairedRatio(ratios, comparisons: 1).verdict == .faster
   }
 
-  /// Takes in what rank 0 told.
+  /// Adopts the decision that rank 0 has told.
   package func decide(_ vote: Double) {
     guard overlaps == nil, vote > 0 else { return }
     overlaps = vote > 1

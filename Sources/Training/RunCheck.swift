@@ -3,30 +3,30 @@ package import LockstepFiles
 import LockstepModels
 package import LockstepNorms
 
-/// What can be known to fail before the first step, from the configuration, the data and the
-/// number of ranks alone: every rank finds the same.
+/// Finds failures before the first step, from nothing but the configuration, the data and the number of
+/// ranks, so that every rank finds the same.
 package enum RunCheck {
-  /// Whether there is something to evaluate, and of the kind that is trained on.
+  /// Throws unless the test set has labels, and samples of the same shape as the training set.
   static func data(_ data: DataSplit, testLabels: Int, placeOf: (String) -> String)
     throws(ConfigurationError)
   {
     guard testLabels > 0 else {
       throw ConfigurationError(
-        placeOf("data"), "the test set is empty, so that nothing can be evaluated")
+        placeOf("data"), "the test set is empty, so nothing can be evaluated")
     }
     guard data.test.shape == data.train.shape else {
       throw ConfigurationError(
         placeOf("data.path"),
-        "the samples to test on have shape \(data.test.shape), those to train on \(data.train.shape); give "
-          + "data of one shape")
+        "the samples to test on have shape \(data.test.shape), those to train on \(data.train.shape); "
+          + "give data of one shape")
     }
   }
 
-  /// Whether the model has a logit for every class, if it is known how many it has.
+  /// Throws unless the model has a logit for every class, if its number of logits is known.
   static func outputs(_ model: Model, classes: Int) throws(ConfigurationError) {
     guard let outputs = model.outputs, outputs != classes else { return }
     throw ConfigurationError(
-      "the model", "puts out \(outputs) logits, and the data have \(classes) classes")
+      "the model", "has \(outputs) logits, but the data have \(classes) classes")
   }
 
   static func batch(
@@ -54,7 +54,7 @@ package enum RunCheck {
     }
   }
 
-  /// Whether the norm's statistics group, which stands at `place`, divides the ranks.
+  /// Throws unless the norm's statistics group, given at `place`, divides the number of ranks.
   package static func statisticsGroup(_ norm: NormSettings, at place: String, ranks: Int)
     throws(ConfigurationError)
   {
@@ -64,7 +64,7 @@ package enum RunCheck {
     }
   }
 
-  /// Whether a statistics group divides the ranks.
+  /// Throws unless a statistics group divides the number of ranks.
   static func divides(
     _ group: StatisticsGroup, ranks: Int, place: String, name: String = "a statistics group of"
   ) throws(ConfigurationError) {
@@ -72,7 +72,7 @@ package enum RunCheck {
     throw ConfigurationError(place, "\(name) \(count) does not divide the \(ranks) ranks")
   }
 
-  /// Whether each norm can stand where it does, and finds values enough in every batch.
+  /// Throws unless each norm fits its site, and has enough values in every batch.
   static func norms(
     _ model: Model, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
     placeOf: (String) -> String
@@ -90,7 +90,7 @@ package enum RunCheck {
     }
   }
 
-  /// Whether a norm with batch statistics and one position finds two samples in every batch, or none.
+  /// Throws if a norm with batch statistics and one position would have exactly one sample of a batch.
   private static func samples(
     of few: PlacedNorm, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
     placeOf: (String) -> String

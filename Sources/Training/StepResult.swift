@@ -2,7 +2,7 @@ public import LockstepCollectives
 public import LockstepDataParallel
 public import LockstepRecording
 
-/// What one step was, the same on all ranks but for times and traffic.
+/// The result of one step, the same on all ranks except for times and traffic.
 public struct StepResult: Hashable, Sendable {
   /// The step's number, from 1.
   public let step: Int
@@ -10,13 +10,13 @@ public struct StepResult: Hashable, Sendable {
   public let epoch: Int
   /// The mean loss over the global batch, before the update.
   public let loss: Double
-  /// The share of the global batch that was classified right.
+  /// The share of the global batch's labels that were predicted correctly.
   public let accuracy: Double
   /// The learning rate.
   public let learningRate: Double
-  /// The samples of the global batch.
+  /// The number of samples in the global batch.
   public let samples: Int
-  /// The labels among them: one an image, one a token.
+  /// The number of labels in the global batch: one for each image, or one for each token.
   public let labels: Int
   /// The step's duration on this rank.
   public let nanoseconds: Int
@@ -26,13 +26,13 @@ public struct StepResult: Hashable, Sendable {
   public let gradients: Traffic
   /// This rank's other traffic.
   public let control: Traffic
-  /// What any rank asked of all.
+  /// What any rank asked of all ranks.
   public let requests: StepRequests
-  /// What came between the step and its processors: on this rank, or on any until the end of backward.
+  /// What disturbed the step: on any rank until the end of the backward pass, and after that on this rank.
   public let disturbance: StepDisturbance
-  /// Whether the step was taken to find out whether overlap pays, with overlap.
+  /// Whether the step was taken with overlap in order to find out whether overlap pays.
   package let isOverlapTrial: Bool
-  /// The round of a comparison in which the step counts; nil where it does not, or there is none.
+  /// The round of a comparison in which the step counts; nil if it does not count, or there is no comparison.
   public package(set) var round: Int?
 
   package init(

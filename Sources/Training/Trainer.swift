@@ -18,11 +18,11 @@ public import LockstepTensors
 public final class Trainer {
   /// The network of this rank.
   public let model: Model
-  /// How it is trained.
+  /// How the network is trained.
   public let settings: TrainerSettings
-  /// How many steps there are.
+  /// The total number of steps.
   public let totalSteps: Int
-  /// Steps taken.
+  /// The number of steps taken.
   public private(set) var stepsTaken = 0
   package let ranks: RankContext
   let sampler: ShardedSampler
@@ -52,8 +52,10 @@ public final class Trainer {
     try self.init(model, data, settings, over: ranks, placeOf: { $0 }) {}
   }
 
-  /// As the other one; `placeOf` says where a setting stands, for messages, and `prepare` loads what the
-  /// parameters begin with and checks what the trainer does not know.
+  /// Does what the public initializer does, with two hooks.
+  ///
+  /// `placeOf` gives the place of a setting for messages. `prepare` loads the initial parameters, and checks
+  /// what the trainer does not know.
   package init(
     _ model: Model, _ data: DataSplit, _ settings: TrainerSettings, over ranks: RankContext,
     placeOf: (String) -> String, prepare: () throws -> Void
@@ -69,7 +71,7 @@ public final class Trainer {
       count: train.count, batch: batch, seed: settings.seed, dropLast: settings.dropLast)
     totalSteps = settings.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
     let sizes = sampler.batchSizes
-    // Nodes may have different numbers of ranks, so that only some find the group too small.
+    // Nodes may have different numbers of ranks, so the group may be too small on some only.
     try agreeing(over: ranks.control) {
       try RunCheck.norms(
         model, accumulate: settings.accumulate, ranks: ranks.size, batchSizes: sizes,
@@ -91,7 +93,7 @@ public final class Trainer {
     buckets = GradientSynchronizer(
       model.parameters, over: ranks.gradients, settings: settings.buckets,
       overlaps: settings.overlap && !isOrdered)
-    // After the gradients have moved into their buckets: its state takes the memory that they left.
+    // Gradients have moved into their buckets by now, so the optimizer's state takes the memory they left.
     optimizer = Optimizer(settings.optimizer, model.parameters)
     replica = ReplicaState(
       model: model, optimizer: optimizer, control: ranks.control,
@@ -106,7 +108,7 @@ public final class Trainer {
 
   /// Takes the next step.
   ///
-  /// `requests` is what this rank asks of all, asked once.
+  /// `requests` returns what this rank asks of all ranks; it is called once.
   ///
   /// - Throws: ``TrainingFailure`` on all ranks in the same step if the loss is not finite;
   ///   `CommunicationError` on all ranks if they have not issued the same collectives.
@@ -120,7 +122,7 @@ public final class Trainer {
     ranks.activity?.beginStep(window.step + 1)
     ranks.log?.beginSegment()
 
-    // The one weight: everything after it is a plain sum over micro-batches and ranks.
+    // This is the only weight: everything after it is a plain sum over micro-batches and ranks.
     let weight = 1 / Float(max(window.labels, 1))
     var sums = StepSums()
     buckets.beginWindow()
@@ -130,22 +132,22 @@ public final class Trainer {
       let tape = Tape(
         .training, precision: settings.precision, origin: origin, validRows: batch.validRows,
         defersWeightGradients: overlap.next, observer: observer)
-      // Forward: a synchronized norm sums its statistics over the ranks.
+      // In the forward pass, a synchronized norm sums its statistics over the ranks.
       let logits = try model(tape.input(batch.input), on: tape)
       let loss = CrossEntropyLoss(logits, labels: batch.labels)
       sums.loss += loss.sum
       sums.correct += loss.correct
       ranks.log?.mark(Self.loss, .forward)
       let isLast = part == settings.accumulate - 1
-      // Here all ranks have issued the same: no gradient has left, and backward, which may change the
-      // order between communicators, has not begun.
+      // At this point all ranks have issued the same collectives: no gradient has been sent, and the backward
+      // pass, which may change the order between communicators, has not begun.
       if isLast { sums.add(ranks.fingerprint) }
-      // Backward: a bucket of gradients is sent as soon as it and those before it are full.
+      // In the backward pass, a bucket of gradients is sent once it and all before it are full.
       try loss.backward(weight: weight, on: tape) { [buckets] parameter in
         if isLast { try buckets.gradientReady(parameter) }
       }
     }
-    // In flight with the last buckets, so that it costs no wait of its own.
+    // These sums are in flight together with the last buckets, so that they add no wait.
     sums.requests = requests()
     sums.add(watch.causes(), rank: ranks.rank)
     sums.overlapVote = ranks.rank == 0 ? overlap.vote : 0
@@ -186,9 +188,9 @@ public final class Trainer {
   private struct Window {
     let step: Int
     let epoch: Int
-    /// Where they lie in the epoch's order.
+    /// The samples' places in the epoch's order.
     let slots: Range<Int>
-    /// The labels among them that count.
+    /// The number of the samples' labels that count.
     let labels: Int
   }
 
@@ -203,7 +205,7 @@ public final class Trainer {
       labels: train.labelCount(order.indices[slots]))
   }
 
-  /// This rank's share of a micro-batch, which may have no sample.
+  /// This rank's share of a micro-batch, which may be empty.
   private func microBatch(_ part: Int, of window: Window) -> (Batch, SampleOrigin) {
     let slots = share(
       ranks.rank, of: ranks.size, in: share(part, of: settings.accumulate, in: window.slots))
@@ -221,7 +223,7 @@ public final class Trainer {
     model.applyConstraints()
   }
 
-  /// Records what each layer computes; nil where nothing is recorded.
+  /// Records what each layer computes; nil if nothing is recorded.
   private var observer: Tape.Observer? {
     ranks.log.map { log in
       { layer, pass in
@@ -234,20 +236,20 @@ public final class Trainer {
     (ranks.statisticsTraffic, ranks.gradients.traffic, ranks.controlTraffic)
   }
 
-  /// The samples of a whole global batch.
+  /// The number of samples in a whole global batch.
   package var wholeBatch: Int { sampler.batchSizes.max() ?? 0 }
 
-  /// Steps in an epoch.
+  /// The number of steps in an epoch.
   public var stepsPerEpoch: Int { sampler.stepsPerEpoch }
 
-  /// Goes on after a given number of steps.
+  /// Continues as if the given number of steps had been taken.
   package func goOn(after steps: Int) { stepsTaken = steps }
 }
 
 extension Model {
-  /// A model of one's own whose synchronized norms take their statistics over `ranks`.
+  /// Creates your own model, whose synchronized norms take their statistics over `ranks`.
   ///
-  /// Collective where a norm's statistics group is not all ranks.
+  /// Collective if a norm's statistics group is not all ranks.
   public init(
     input: Shape, seed: UInt64 = 1, over ranks: RankContext,
     @LayerList _ layers: (ModelBuilder) -> [any Layer]

@@ -10,7 +10,7 @@ public enum BatchSize: Hashable, Sendable {
   /// A number on each rank.
   case perRank(Int)
 
-  /// The samples of a step over `ranks` ranks.
+  /// The number of samples in a step over `ranks` ranks.
   public func global(ranks: Int) -> Int {
     switch self {
     case .global(let count): count
@@ -29,35 +29,35 @@ public enum TrainingLength: Hashable, Sendable {
 
 /// How a ``Trainer`` trains.
 public struct TrainerSettings: Sendable {
-  /// The samples of a step.
+  /// The number of samples in a step.
   public var batch: BatchSize
-  /// How long it trains.
+  /// How long to train.
   public var length: TrainingLength
-  /// What updates the parameters.
+  /// The optimizer, which updates the parameters.
   public var optimizer: OptimizerSettings
   /// The base learning rate.
   public var learningRate: Double
-  /// Steps in which the rate climbs to the base rate.
+  /// The number of steps in which the learning rate climbs to the base rate.
   public var warmupSteps = 0
   /// How the rate falls after warm-up.
   public var decay = LearningRateSchedule.Decay.constant
-  /// Keys the order of the samples and every random number.
+  /// The seed of the order of the samples and of all random numbers.
   public var seed: UInt64 = 1
-  /// Into how many micro-batches a step's samples are cut.
+  /// The number of micro-batches that a step's samples are divided into.
   public var accumulate = 1
-  /// Whether the order of the samples is drawn anew each epoch.
+  /// Whether each epoch has a new random order of the samples.
   public var shuffles = true
-  /// Whether a last batch of an epoch that is not whole is left out.
+  /// Whether the last batch of an epoch is left out if it is smaller than the others.
   public var dropLast = false
   /// How images are cropped and flipped.
   public var augmentation = Augmentation(crop: 0, flip: false)
-  /// The global gradient norm is clipped to this, unless nil.
+  /// The value that the global norm of the gradients is clipped to; nil for no clipping.
   public var clipNorm: Double?
-  /// Whether gradients are made of length 1.
+  /// Whether gradients are scaled to length 1.
   public var gradientNormalization = GradientNormalization.none
-  /// How gradients are cut into buckets.
+  /// How gradients are divided into buckets.
   public var buckets = BucketSettings()
-  /// Whether gradients travel while backward goes on.
+  /// Whether gradients are all-reduced while the backward pass goes on.
   public var overlap = true
   /// In what numbers activations and their gradients are stored; parameters, the sums behind them and the
   /// optimizer's state are float32 or wider in either.
@@ -71,7 +71,7 @@ public struct TrainerSettings: Sendable {
     (self.optimizer, self.learningRate) = (optimizer, learningRate)
   }
 
-  /// The number of steps, for a given number of steps in an epoch.
+  /// The total number of steps, given the number of steps in an epoch.
   public func totalSteps(stepsPerEpoch: Int) -> Int {
     switch length {
     case .epochs(let epochs): epochs * stepsPerEpoch

@@ -1,6 +1,6 @@
 public import LockstepFiles
 
-/// A run that had to end, on all ranks in the same step.
+/// The reason that a run had to end, on all ranks in the same step.
 public struct TrainingFailure: ProgramError, Hashable, Sendable {
   /// Every rank throws it.
   public var isSharedByAllRanks: Bool { true }
@@ -10,10 +10,10 @@ public struct TrainingFailure: ProgramError, Hashable, Sendable {
 
   /// What happened, and in which step.
   public let description: String
-  /// The step after which the network was no good any more; nil where something else failed.
+  /// The step after which the network had become useless; nil if something else failed.
   public let step: Int?
 
-  /// A failure that is not the network's.
+  /// A failure that is not due to the network.
   package init(description: String) { (self.description, step) = (description, nil) }
 
   /// The network diverged in a step, as `symptom` shows.
@@ -23,7 +23,7 @@ public struct TrainingFailure: ProgramError, Hashable, Sendable {
     self.step = step
   }
 
-  /// This failure, with what may be done about it.
+  /// This failure, with advice added to its description.
   public func adding(_ remedy: String) -> TrainingFailure {
     TrainingFailure(description: "\(description); \(remedy)", step: step)
   }

@@ -104,7 +104,7 @@ import Testing
       (try Self.errors(.global(49)), "batch 49 is larger than the training set of 48 samples"),
       (try Self.errors(.perRank(25)), "batchPerRank times the ranks, 50, is larger"),
       (try Self.errors(.global(0)), "has no sample"),
-      (try Self.errors(.global(16), outputs: 5), "puts out 5 logits, and the data have 3 classes"),
+      (try Self.errors(.global(16), outputs: 5), "has 5 logits, but the data have 3 classes"),
       (try Self.errors(.global(16), groups), "groups 3 does not divide the 4 channels of bn"),
       (try Self.errors(.global(16), statisticsGroup), "3 does not divide the 2 ranks"),
     ]
