@@ -3,12 +3,12 @@ import LockstepFiles
 import LockstepPrediction
 
 extension RunReport {
-  /// The colour and the dashes of a run's curves: solid for the first three, then dashed, then dotted.
+  /// The style of a run's curves: a colour, and lines that are solid for three runs, then dashed, then dotted.
   static func series(_ index: Int) -> String {
     "series\(index % 6) dash\(index / 3 % 3)"
   }
 
-  /// Where the time of a step went under each norm; nil where no run has events.
+  /// Where the time of a step went under each norm; nil if no run has events.
   var stepTimeChart: Chart? {
     let rows = runs.compactMap { run in
       run.parts.map { parts in
@@ -40,9 +40,9 @@ extension RunReport {
     return StackedBars(rows: rows, thickness: 22).chart(
       id: "chart-step-time", title: "Where a step goes, by norm",
       caption:
-        "Means over the ranks and over the middle half of the recorded steps by duration, so that "
-        + "the parts add up. Skew is waiting for the last rank, transfer what came after its "
-        + "arrival. Other is the loss's sum over ranks and what was not recorded.",
+        "Means over ranks and over the middle half of the recorded steps when sorted by duration, so the "
+        + "parts add up. Skew is the wait for the last rank; transfer is the time after its arrival. "
+        + "Other is the sum of the loss over ranks, and whatever was not recorded.",
       legend: [
         .init(fill: "compute", "computing"), .init(fill: "norm", "computing of norms"),
         .init(fill: "skew", "statistics: skew"), .init(fill: "transfer", "statistics: transfer"),
@@ -52,7 +52,7 @@ extension RunReport {
       ])
   }
 
-  /// The ratios of step times to the first run's; nil where the runs did not take turns.
+  /// The ratios of step times to the first run's; nil if the runs did not take turns.
   var ratioChart: Chart? {
     let rows = runs.enumerated().compactMap { index, run in
       run.againstFirst.map {
@@ -61,11 +61,11 @@ extension RunReport {
     }
     guard let first = runs.first, !rows.isEmpty else { return nil }
     return IntervalChart(rows: rows).chart(
-      id: "chart-ratios", title: "The step's duration against \(first.label)",
+      id: "chart-ratios", title: "The step's duration compared with \(first.label)",
       caption:
-        "Medians of the ratios of rounds in each of which every norm took a turn, without disturbed "
-        + "steps. All intervals hold at once in 95% of cases; one that holds 1 leaves the order "
-        + "undecided.", base: first.label)
+        "Median ratios over rounds in which every norm took a turn, without disturbed steps. All "
+        + "intervals hold at once in 95% of cases; one that contains 1 leaves the order undecided.",
+      base: first.label)
   }
 
   /// Loss over the steps.
@@ -80,7 +80,7 @@ extension RunReport {
       id: "chart-accuracy", title: "Accuracy", scale: 100, unit: "%", \.accuracy)
   }
 
-  /// Step times on more ranks, a chart a fabric.
+  /// Predicted step times on more ranks, one chart for each fabric.
   var predictionCharts: [Chart] {
     predictions.enumerated().map { index, prediction in
       var norms: [String] = []
@@ -102,11 +102,11 @@ extension RunReport {
         title: "Predicted step time by number of ranks, on \(prediction.fabric)",
         caption:
           "\(prediction.fabricSource.prefix(1).uppercased() + prediction.fabricSource.dropFirst()). "
-          + "Each rank computes as many samples as a recorded one. Bars hold 95% of medians of "
+          + "Each rank computes as many samples as a recorded one. Bars contain 95% of the medians of "
           + "simulated steps; predictions were checked to \(Int(100 * Prediction.tolerance))%."
           + (assumed.map {
-            " From \($0) ranks on more ranks meet than steps were recorded, and how late the last "
-              + "one comes is assumed."
+            " From \($0) ranks on, there are more ranks than recorded steps, so how late the last "
+              + "rank arrives is an assumption."
           } ?? ""))
     }
   }
@@ -130,10 +130,10 @@ extension RunReport {
 }
 
 extension ReportedRun {
-  /// More rows than these are for the table below.
+  /// The largest number of rows in a chart; the table below has the others, too.
   private static let mostRows = 60
 
-  /// What each layer computes.
+  /// How long each layer computes.
   func computingChart(id: String) -> Chart? {
     guard let split, !split.layers.isEmpty else { return nil }
     var order: [String] = []
@@ -157,8 +157,8 @@ extension ReportedRun {
     return StackedBars(rows: rows, thickness: 9).chart(
       id: id, title: "\(label): computing by layer",
       caption:
-        "Medians over \(split.steps) steps of the mean over ranks, without what blocked them."
-        + (left > 0 ? " The \(left) cheapest layers are in the table alone." : ""),
+        "Medians over \(split.steps) steps of the mean over ranks, without the time they were blocked."
+        + (left > 0 ? " The \(left) cheapest layers are only in the table." : ""),
       legend: [
         .init(fill: "compute-forward", "forward"), .init(fill: "compute-backward", "backward"),
         .init(fill: "norm-forward", "norm, forward"),
@@ -166,7 +166,7 @@ extension ReportedRun {
       ])
   }
 
-  /// What each norm's statistics cost; nil where there are none.
+  /// What each norm's statistics cost; nil if there are none.
   func statisticsChart(id: String) -> Chart? {
     let sites = split?.sites.filter { !$0.isBucket } ?? []
     guard let split, !sites.isEmpty else { return nil }
@@ -189,8 +189,8 @@ extension ReportedRun {
     return StackedBars(rows: rows, thickness: 9).chart(
       id: id, title: "\(label): statistics by layer",
       caption: "Medians over \(split.steps) steps of the mean over ranks. The thin bar is the part "
-        + "that was in flight while ranks computed, which need not make a step shorter."
-        + (left > 0 ? " The \(left) cheapest are in the table alone." : ""),
+        + "that was in flight while ranks computed, which does not always make a step shorter."
+        + (left > 0 ? " The \(left) cheapest are only in the table." : ""),
       legend: [
         .init(fill: "skew", "skew: waiting for the last rank"), .init(fill: "transfer", "transfer"),
         .init(fill: "flight", "in flight while ranks computed"),
@@ -204,9 +204,9 @@ extension ReportedRun {
     return TimelineChart(timeline: medianStep, norms: Set(normLayers)).chart(
       id: id, title: "\(label): step \(medianStep.step), the median one",
       caption:
-        "Of each rank, from above: what it computed, what blocked it, and what was in flight "
-        + "meanwhile. Rest the pointer on a block for its name and duration."
-        + (left > 0 ? " \(left) more ranks are in the trace alone (lockstep trace)." : ""))
+        "For each rank, from top to bottom: what it computed, what blocked it, and what was in flight "
+        + "meanwhile. Rest the pointer on a block to see its name and duration."
+        + (left > 0 ? " \(left) more ranks are only in the trace (lockstep trace)." : ""))
   }
 }
 

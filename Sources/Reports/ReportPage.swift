@@ -4,9 +4,9 @@ import LockstepFiles
 import LockstepRuns
 import Mustache
 
-/// The report as one page of HTML that refers to nothing outside of itself.
+/// The report as one HTML page that refers to nothing outside itself.
 ///
-/// The properties are what the template asks for by name.
+/// The template refers to the properties by name.
 public struct ReportPage {
   private let work: String
   private let summary: String
@@ -30,9 +30,9 @@ public struct ReportPage {
 
   private let library: MustacheLibrary
 
-  /// The page of a report.
+  /// Creates the page of a report.
   ///
-  /// - Throws: what is wrong with the package's templates.
+  /// - Throws: An error of the template library, if one of the package's templates is broken.
   public init(_ report: RunReport) throws {
     func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
     library = MustacheLibrary(templates: [
@@ -51,7 +51,7 @@ public struct ReportPage {
       + report.predictionCharts
     runs = report.runs.enumerated().compactMap { RunSection($1, number: $0) }
     sources = report.runs.map { run in
-      let started = run.started.map { "Started \($0)" } ?? "Not known when started"
+      let started = run.started.map { "Started \($0)" } ?? "Start time unknown"
       let hosts = Set(run.hosts).sorted()
       let place = hosts.isEmpty ? "" : ", on \(hosts.joined(separator: ", "))"
       return Source(
@@ -62,11 +62,11 @@ public struct ReportPage {
     clock =
       report.clockBoundMicroseconds.map {
         "The ranks' clocks agree to \(fixed($0, 1)) µs"
-          + ($0 == 0 ? ": all ranks shared one machine's." : ".")
-      } ?? "No run has events, so that nothing was compared between ranks."
+          + ($0 == 0 ? ": all ranks used the clock of one machine." : ".")
+      } ?? "No run has events, so nothing was compared between ranks."
   }
 
-  /// The page's text.
+  /// The page as HTML.
   public var html: String { library.render(self, withTemplate: "report") ?? "" }
 
   private static func summary(_ report: RunReport) -> String {

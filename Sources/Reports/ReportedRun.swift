@@ -7,7 +7,7 @@ import LockstepRecording
 public import LockstepRuns
 import LockstepTraining
 
-/// What a report says of one run.
+/// What a report says about one run.
 public struct ReportedRun: Encodable, Sendable {
   /// The run directory.
   public let path: String
@@ -19,41 +19,44 @@ public struct ReportedRun: Encodable, Sendable {
   public let norm: String
   /// The number of ranks, if it is known.
   public let ranks: Int?
-  /// The machine of each rank, where there are events.
+  /// The machine of each rank; empty without events.
   public let hosts: [String]
-  /// The command that made the run, if it is known.
+  /// The command that started the run, if it is known.
   public let command: String?
-  /// When it was started, in UTC, if it is known.
+  /// When the run was started, in UTC, if it is known.
   public let started: String?
-  /// Steps taken.
+  /// The number of steps taken.
   public let steps: Int
   /// Times and traffic of steady steps on rank 0.
   public let times: StepTimes
-  /// Statistics in flight while ranks computed, in milliseconds a step, the mean over ranks; nil
-  /// without events.
+  /// How long statistics were in flight in a step while ranks computed, in milliseconds.
+  ///
+  /// It is the mean over ranks; nil without events.
   public let statisticsInFlightMilliseconds: Double?
-  /// Gradients in flight while ranks computed, likewise.
+  /// How long gradients were in flight in a step while ranks computed, in milliseconds.
+  ///
+  /// It is the mean over ranks; nil without events.
   public let gradientsInFlightMilliseconds: Double?
-  /// Where the run ended; nil if it did not.
+  /// The figures at the end of the run; nil if it did not end.
   public let final: FinalFigures?
   /// Loss and accuracy over the steps.
   public let curves: RunCurves
-  /// The step's duration over the first run's, from rounds in which both took a turn; nil for the first, and
-  /// where runs were not taken in turn.
+  /// The ratio of the step's duration to the first run's, over rounds in which both took a turn; nil for the
+  /// first run, and if the runs did not take turns.
   public internal(set) var againstFirst: PairedRatio?
   /// Where the time of a usual step went; nil without events.
   public let parts: StepParts?
   /// The recorded steps by layer and collective; nil without events.
   public let split: StepSplit?
-  /// What the ranks' time goes into; nil without events.
+  /// Where the ranks' time goes; nil without events.
   public let efficiency: Efficiency?
   /// The median step; nil without events.
   public let medianStep: StepTimeline?
   /// The names under which norms were recorded.
   public let normLayers: [String]
-  /// What is missing.
+  /// What is missing from the run's figures.
   public let notes: [String]
-  /// What was trained; nil of a loop of one's own.
+  /// The run's configuration; nil if your own program recorded the run.
   let configuration: RunConfiguration?
 
   private enum CodingKeys: String, CodingKey {
@@ -79,8 +82,8 @@ public struct ReportedRun: Encodable, Sendable {
     if let resumed = launch?.resumed {
       let starts = resumed.map { "\($0.step) (\($0.ranks) rank(s))" }
       notes.append(
-        "it was interrupted and went on after step \(starts.joined(separator: ", ")); its layers and "
-          + "collectives are those of the last start.")
+        "it was interrupted and resumed after step \(starts.joined(separator: ", ")); its figures by layer "
+          + "and collective are from the last start.")
     }
     var recorded: RecordedRun?
     do {
@@ -89,14 +92,14 @@ public struct ReportedRun: Encodable, Sendable {
       notes.append("nothing is known of its layers, collectives and ranks: \(error).")
     }
     if let recorded, !recorded.isComplete {
-      notes.append("its clocks were compared at the start only, so that their drift is not known.")
+      notes.append("its clocks were compared only at the start, so their drift is not known.")
     }
     let hasNorm = described.norm != "none"
     let norms = recorded.map { Self.norms($0.records) } ?? []
     if recorded != nil, hasNorm, norms.isEmpty {
       notes.append(
-        "its events do not say which layers are norms, so that what norms compute is counted with other "
-          + "computing\(configuration == nil ? "" : "; train again to tell it apart").")
+        "its events do not say which layers are norms, so the computing of norms is counted with other "
+          + "computing\(configuration == nil ? "" : "; train again to tell them apart").")
     }
     let clean = recorded.map { $0.usualRecords(metrics) }
     let steps = clean.map { RecordedSteps($0) }

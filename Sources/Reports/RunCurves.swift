@@ -1,11 +1,11 @@
 import LockstepRuns
 import LockstepTraining
 
-/// Loss and accuracy of a run over its steps, thinned out so that any run can be drawn.
+/// Loss and accuracy of a run over its steps, averaged so that a run of any length can be drawn.
 public struct RunCurves: Codable, Hashable, Sendable {
   /// A point of a curve.
   public struct Point: Codable, Hashable, Sendable {
-    /// The step, the last one of those that the point is the mean of.
+    /// The step; if the point is a mean, the last one of its steps.
     public let step: Int
     /// The loss.
     public let loss: Double
@@ -13,7 +13,7 @@ public struct RunCurves: Codable, Hashable, Sendable {
     public let accuracy: Double
   }
 
-  /// How many steps a point of the training curve is the mean of.
+  /// How many steps are averaged in a point of the training curve.
   public let stepsPerPoint: Int
   /// The training batches.
   public let training: [Point]
@@ -25,7 +25,7 @@ public struct RunCurves: Codable, Hashable, Sendable {
     case stepsPerPoint = "steps_per_point"
   }
 
-  /// The most points of a training curve.
+  /// The largest number of points in a training curve.
   static let most = 400
 
   init(_ metrics: RunMetrics) {

@@ -7,11 +7,11 @@ import LockstepRecording
 import LockstepRuns
 import LockstepTraining
 
-/// What `lockstep report` says of one run or several: figures alone, without their drawing.
+/// What `lockstep report` says about one run or several: the figures, without drawings.
 public struct RunReport: Encodable, Sendable {
-  /// The name of the configuration, or of each, where they differ.
+  /// The name of the configuration, or all names if they differ.
   public let work: String
-  /// What the report finds, in one sentence.
+  /// The report's finding, in one sentence.
   public let answer: String
   /// The share of all steps that were disturbed, from 0 to 1.
   public let disturbedShare: Double
@@ -21,11 +21,10 @@ public struct RunReport: Encodable, Sendable {
   public let differences: [ConfigurationDifference]
   /// What is missing, and what makes figures hard to compare.
   public let notes: [String]
-  /// The most that a time may be wrong by because the ranks' clocks are not one, in microseconds; nil
-  /// where no run has events.
+  /// The largest error of a time because the ranks' clocks differ, in microseconds; nil if no run has events.
   public let clockBoundMicroseconds: Double?
 
-  /// What steps would take on more ranks, for each fabric, from the first run of each norm that has
+  /// How long steps would take on more ranks, for each fabric, from the first run of each norm that has
   /// events.
   public let predictions: [Prediction]
 
@@ -40,10 +39,10 @@ public struct RunReport: Encodable, Sendable {
 
   /// Reads the run directories at `paths` and predicts steps on each of `networks`.
   ///
-  /// A folder that is no run directory stands for those in it.
+  /// A folder that is not a run directory stands for the run directories in it.
   ///
-  /// - Throws: ``ConfigurationError`` if one is no run directory or is damaged, if no run has taken a
-  ///   step, or if the runs were trained on different kinds of data.
+  /// - Throws: ``ConfigurationError`` if a path leads to no run directory or a damaged one, if no run has
+  ///   taken a step, or if the runs were trained on different kinds of data.
   public init(paths: [String], predictingOn networks: [NetworkModel]) throws {
     let directories = try Self.directories(paths)
     let metrics = try directories.map { try RunMetrics(run: $0) }
@@ -65,14 +64,14 @@ public struct RunReport: Encodable, Sendable {
     let all = try RunConfiguration.differences(configurations)
     if configured.count < read.count, !configured.isEmpty {
       notes.append(
-        "What was recorded by a program of one's own has no configuration to compare: its settings are not "
-          + "known.")
+        "Runs that were recorded by a custom program have no configuration to compare: their settings are "
+          + "not known.")
     }
     if let data = all.first(where: { $0.key == "data.kind" }) {
       let kinds = zip(configured, data.values).map { "\($0.path) on \($1 ?? "none")" }
       throw ConfigurationError(
         "data.kind",
-        "the runs were trained on different data, which makes nothing of them comparable ("
+        "the runs were trained on different data, so they cannot be compared ("
           + kinds.joined(separator: ", ") + "); report them one at a time")
     }
     differences = all.filter { !$0.key.hasPrefix("model.norm.") && $0.key != "name" }
@@ -98,7 +97,7 @@ public struct RunReport: Encodable, Sendable {
     self.notes = notes
   }
 
-  /// Each of `paths` that is a run directory, and in the place of others the run directories in them.
+  /// The run directories at `paths`; any other folder is replaced by the run directories in it.
   private static func directories(_ paths: [String]) throws(ConfigurationError) -> [String] {
     let files = FileManager.default
     func isRun(_ path: String) -> Bool {
@@ -116,7 +115,7 @@ public struct RunReport: Encodable, Sendable {
       guard !runs.isEmpty else {
         throw ConfigurationError(
           path,
-          "is no run directory: neither it nor a folder in it has a config.yaml or recording.json")
+          "is not a run directory: neither it nor a folder in it has a config.yaml or recording.json")
       }
       found += runs
     }
@@ -127,8 +126,10 @@ public struct RunReport: Encodable, Sendable {
     return found
   }
 
-  /// Gives each run its ratio to the first one that took turns with it: of one comparison, whose runs have one
-  /// command line, and of one of its repeats, which have no round in common.
+  /// Gives each run its ratio to the first run that took turns with it.
+  ///
+  /// Runs take turns if they belong to one comparison, and so have the same command line, and to the same
+  /// repeat of it: different repeats have no round in common.
   private static func compare(_ runs: inout [ReportedRun], _ metrics: [RunMetrics]) {
     guard let command = runs.first?.command, runs.allSatisfy({ $0.command == command }),
       let paired = PairedSteps(metrics.map(\.steps))
@@ -142,7 +143,7 @@ public struct RunReport: Encodable, Sendable {
     }
   }
 
-  /// What the runs' step times say, by the ratios of rounds in which all took a turn.
+  /// What the runs' step times say, based on the ratios of rounds in which all took a turn.
   private static func answer(_ runs: [ReportedRun]) -> String {
     guard let first = runs.first else { return "" }
     let others = runs.dropFirst()
@@ -152,29 +153,29 @@ public struct RunReport: Encodable, Sendable {
     }
     guard others.contains(where: { $0.againstFirst != nil }) else {
       return
-        "Which of these steps is shorter is not decided: the runs did not take turns, as those of "
-        + "`lockstep compare --run-dir` do, so that the machine may have been another for each."
+        "Which of these steps is shorter is not decided: the runs did not take turns, as they do under "
+        + "`lockstep compare --run-dir`, so the machine may have been in another state for each run."
     }
     var parts: [String] = []
     for verdict in [RatioVerdict.slower, .faster] {
       let found = others.filter { $0.againstFirst?.verdict == verdict }
       if !found.isEmpty {
         parts.append(
-          found.map { "\($0.label) \($0.againstFirst?.ratio.text(3) ?? "") times" }
+          found.map { "\($0.againstFirst?.ratio.text(3) ?? "") times as long under \($0.label)" }
             .joined(separator: ", "))
       }
     }
     let open = others.filter { $0.againstFirst?.verdict == .undecided }.map(\.label)
     let decided =
       parts.isEmpty
-      ? "" : "Against \(first.label), a step takes under \(parts.joined(separator: ", "))"
-    if open.isEmpty { return decided + " as long." }
+      ? "" : "Compared with \(first.label), a step takes \(parts.joined(separator: ", "))"
+    if open.isEmpty { return decided + "." }
     let undecided =
-      "\(open.joined(separator: ", ")) cannot be told from \(first.label)"
-    return decided.isEmpty ? undecided + "." : "\(decided) as long; \(undecided)."
+      "\(open.joined(separator: ", ")) cannot be told apart from \(first.label)"
+    return decided.isEmpty ? undecided + "." : "\(decided); \(undecided)."
   }
 
-  /// A short name for each run: its norm, and what else it takes to tell them apart.
+  /// A short name for each run: its norm, and whatever else is needed to tell the runs apart.
   private static func labels(_ runs: [ReportedRun]) -> [String] {
     func isUnique(_ labels: [String]) -> Bool { Set(labels).count == labels.count }
     let norms = runs.map(\.norm)
@@ -201,8 +202,7 @@ public struct RunReport: Encodable, Sendable {
     }
     if Set(runs.map(\.ranks)).count > 1 {
       notes.append(
-        "The runs were on different numbers of ranks: their times are those of different shares of "
-          + "the batch.")
+        "The runs had different numbers of ranks: their times are for different shares of the batch.")
     }
     return notes
   }

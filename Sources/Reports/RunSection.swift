@@ -1,9 +1,9 @@
 import LockstepAnalysis
 import LockstepFiles
 
-/// What the page shows of one run by itself; there is nothing to show of a run without events.
+/// What the page shows about a single run; a run without events has no section.
 ///
-/// The properties are what the template asks for by name.
+/// The template refers to the properties by name.
 struct RunSection {
   let label: String
   let timeline: Chart?

@@ -48,7 +48,7 @@ struct ReportTests {
       #expect(page.contains("&lt;i&gt;&amp;runs") && !page.contains("<i>"))
       #expect(page.contains("mpirun ") && page.contains("clocks agree to"))
       let answers = [
-        "sync-batch cannot be told from layer.", "Against layer, a step takes under sync-batch ",
+        "sync-batch cannot be told apart from layer.", "Compared with layer, a step takes ",
       ]
       #expect(answers.contains { page.contains($0) })
 
@@ -140,7 +140,7 @@ struct ReportTests {
         ], in: paths[2])
       for (arguments, expected) in [
         ([folder + "/nowhere"], "nowhere: no such run directory"),
-        ([paths[0] + "/checkpoints"], "checkpoints: is no run directory"),
+        ([paths[0] + "/checkpoints"], "checkpoints: is not a run directory"),
         ([paths[0], paths[0] + "/"], "is named twice"),
         ([paths[0], paths[2]], "trained on different data"),
         ([paths[0], "--fabric", "nowhere.json"], "nowhere.json: is neither a fabric's name"),

@@ -1,15 +1,16 @@
 import Foundation
 import LockstepFiles
 
-/// Round numbers along an axis, and where values lie between its ends.
+/// An axis: its round numbers, and where values lie between its ends.
 struct Axis {
-  /// The round numbers, rising.
+  /// The round numbers, in ascending order.
   let ticks: [Double]
   let low: Double
   let high: Double
 
-  /// An axis of about `count` round numbers that reaches from `low` to `high` at least; where
-  /// `isTight`, exactly, with the round numbers between.
+  /// Creates an axis with about `count` round numbers that covers `low` to `high`.
+  ///
+  /// If it `isTight`, it ends exactly at `low` and `high`; otherwise at round numbers.
   init(from low: Double, to high: Double, count: Int, isTight: Bool = false) {
     let least = max(1e-9 * max(abs(low), abs(high)), 1e-300)
     let high = high - low >= least ? high : low + max(1, abs(low))
@@ -24,7 +25,7 @@ struct Axis {
     digits = max(0, Int((-log10(step) - 1e-9).rounded(.up)))
   }
 
-  /// How many digits after the point tell the round numbers apart.
+  /// The number of decimals that tell the round numbers apart.
   private let digits: Int
 
   /// Where `value` lies, from 0 to 1.
@@ -38,7 +39,7 @@ struct Axis {
     ticks.enumerated().flatMap { index, tick in
       let x = position(tick)
       let isLast = index == ticks.count - 1
-      // With its unit the last number is wide.
+      // The last number is wide, since its unit follows.
       let anchor = x < 0.03 ? "start" : x > (isLast ? 0.9 : 0.97) ? "end" : "middle"
       return [
         SVGElement.gridline(x: x, from: top, to: bottom),

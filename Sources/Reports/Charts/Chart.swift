@@ -1,13 +1,13 @@
 /// A drawing with its heading, legend and caption, as the page shows it.
 ///
-/// Drawings have no fixed width: positions across are shares of the width that there is, heights and
-/// text are pixels, so that a phone shows the same text in the same size as a wide screen.
+/// Drawings have no fixed width: horizontal positions are shares of the available width. Heights and text
+/// sizes are in pixels, so that text has the same size on a phone and on a wide screen.
 struct Chart {
-  /// The drawing's name in the page, with which a test finds it.
+  /// The drawing's name in the page, by which tests find it.
   let id: String
   /// What is drawn.
   let title: String
-  /// How to read it, and what its figures are.
+  /// How to read the chart, and what its figures are.
   let caption: String
   /// What the colours stand for.
   let legend: [LegendEntry]
@@ -18,7 +18,7 @@ struct Chart {
   struct LegendEntry {
     /// A small drawing of the mark.
     let swatch: String
-    /// What it stands for.
+    /// What the mark stands for.
     let label: String
 
     /// The entry of a filled area.
@@ -44,7 +44,7 @@ struct Chart {
     }
   }
 
-  /// Puts a chart together; `marks` are what stands for data among what is drawn.
+  /// Puts a chart together; `marks` is how many of the drawn elements stand for data.
   init(
     id: String, title: String, caption: String, legend: [LegendEntry], height: Double, marks: Int,
     _ elements: [SVGElement]

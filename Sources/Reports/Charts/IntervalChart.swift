@@ -1,10 +1,10 @@
 import LockstepAnalysis
 
-/// Ratios with their intervals, one below the other, beside a line at 1.
+/// Ratios with their intervals, one below the other, and a vertical line at 1.
 struct IntervalChart {
   /// One ratio.
   struct Row {
-    /// What it is of.
+    /// What the ratio belongs to.
     let label: String
     /// The class that colours it.
     let style: String
@@ -13,7 +13,7 @@ struct IntervalChart {
 
   let rows: [Row]
 
-  /// The chart of these ratios to what `base` stands for.
+  /// The chart of these ratios; `base` names what they are relative to.
   func chart(id: String, title: String, caption: String, base: String) -> Chart {
     let ratios = rows.map(\.ratio.ratio)
     let low = ratios.reduce(1.0) { min($0, $1.low) }

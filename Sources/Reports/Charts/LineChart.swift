@@ -2,9 +2,9 @@ import LockstepFiles
 
 /// Curves over the number of steps.
 struct LineChart {
-  /// One curve, with single points beside it.
+  /// One curve, together with single points.
   struct Series {
-    /// What it stands for.
+    /// What the curve stands for.
     let label: String
     /// The class that colours it.
     let style: String
@@ -13,7 +13,7 @@ struct LineChart {
   }
 
   let series: [Series]
-  /// A factor on values for the axis: 100 for shares in percent.
+  /// The factor from values to the axis: 100 to show shares in percent.
   var scale = 1.0
   var unit = ""
 
@@ -21,8 +21,9 @@ struct LineChart {
     value.magnitude <= Double(Float.greatestFiniteMagnitude)
   }
 
-  /// The chart, or nil where there is nothing to draw; values that are not finite, or
-  /// greater than any 32-bit float, are left out.
+  /// The chart; nil if there is nothing to draw.
+  ///
+  /// Values that are not finite or exceed all 32-bit floats are left out.
   func chart(id: String, title: String, caption: String) -> Chart? {
     let all = series.flatMap { $0.line + $0.points }.filter { Self.isDrawn($0.value) }
     guard let last = all.map(\.step).max(), let first = all.map(\.step).min() else { return nil }
@@ -42,7 +43,7 @@ struct LineChart {
     elements += across.drawnAcross(from: 20 + height, to: 24 + height, unit: "steps")
     var marks = 0
     for one in series {
-      // Curves are drawn a thousand wide and stretched over the width that there is.
+      // Curves are drawn with a width of 1000, and then stretched over the available width.
       let runs = one.line.split { !Self.isDrawn($0.value) }
       for run in runs where run.count > 1 {
         let points = run.map {

@@ -1,11 +1,11 @@
 import Foundation
 import LockstepFiles
 
-/// Step times over the number of ranks, each ten times as many as far apart.
+/// Step times over the number of ranks, on a logarithmic axis.
 struct PredictionChart {
-  /// One norm.
+  /// The predictions of one norm.
   struct Series {
-    /// What it stands for.
+    /// What the curve stands for.
     let label: String
     /// The class that colours it.
     let style: String
@@ -29,7 +29,7 @@ struct PredictionChart {
     let vertical = Axis(from: 0, to: all.map(\.high).max() ?? 1, count: 5)
     let counts = Set(all.map(\.ranks)).sorted()
     let ends = (log(Double(counts.first ?? 1)), log(Double(counts.last ?? 2)))
-    // Room for half of a mark at both ends.
+    // Both ends leave room for half of a mark.
     func x(_ ranks: Int) -> Double {
       0.04 + 0.92 * (log(Double(ranks)) - ends.0) / max(ends.1 - ends.0, 1e-9)
     }

@@ -1,4 +1,4 @@
-/// An element of an SVG drawing; attributes and text are escaped when it is written.
+/// An element of an SVG drawing, whose attributes and text are escaped when it is written.
 struct SVGElement {
   private let name: String
   private var attributes: [(name: String, value: String)]
@@ -47,9 +47,9 @@ struct SVGElement {
 }
 
 extension SVGElement {
-  /// A rectangle: `x` and `width` are shares of the drawing's width, `y` and `height` pixels.
+  /// A rectangle; `x` and `width` are shares of the drawing's width, and `y` and `height` are in pixels.
   ///
-  /// What is too short to be seen is drawn as a hairline.
+  /// A rectangle that is too narrow to be seen is drawn as a hairline.
   static func bar(
     _ style: String, x: Double, width: Double, y: Double, height: Double, title: String
   ) -> SVGElement {
@@ -63,8 +63,8 @@ extension SVGElement {
     ).titled(title)
   }
 
-  /// Text whose baseline is at `y` pixels and which stands at `x`, a share of the width, by its
-  /// start, middle or end.
+  /// Text with its baseline at `y` pixels; `anchor` says whether its start, middle or end is at `x`, a share
+  /// of the width.
   static func label(
     _ text: String, x: Double = 0, y: Double, anchor: String = "start", style: String = "label"
   ) -> SVGElement {
@@ -90,7 +90,7 @@ extension SVGElement {
 
   static func percent(_ share: Double) -> String { number(100 * share) + "%" }
 
-  /// Hundredths are finer than what can be seen.
+  /// The number as text, rounded to hundredths, which are finer than anyone can see.
   static func number(_ value: Double) -> String {
     let rounded = (value * 100).rounded() / 100
     return Int(exactly: rounded).map { "\($0)" } ?? "\(rounded)"

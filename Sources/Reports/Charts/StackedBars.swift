@@ -6,11 +6,11 @@ struct StackedBars {
   struct Row {
     /// What the bar stands for.
     let label: String
-    /// Its figure in words, at the right.
+    /// The bar's figure as text, shown at the right.
     let value: String
     /// The parts, from the left.
     let parts: [Part]
-    /// A thin bar below: how much of the bar it is about.
+    /// A thin bar below, which shows how much of the bar has some property.
     var under: Part?
   }
 
@@ -18,9 +18,9 @@ struct StackedBars {
   struct Part {
     /// The class that colours it.
     let style: String
-    /// What it stands for.
+    /// What the part stands for.
     let label: String
-    /// How long it is, in milliseconds.
+    /// The part's duration, in milliseconds.
     let milliseconds: Double
   }
 

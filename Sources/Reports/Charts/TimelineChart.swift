@@ -2,13 +2,13 @@ import LockstepAnalysis
 import LockstepFiles
 import LockstepRecording
 
-/// One step as it passed on every rank: what each computed, what blocked it, and what was in flight.
+/// One step on every rank: what the rank computed, what blocked it, and what was in flight.
 struct TimelineChart {
   let timeline: StepTimeline
   /// The layers that are norms.
   let norms: Set<String>
 
-  /// More ranks than these make a drawing that nobody reads.
+  /// The largest number of ranks that are drawn: a drawing of more would be too long to read.
   static let mostRanks = 16
 
   /// The chart of the step.
@@ -42,13 +42,13 @@ struct TimelineChart {
   }
 
   private static let legend: [Chart.LegendEntry] = [
-    .init(fill: "compute", "computing, a block a layer"), .init(fill: "norm", "norm"),
+    .init(fill: "compute", "computing, one block per layer"), .init(fill: "norm", "norm"),
     .init(fill: "optimizer", "optimizer"), .init(fill: "skew", "statistics, waiting for the last"),
     .init(fill: "transfer", "statistics, transfer"), .init(fill: "gradients", "gradients"),
     .init(fill: "control", "loss and checks"), .init(fill: "flight", "in flight"),
   ]
 
-  /// What a rank computed: its segments without what blocked it in them.
+  /// What a rank computed: its segments without the times in which it was blocked.
   private func computing(_ step: StepTimeline.Rank, _ axis: Axis, y: Double, rank: Int)
     -> [SVGElement]
   {
@@ -87,7 +87,7 @@ struct TimelineChart {
       height: height, title: "\(title), \(fixed(end - begin, 1)) µs")
   }
 
-  /// What of a collective blocked the rank, cut at the last rank's arrival.
+  /// The times in which a collective blocked the rank, split at the last rank's arrival.
   private func blocked(
     _ collective: StepTimeline.Collective, _ axis: Axis, y: Double, rank: Int
   ) -> [SVGElement] {
@@ -109,7 +109,7 @@ struct TimelineChart {
     }
   }
 
-  /// Collectives that were in flight while the rank computed, each on the first free line.
+  /// The collectives that were in flight while the rank computed, each on the first free line.
   private func flights(
     _ collectives: [StepTimeline.Collective], _ axis: Axis, y: Double, rank: Int
   ) -> ([SVGElement], lanes: Int) {
