@@ -3,7 +3,7 @@ import LockstepFiles
 import LockstepPrediction
 
 extension RunReport {
-  /// The style of a run's curves: a colour, and lines that are solid for three runs, then dashed, then dotted.
+  /// The style of a run's curves: a colour, and lines that are solid for three runs, then dashed or dotted.
   static func series(_ index: Int) -> String {
     "series\(index % 6) dash\(index / 3 % 3)"
   }
