@@ -3,8 +3,9 @@ import LockstepConfiguration
 import LockstepModels
 
 extension Laboratory {
-  /// A small transformer that learns sums and differences of digits within seconds: what experiments
-  /// on the norms of a transformer change one thing of.
+  /// A small transformer that learns sums and differences of digits within seconds.
+  ///
+  /// Experiments on a transformer's norms each change one thing about it.
   func arithmeticRun(steps: Int, _ assignments: [String] = []) throws -> RunConfiguration {
     try configuration(
       """
@@ -34,7 +35,7 @@ extension RunConfiguration {
 }
 
 extension Model {
-  /// The parameter of that name, which the experiment knows to be there.
+  /// The parameter of that name, which has to exist.
   func parameter(_ name: String) -> Parameter {
     guard let parameter = parameters.first(where: { $0.name == name }) else {
       preconditionFailure("no parameter \(name)")

@@ -3,17 +3,17 @@ import LockstepCollectives
 
 /// A sentence about normalization, with the experiment that decides it on this machine.
 public struct Claim: Sendable {
-  /// Its name on the command line.
+  /// The claim's name on the command line.
   public let id: String
   /// What is claimed.
   public let statement: String
   /// Who claims it, and where.
   public let source: String
-  /// What is run.
+  /// What the experiment runs and measures.
   public let method: String
-  /// When the claim holds, when it does not, and when neither can be said; fixed before the run.
+  /// When the claim holds, when it does not, and when it is undecided; fixed before the run.
   public let rule: String
-  /// About how long it takes on two cores at a budget of 1.
+  /// Roughly how many minutes the experiment takes on two cores at a budget of 1.
   public let minutes: Double
   /// The experiment; every rank runs it.
   let experiment: @Sendable (Laboratory) throws -> Outcome
@@ -40,8 +40,8 @@ public enum Verdict: String, Codable, Sendable {
   /// Neither was seen clearly enough.
   case undecided = "not decided at this budget"
 
-  /// Holds if every difference is above 0, fails if none is and not all are 0, else undecided: a sign
-  /// test over repeats.
+  /// A sign test over repeats: holds if every difference is above 0, fails if none is and not all are 0, else
+  /// undecided.
   public init(allPositive differences: [Double]) {
     let positive = differences.count { $0 > 0 }
     if positive == differences.count, positive > 0 {
@@ -56,7 +56,7 @@ public enum Verdict: String, Codable, Sendable {
     self = parts.contains(.fails) ? .fails : parts.contains(.undecided) ? .undecided : .holds
   }
 
-  /// Holds or fails, as `condition` says.
+  /// Holds if `condition` is true, else fails.
   public init(_ condition: Bool) { self = condition ? .holds : .fails }
 }
 
@@ -64,11 +64,11 @@ public enum Verdict: String, Codable, Sendable {
 public struct Figure: Codable, Sendable {
   /// What was measured.
   public let name: String
-  /// Its unit, empty for a plain number.
+  /// The unit; empty for a plain number.
   public let unit: String
-  /// The median over the samples with its interval; infinite where runs diverged.
+  /// The median over the samples with its interval; infinite if runs diverged.
   public let value: MedianInterval
-  /// How many samples there are, or nil where the figure follows from others.
+  /// The number of samples; nil if the figure was computed from other figures.
   public let samples: Int?
 
   /// The figure of some samples, at least one.
@@ -82,7 +82,7 @@ public struct Figure: Codable, Sendable {
   /// The figure of one sample.
   init(_ name: String, _ value: Double, unit: String = "") { self.init(name, [value], unit: unit) }
 
-  /// The figure of samples that were summarized already.
+  /// The figure of samples that have been summarized already.
   init(_ name: String, _ value: MedianInterval, samples: Int?, unit: String = "") {
     self.name = name
     self.unit = unit
@@ -91,7 +91,7 @@ public struct Figure: Codable, Sendable {
   }
 }
 
-/// A share of 100 in words, with one digit after the point.
+/// A percentage as text, with one decimal.
 func percent(_ value: Double) -> String { "\((10 * value).rounded() / 10)%" }
 
 /// What an experiment found.
@@ -100,7 +100,7 @@ struct Outcome: Sendable {
   let verdict: Verdict
   /// What the verdict rests on, and what was not run.
   let because: String
-  /// The smallest effect that could have been seen, in words; nil where the verdict is not a matter of chance.
+  /// The smallest effect that could have been seen, in words; nil if chance plays no part in the verdict.
   let smallestEffect: String?
 
   init(
@@ -113,30 +113,29 @@ struct Outcome: Sendable {
   }
 }
 
-/// What is printed of a claim.
+/// What is printed about a claim.
 public struct Finding: Codable, Sendable {
   /// The claim's name.
   public let id: String
   /// What is claimed.
   public let statement: String
-  /// Who claims it.
+  /// Who claims it, and where.
   public let source: String
-  /// What was run.
+  /// What was run and measured.
   public let method: String
   /// The rule of the verdict.
   public let rule: String
   /// What was measured.
   public let figures: [Figure]
-  /// What was decided.
+  /// The verdict.
   public let verdict: Verdict
   /// What the verdict rests on, and what was not run.
   public let because: String
-  /// The smallest effect that could have been seen; nil where something was decided, or the verdict is not a
-  /// matter of chance.
+  /// The smallest effect that could have been seen; nil if the claim was decided, or if chance plays no part.
   public let smallestEffect: String?
   /// How often the claim was looked at, with twice as many repeats each time.
   public let looks: Int
-  /// How long it took, all looks together.
+  /// How long all looks together took, in seconds.
   public var seconds: Double
 
   private enum CodingKeys: String, CodingKey {
@@ -165,9 +164,9 @@ public struct Findings: Codable, Sendable {
   public let ranks: Int
   /// The factor on the length of every run and on the number of repeats.
   public let budget: Double
-  /// How long all took.
+  /// How long all claims took, in seconds.
   public let seconds: Double
-  /// One finding a claim, in the order asked for.
+  /// One finding for each claim, in the order asked for.
   public let claims: [Finding]
 
   /// Puts the document together.

@@ -1,9 +1,9 @@
 import LockstepCheckpoints
 import LockstepModels
 
-/// What `body` returns; parameters and running statistics are afterwards what they were.
+/// Runs `body`, and then restores the model's parameters and running statistics.
 ///
-/// For passes in training mode after a run's last step: they move running statistics.
+/// This is for passes in training mode after a run's last step, since they change running statistics.
 func keepingState<Result>(of model: Model, _ body: () throws -> Result) throws -> Result {
   let state = StateDictionary(model)
   let result = try body()

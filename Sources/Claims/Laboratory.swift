@@ -6,25 +6,25 @@ import LockstepDatasets
 import LockstepRuns
 import LockstepTraining
 
-/// Where experiments run: the ranks, the budget, and who is told how far they are.
+/// Where experiments run: the ranks, the budget, and a callback that reports progress.
 public struct Laboratory {
   /// This rank's communicators.
   let context: RankContext
   /// The factor on the length of every run and on the number of repeats.
   public let budget: Double
-  /// Which look at the claim it is, from 1: each takes twice as many repeats as the one before.
+  /// The number of the current look at the claim, from 1; each takes twice as many repeats as the one before.
   public var look = 1
   private let note: (String) -> Void
   private let memory = Memory()
 
-  /// What single runs came to, so that a look does not repeat those of the looks before it.
+  /// The results of single runs, so that a look does not repeat runs of earlier looks.
   private final class Memory {
     var results: [String: String] = [:]
     /// How many times ``map(_:_:)`` was called in this look.
     var calls = 0
   }
 
-  /// A laboratory of all ranks of `context`; `note` is told how far an experiment is.
+  /// Creates a laboratory of all ranks of `context`; `note` is called with how far an experiment is.
   public init(
     context: RankContext, budget: Double = 1, note: @escaping (String) -> Void = { _ in }
   ) {
@@ -37,20 +37,20 @@ public struct Laboratory {
   /// The number of ranks.
   public var ranks: Int { context.size }
 
-  /// `count` steps or repeats at a budget of 1, scaled to this one's, but at least `least`.
+  /// Scales `count` steps or repeats from a budget of 1 to this budget; the result is at least `least`.
   func scaled(_ count: Int, least: Int = 1) -> Int {
     max(least, Int((Double(count) * budget).rounded()))
   }
 
-  /// `count` repeats at a budget of 1 and the first look.
+  /// Scales `count` repeats from a budget of 1 and the first look to this budget and look.
   func repeats(_ count: Int) -> Int { scaled(count) << (look - 1) }
 
-  /// The sign test of this look, of one of the parts of a claim.
+  /// The sign test of this look, for one of `parts` parts of a claim.
   func signTest(parts: Int = 1) -> SequentialSignTest {
     SequentialSignTest(look: look, parts: parts)
   }
 
-  /// As one of how many comparisons an interval has ``level``.
+  /// The number of comparisons at once for which an interval has ``level``.
   var comparisons: Int { look * (look + 1) }
 
   /// The level of an interval that decides in this look.
@@ -68,16 +68,16 @@ public struct Laboratory {
   /// Begins a look.
   package func begin() { memory.calls = 0 }
 
-  /// Decodes an experiment's run.
+  /// Decodes the configuration of an experiment's run.
   func configuration(_ yaml: String, _ assignments: [String] = []) throws -> RunConfiguration {
     try RunConfiguration(yaml: yaml, name: "an experiment's configuration", set: assignments)
   }
 
-  /// Applies `body` to every item, the items shared out over the ranks, or over this machine's cores
-  /// where there is one rank.
+  /// Applies `body` to every item; items are shared out over the ranks, or over this machine's cores if there
+  /// is only one rank.
   ///
-  /// Collective. `body` works alone: what it finds does not depend on the number of ranks. Every rank
-  /// gets all results, in the items' order. What an earlier look found for an item is taken from it.
+  /// Collective. `body` runs without communication, so its result does not depend on the number of ranks.
+  /// Every rank gets all results, in the items' order. Results of an earlier look are reused.
   public func map<Item: Sendable, Result: Codable & Sendable>(
     _ items: [Item], _ body: @escaping @Sendable (Item) throws -> Result
   ) throws -> [Result] {
@@ -95,7 +95,7 @@ public struct Laboratory {
     }
   }
 
-  /// An item as text that is the same in every look and on every rank: a dictionary's order is not.
+  /// An item as text that is the same in every look and on every rank, which a dictionary's order is not.
   private static func text(of item: Any) -> String {
     if let configuration = item as? RunConfiguration, let yaml = try? configuration.resolvedYAML {
       return yaml
@@ -120,7 +120,7 @@ public struct Laboratory {
           }
         }
       }
-      // Ranks may be minutes apart: that is no sign of anything.
+      // Ranks may be minutes apart here, and that is no sign of a failure.
       let mine = try context.activity?.exempting(share) ?? share()
       let texts = try context.control.allGather(try Self.encode(mine))
       return Self.interleaved(try texts.map(Self.decode), count: items.count)
@@ -150,8 +150,8 @@ public struct Laboratory {
     return try decoder.decode([Result].self, from: Data(text.utf8))
   }
 
-  /// Runs `body` on all ranks together, or on two ranks that are threads where there is only one, and
-  /// returns this rank's result.
+  /// Runs `body` on all ranks together, or on two thread ranks if there is only one rank, and returns this
+  /// rank's result.
   ///
   /// Collective.
   func together<Result: Sendable>(
@@ -165,45 +165,45 @@ public struct Laboratory {
   var ranksTogether: Int { max(ranks, 2) }
 }
 
-/// What a run by itself came to.
+/// The results of one training run.
 struct Trained: Codable, Sendable {
   /// The training loss of every step taken.
   var losses: [Double] = []
-  /// The evaluation at the end; infinite loss where the run diverged.
+  /// The test loss at the end; infinite if the run diverged.
   var loss = Double.infinity
   /// The test accuracy at the end.
   var accuracy = 0.0
-  /// The share of test problems whose whole answer is right, where labels are answers.
+  /// The share of test problems whose whole answer is right; nil unless labels are answers.
   var exactMatch: Double?
-  /// The step in which the loss was no longer finite.
+  /// The step in which the loss was no longer finite; nil if it always was.
   var divergedAt: Int?
-  /// What ``train(_:data:context:onStep:)``'s callback noted, in order.
+  /// The values that the callback of ``train(_:data:context:onStep:)`` returned, in order.
   var notes: [Double] = []
 
-  /// The mean training loss of the last tenth of the steps; infinite where the run diverged.
+  /// The mean training loss of the last tenth of the steps; infinite if the run diverged.
   var lastLoss: Double {
     guard divergedAt == nil, !losses.isEmpty else { return .infinity }
     let last = losses.suffix(max(1, losses.count / 10))
     return last.reduce(0, +) / Double(last.count)
   }
 
-  /// The loss of a step, from 1, averaged with the nine before it.
+  /// The loss of a step, averaged with the nine steps before it; steps count from 1.
   func loss(at step: Int) -> Double {
     let window = losses[max(0, step - 10)..<step]
     return window.reduce(0, +) / Double(window.count)
   }
 
-  /// The first step whose ``loss(at:)`` is at most `loss`.
+  /// The first step whose ``loss(at:)`` is at most `loss`; nil if there is none.
   func steps(to loss: Double) -> Int? {
     (1..<losses.count + 1).first { self.loss(at: $0) <= loss }
   }
 }
 
-/// Trains a run from its first step to its last, on the ranks of `context`, or on this thread alone
-/// where it is nil.
+/// Trains a run from its first step to its last, on the ranks of `context`, or on this thread alone if it is
+/// nil.
 ///
-/// `onStep` sees the run before the first step, with nil, and after each; what it returns is noted. A
-/// run whose loss is no longer finite ends there: that is a result, not an error.
+/// `onStep` is called before the first step, with nil, and after each step; the values that it returns are
+/// kept as notes. A run whose loss is no longer finite ends there: that is a result, not an error.
 func train(
   _ configuration: RunConfiguration, data: DataSplit? = nil, context: RankContext? = nil,
   onStep: (TrainingRun, StepResult?) throws -> [Double] = { _, _ in [] }

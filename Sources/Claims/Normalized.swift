@@ -2,7 +2,7 @@ import LockstepAutograd
 import LockstepNorms
 import LockstepTensors
 
-/// `x` under a norm without gain and bias, in training mode.
+/// The output of a norm without gain and bias for `x`, in training mode.
 func normalized(_ x: Tensor, _ kind: NormKind, epsilon: Double) throws -> Tensor {
   var settings = NormSettings(kind)
   (settings.epsilon, settings.affine) = (epsilon, false)

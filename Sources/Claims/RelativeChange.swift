@@ -1,7 +1,7 @@
 import LockstepTensors
 
-/// The largest difference between two tensors over the largest magnitude of the first; infinite where
-/// the second holds anything but numbers.
+/// The largest difference between two tensors over the largest magnitude of the first; infinite if the second
+/// has values that are not finite.
 func relativeChange(of original: Tensor, to changed: Tensor) -> Double {
   let (a, b) = (original.elements, changed.elements)
   guard b.allSatisfy(\.isFinite) else { return .infinity }
@@ -11,10 +11,10 @@ func relativeChange(of original: Tensor, to changed: Tensor) -> Double {
 }
 
 extension Verdict {
-  /// Whether a function is as `invariant` as is said, from its output's relative changes: at most
-  /// 10⁻⁴, which rounding explains, or at least 10⁻², which nothing but another function explains.
+  /// Judges from the relative changes of a function's output whether it is `invariant` as claimed.
   ///
-  /// Holds if all are on the side that is said, fails if all are on the other, else undecided.
+  /// Rounding explains changes up to 10⁻⁴; only a different function explains changes of 10⁻² or more. Holds
+  /// if all changes are on the claimed side, fails if all are on the other side, else undecided.
   init(invariant: Bool, changes: [Double]) {
     let rounding = changes.allSatisfy { $0 <= 1e-4 }
     let real = changes.allSatisfy { $0 >= 1e-2 }

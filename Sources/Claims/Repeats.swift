@@ -3,9 +3,9 @@ import LockstepAnalysis
 import LockstepConfiguration
 
 extension Laboratory {
-  /// Applies `body` to every run under each of the seeds, all of them shared out over the ranks.
+  /// Applies `body` to every run under each of the seeds; all of these are shared out over the ranks.
   ///
-  /// Collective. The results come by run, then by seed, so that those of two runs pair up.
+  /// Collective. The results are ordered by run and then by seed, so that those of two runs form pairs.
   func map<Result: Codable & Sendable>(
     _ runs: [RunConfiguration], seeds: Range<UInt64>,
     _ body: @escaping @Sendable (RunConfiguration) throws -> Result
@@ -25,13 +25,13 @@ extension Laboratory {
 /// The median of `samples`.
 func median(_ samples: [Double]) -> Double { MedianInterval(samples).median }
 
-/// `a` less `b`, pair by pair; 0 where both are infinite, as are the losses of two diverged runs.
+/// `a` minus `b`, pair by pair; 0 if both are infinite, as are the losses of two diverged runs.
 func differences(_ a: [Double], _ b: [Double]) -> [Double] {
   zip(a, b).map { $0 == $1 ? 0 : $0 - $1 }
 }
 
-/// A number in words, with three digits.
+/// A number as text, with three digits.
 func threeDigits(_ value: Double) -> String {
-  // C would give it a sign.
+  // C's format would give NaN a sign.
   value.isNaN ? "nan" : String(format: "%.3g", value)
 }

@@ -1,10 +1,9 @@
 import LockstepConfiguration
 
 extension Laboratory {
-  /// Tries every run at every rate, under the seed after `seeds`, so that no run is measured under
-  /// the seed that it was tuned with.
+  /// Tries every run at every rate, under the seed after `seeds`.
   ///
-  /// Collective.
+  /// Collective. Thus no run is measured under the seed that it was tuned with.
   func tune(_ runs: [RunConfiguration], rates: [Double], before seeds: Range<UInt64>) throws
     -> [Tuning]
   {
@@ -28,7 +27,7 @@ struct Tuning {
     zip(rates, losses).min { $0.1 < $1.1 }?.0 ?? 0
   }
 
-  /// The rate that was chosen, and what each had to show.
+  /// The chosen rate, and the test loss at each rate.
   func figures(_ name: String) -> [Figure] {
     [Figure("\(name): rate", best)]
       + zip(rates, losses).map { Figure("\(name), rate \($0): test loss in choosing", $1) }

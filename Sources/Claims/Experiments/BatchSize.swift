@@ -22,17 +22,18 @@ extension Claim {
       layer normalization
       """,
     method: """
-      A small ResNet on the digits with 1, 2, 4, 16 and 64 images a rank on all ranks (two that are \
-      threads where there is one), 3 seeds: 8 epochs, a learning rate in proportion to the batch (0.1 \
-      for 128 images over all ranks). Small batches take more steps, of which large ones have too few \
-      under any norm: that is why growth is compared between norms. Test accuracy in evaluation mode; \
-      and the gap to what the same test images give in training mode, in batches of that size.
+      A small ResNet on the digits with 1, 2, 4, 16 and 64 images a rank on all ranks (on two thread \
+      ranks if there is only one), 3 seeds. A run takes 8 epochs at a learning rate in proportion to the \
+      batch (0.1 for 128 images over all ranks). Large batches take fewer steps than small ones, too few \
+      under any norm, so the growth of the error is compared between norms. Measured are the test \
+      accuracy in evaluation mode, and the gap to the accuracy on the same test images in training mode, \
+      in batches of that size.
       """,
     rule: """
       Holds if with every seed the test error of per-rank batch norm grows from 64 images a rank to 1 \
       by more than that of layer norm and by more than that of group norm, and neither of these two \
-      grows by 2 points or more. Any of these four contrary with every seed: does not hold; else \
-      undecided. Sync-batch, the sizes between and the gap stand beside.
+      grows by 2 points or more. Does not hold if the contrary of any of these four is true with every \
+      seed; else undecided. Sync-batch, the sizes between and the gap do not decide.
       """, minutes: 2
   ) { lab in
     let base = try lab.configuration(
@@ -98,19 +99,18 @@ extension Claim {
           ]
         }),
       because: """
-        from 64 images a rank to 1 the test error moves by \(grown(batch)) points under batch norm, \
+        from 64 images a rank to 1 the test error changes by \(grown(batch)) points under batch norm, \
         \(grown(growth[1])) under sync-batch, \(grown(group)) under group and \(grown(layer)) under \
         layer norm
         """, figures)
   }
 }
 
-/// How a run's network did on the test images.
+/// How well a run's network classifies the test images.
 private struct Accuracies: Sendable {
-  /// The share of all test images that is wrong in evaluation mode; all of them where the run
-  /// diverged.
+  /// The share of all test images that is classified wrongly in evaluation mode; 1 if the run diverged.
   let error: Double
-  /// By how much less is right in training mode than in evaluation mode on the same images.
+  /// The accuracy in evaluation mode minus that in training mode, on the same images.
   let gap: Double
 
   init(_ trained: Trained) {
@@ -120,9 +120,9 @@ private struct Accuracies: Sendable {
   }
 }
 
-/// The accuracy in evaluation and in training mode on the test images, `size` at a time a rank.
+/// The accuracy in evaluation and in training mode on the test images, in batches of `size` on each rank.
 ///
-/// Collective: every rank takes as many batches, and images that fill none are left out.
+/// Collective. Every rank takes equally many batches; images that do not fill one are left out.
 private func accuracies(
   of run: TrainingRun, _ test: any Dataset, size: Int, _ context: RankContext
 ) throws -> [Double] {

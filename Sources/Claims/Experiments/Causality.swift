@@ -19,15 +19,14 @@ extension Claim {
       Ioffe & Szegedy, 2015, section 3.1, https://arxiv.org/abs/1502.03167
       """,
     method: """
-      A causal transformer of 4 blocks is trained on sums for a few steps under each norm. Then a \
-      token of one sequence becomes another, and the largest change of a logit at the positions \
-      before it in that sequence is taken, in training and in evaluation mode. Instance and group \
-      norm take a sample's positions together. One rank holds the whole batch, so that sync-batch \
-      is batch.
+      A causal transformer of 4 blocks is trained on sums for a few steps under each norm. Then one \
+      token of a sequence is replaced. Measured is the largest change of a logit at the positions before \
+      it in that sequence, in training and in evaluation mode. Instance and group norm normalize over all \
+      positions of a sample. One rank holds the whole batch, so sync-batch is the same as batch.
       """,
     rule: """
-      Holds if in every repeat the change is exactly 0 under layer and RMS norm in both modes and \
-      above 0 under batch norm in training; else does not hold.
+      Holds if in every repeat the change is exactly 0 under layer and RMS norm in both modes, and \
+      above 0 under batch norm in training; otherwise does not hold.
       """, minutes: 0.2
   ) { lab in
     let run = try lab.arithmeticRun(steps: lab.scaled(50))
@@ -58,9 +57,9 @@ extension Claim {
       Verdict(blind && changed(.batch, 0).allSatisfy { $0 > 0 }),
       because: """
         earlier logits change by \(threeDigits(median(changed(.batch, 0)))) under batch norm in \
-        training. Beyond rounding the future is seen in training through \(seeing(0)); in \
-        evaluation through \(seeing(1)). Batch-renorm, within its limits, puts the running \
-        statistics in the place of the batch's
+        training. They change by more than rounding in training under \(seeing(0)), and in \
+        evaluation under \(seeing(1)). Within its limits, batch-renorm uses the running statistics \
+        in place of the batch's
         """,
       kinds.flatMap { kind in
         modes.indices.map { Figure("\(kind.rawValue), \(modes[$0])", changed(kind, $0)) }
@@ -68,8 +67,8 @@ extension Claim {
   }
 }
 
-/// The largest change of a logit before the middle of the first sequence when the token there
-/// becomes another.
+/// The largest change of a logit before the middle of the first sequence when the token in the middle is
+/// replaced.
 private func changeOfThePast(_ run: TrainingRun, _ data: any Dataset, mode: Mode) throws -> Double {
   let tokens = data.batch(0..<min(32, data.count)).input
   let place = tokens.shape[1] / 2
@@ -77,7 +76,7 @@ private func changeOfThePast(_ run: TrainingRun, _ data: any Dataset, mode: Mode
   var elements = tokens.elements
   elements[place] = (elements[place] + 1).truncatingRemainder(dividingBy: Float(data.classes))
   changed.write(elements)
-  // A forward pass in training moves the running statistics, which some norms read.
+  // A forward pass in training mode changes the running statistics, which some norms read.
   let state = StateDictionary(run.model)
   let logits = try [tokens, changed].map { input in
     try state.load(into: run.model)

@@ -9,7 +9,7 @@ extension Claim {
   static let contrast = Claim(
     id: "contrast",
     statement: """
-      Instance norm takes the contrast out of an image, and adaptive instance norm gives the content \
+      Instance norm removes the contrast of an image, and adaptive instance norm gives the content \
       the style's mean and deviation in every channel.
       """,
     source: """
@@ -18,15 +18,16 @@ extension Claim {
       """,
     method: """
       The intensities of 128 digits are scaled by 0.5 to 2 and shifted by up to 1 deviation, each \
-      image by numbers of its own: how much the output of instance and of batch norm changes, of the \
-      images themselves and after 8 random 3×3 filters, over 5 draws (ε 0). Then adaptive instance \
-      norm (ε 1e-5) of the filters' outputs, the digits in reverse order being the styles.
+      image by its own numbers. Measured is how much the output of instance and of batch norm changes, on \
+      the images themselves and after 8 random 3×3 filters, over 5 draws (ε 0). Then adaptive instance \
+      norm (ε 1e-5) is applied to the filters' outputs, with the digits in reverse order as styles.
       """,
     rule: """
       Holds if in every draw instance norm's output changes by at most 0.01% and batch norm's by at \
       least 1%, on images and after filters without padding, and each channel's mean and deviation \
-      under adaptive instance norm are the style's to 0.1% of the largest deviation; does not hold if \
-      any of these is the contrary in every draw; else undecided. Filters with padding stand beside.
+      under adaptive instance norm are the style's to 0.1% of the largest deviation. Does not hold if \
+      the contrary of any of these is true in every draw; else undecided. Filters with padding do not \
+      decide.
       """, minutes: 0.01
   ) { lab in
     let images = try ImageDataset.digits().test.batch(0..<128).input
@@ -80,10 +81,10 @@ extension Claim {
         all: (0..<4).map { Verdict(invariant: $0 % 2 == 0, changes: columns[$0]) }
           + columns[6...].map(matches)),
       because: """
-        instance norm's output moves by \(percent(100 * Figure("", columns[0]).value.median)) of its \
-        largest value where batch norm's moves by \
+        instance norm's output changes by \(percent(100 * Figure("", columns[0]).value.median)) of its \
+        largest value, and batch norm's by \
         \(percent(100 * Figure("", columns[1]).value.median)); after filters that pad the image with \
-        zeros a shift leaves edges, which instance norm does not take out
+        zeros, a shift leaves edges, which instance norm does not remove
         """,
       zip(names, columns).map { Figure($0, $1.map { 100 * $0 }, unit: "%") })
   }

@@ -13,8 +13,8 @@ extension Claim {
   static let earlyStopping = Claim(
     id: "early-stopping",
     statement: """
-      Under layer norm the weights grow in training, and the larger they are the less a step turns \
-      them: an implicit early stopping.
+      Under layer norm the weights grow in training, and the larger they are, the less a step turns \
+      them, which acts as an implicit early stopping.
       """,
     source: """
       Ba, Kiros & Hinton, 2016, section 5.2.2, https://arxiv.org/abs/1607.06450; the note on layer \
@@ -22,16 +22,16 @@ extension Claim {
       """,
     method: """
       An MLP (64, 64) on the digits by plain SGD without weight decay, 5 seeds, learning rates 0.1 and \
-      1, layer norm against none. ‖W‖ is of a hidden layer's weight and bias together, which the norm \
-      sees together. A step turns W by the angle whose tangent is the learning rate times the part of \
-      the gradient across W, over ‖W‖; at the end it is measured again with every hidden W doubled, on \
-      the same 128 images. What growth alone leaves of the angle is (‖W‖ at the start / at the end)².
+      1, layer norm against none. W is a hidden layer's weight and bias together, since the norm sees \
+      both together. A step turns W by an angle; its tangent is the learning rate times the part of the \
+      gradient perpendicular to W, over ‖W‖. At the end the angle is measured again with every hidden W \
+      doubled, on the same 128 images. Growth alone leaves (‖W‖ at the start / at the end)² of the angle.
       """,
     rule: """
       Holds if with every seed (1) ‖W‖ of both layers grows under layer norm at both rates; (2) \
-      doubled weights give the same outputs to 1% and a quarter of the angle, to a tenth of it; and \
-      (3) at rate 1 growth alone leaves less than 90% of the angle, on the mean over both layers. Any \
-      of these contrary with every seed: does not hold; else undecided.
+      doubled weights give the same outputs to within 1%, and a quarter of the angle to within a tenth \
+      of that quarter; and (3) at rate 1 growth alone leaves less than 90% of the angle, as a mean over \
+      both layers. Does not hold if the contrary of any of these is true with every seed; else undecided.
       """, minutes: 0.1
   ) { lab in
     let base = try lab.configuration(
@@ -98,8 +98,8 @@ extension Claim {
       because: """
         the growth of ‖W‖ leaves \(percent(100 * median(results(0), \.angleLeft))) of the angle at \
         rate 0.1 and \(percent(100 * median(results(1), \.angleLeft))) at rate 1; at rate 0.1 ‖W1‖ \
-        grows by a factor of \((100 * median(results(0)) { $0.growth[0] }).rounded() / 100), without \
-        a norm by one of \((100 * median(results(2)) { $0.growth[0] }).rounded() / 100)
+        grows by a factor of \((100 * median(results(0)) { $0.growth[0] }).rounded() / 100), and \
+        without a norm by a factor of \((100 * median(results(2)) { $0.growth[0] }).rounded() / 100)
         """, figures)
   }
 }
@@ -107,11 +107,11 @@ extension Claim {
 /// The hidden layers.
 private let hidden = ["fc1", "fc2"]
 
-/// What one run showed; infinite where it diverged.
+/// The results of one run; infinite if it diverged.
 private struct Run {
-  /// ‖W‖ at the end over the start, by layer.
+  /// The ratio of ‖W‖ at the end to that at the start, by layer.
   let growth: [Double]
-  /// The angle of a step with doubled weights over that with the weights as they are, by layer.
+  /// The ratio of a step's angle with doubled weights to that with unchanged weights, by layer.
   let turns: [Double]
   /// How much doubled weights change the outputs.
   let outputChange: Double
@@ -127,7 +127,7 @@ private struct Run {
     loss = trained.lastLoss
   }
 
-  /// What the growth alone leaves of a step's angle, on the mean over layers.
+  /// The share of a step's angle that growth alone leaves, as a mean over layers.
   var angleLeft: Double { growth.reduce(0) { $0 + 1 / ($1 * $1) } / Double(growth.count) }
 }
 
@@ -163,8 +163,8 @@ private struct Joint {
   }
 }
 
-/// By what the angle of a step of each hidden layer changes, and the outputs, when all hidden weights
-/// are doubled.
+/// The factor by which each hidden layer's angle changes when all hidden weights are doubled, and then the
+/// relative change of the outputs.
 private func doubled(_ model: Model, _ batch: Batch) throws -> [Double] {
   func pass() throws -> (output: Tensor, turns: [Double]) {
     for parameter in model.parameters { parameter.clearGradient() }

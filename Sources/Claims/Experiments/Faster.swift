@@ -23,19 +23,19 @@ extension Claim {
       """,
     method: """
       The paper's network (section 4.1: 3 hidden layers of 100 sigmoid units, batches of 60, SGD) on \
-      the digits under no norm, batch and layer norm, 7 seeds or more: every learning rate of a grid from 0.03 \
-      to 100; then, each norm at its fastest rate of the seed, initial hidden weights times 0.1, 1 and \
-      10. The target is a training loss of 0.3 (mean of ten steps). Drift: the inputs of the second \
-      and third layer's sigmoids on 256 test images, every 10 steps until the \
-      target or the end: the sum of what each unit's mean moves, in the deviation that the unit has \
-      over the images then, mean over units. The same sum without dividing stands beside, since \
-      units deep in a network without a norm hardly differ between images.
+      the digits under no norm, batch and layer norm, 7 seeds or more. First it runs at every learning \
+      rate of a grid from 0.03 to 100; then at each norm's fastest rate for the seed, with initial hidden \
+      weights times 0.1, 1 and 10. The target is a training loss of 0.3 (mean of ten steps). Drift is \
+      measured at the inputs of the second and third layer's sigmoids on 256 test images, every 10 steps \
+      until the target or the end. It is the sum of how far each unit's mean moves, in units of its \
+      deviation over the images at that time, as a mean over units. The same sum is given without \
+      dividing, too, since units deep in a network without a norm hardly differ between images.
       """,
     rule: """
       Four parts, each a sign test over the seeds, for batch against none and for layer against none: \
-      fewer steps to the target at the fastest rate; a larger largest rate that ends at the target \
-      or below; a lower worst final loss over the initial scales (at most ln 10); less drift. Holds if \
-      all hold, does not hold if any fails, else undecided.
+      fewer steps to the target at the fastest rate; a higher maximum of the rates that end at the \
+      target or below; a lower worst final loss over the initial scales (at most ln 10); less drift. \
+      Holds if all hold, does not hold if any fails, else undecided.
       """, minutes: 1.7
   ) { lab in
     let steps = lab.scaled(1000, least: 20)
@@ -66,7 +66,7 @@ extension Claim {
       let first = (norm * seeds + seed) * rates.count
       return grid[first..<first + rates.count]
     }
-    /// The rate with the fewest steps to the target, or the lowest loss where none reaches it.
+    /// The rate with the fewest steps to the target, or with the lowest loss if none reaches it.
     func fastest(_ norm: Int, _ seed: Int) -> Double {
       let runs = Array(byRate(norm, seed))
       let best = rates.indices.min {
@@ -124,13 +124,13 @@ extension Claim {
 private struct Progress: Codable, Sendable {
   /// The training loss to reach.
   static let target = 0.3
-  /// Steps to the target, or one more than there are.
+  /// The number of steps to the target; one more than the run has if it is not reached.
   let stepsToTarget: Int
   /// The mean loss of the last tenth of the steps, at most that of guessing.
   let lastLoss: Double
-  /// What the means moved until the target, or the end, in deviations.
+  /// How far the units' means moved until the target or the end, in deviations.
   let drift: Double
-  /// The same undivided.
+  /// How far the units' means moved, not divided by deviations.
   let movement: Double
 
   init(_ trained: Trained, steps: Int) {
@@ -153,7 +153,7 @@ private struct Column {
   let drift: [Double]
   let movement: [Double]
 
-  /// The parts of the rule of `norm` against this column's network without one.
+  /// The parts of the rule, which compare `norm` with this column, whose network has no norm.
   func comparisons(with norm: Column, _ test: SequentialSignTest) -> [(
     name: String, verdict: Verdict
   )] {
@@ -189,7 +189,7 @@ private func scaleHiddenWeights(of model: Model, by factor: Float) {
   }
 }
 
-/// How far the distributions of the inputs of the second and later hidden layers' activations move.
+/// Measures how far the distributions of the inputs of the second and later hidden layers' activations move.
 private struct Drift {
   private let images: Tensor
   private var before: [(mean: Double, deviation: Double)] = []
@@ -198,8 +198,8 @@ private struct Drift {
     self.images = images.reshaped([images.shape[0], images.shape.dimensions[1...].reduce(1, *)])
   }
 
-  /// What every unit's mean moved since the last call, mean over units: in the deviations of then,
-  /// and undivided.
+  /// How far the units' means moved since the last call, as means over units: first in deviations at that
+  /// call, then undivided.
   mutating func advance(_ run: TrainingRun) throws -> [Double] {
     let now = try moments(of: run)
     defer { before = now }
@@ -208,11 +208,11 @@ private struct Drift {
     return [divided, moved].map { $0.reduce(0, +) / Double(now.count) }
   }
 
-  /// The moments of every unit over the images, as they are in training.
+  /// The moments of every unit over the images, in training mode.
   private func moments(of run: TrainingRun) throws -> [(mean: Double, deviation: Double)] {
     let parameters = Dictionary(
       uniqueKeysWithValues: run.model.parameters.map { ($0.name, $0) })
-    // The trained weights go on a tape that does not record: nothing is to flow back to them.
+    // Trained weights are used on a tape that does not record, since they need no gradients.
     let (tape, normTape) = (Tape(.evaluation), Tape(.training))
     var x = tape.input(images)
     var moments: [(mean: Double, deviation: Double)] = []

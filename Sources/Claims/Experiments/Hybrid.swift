@@ -9,14 +9,14 @@ extension Claim {
       al., 2025, https://arxiv.org/abs/2412.13795
       """,
     method: """
-      A transformer of 4 blocks of width 32 learns sums and differences of up to two digits, its \
-      norms placed pre, post, mix (post in the first block), hybrid or hybrid-star, for as many \
-      steps. Each placement has that rate of 0.0016, 0.004, 0.01 and 0.025 at which one run's test \
-      loss is lowest, and then runs under other seeds.
+      A transformer of 4 blocks of width 32 learns sums and differences of up to two digits, with its \
+      norms placed pre, post, mix (post in the first block), hybrid or hybrid-star, for the same number \
+      of steps. Each placement gets the rate of 0.0016, 0.004, 0.01 and 0.025 at which one run has the \
+      lowest test loss, and then runs under other seeds.
       """,
     rule: """
-      Over paired seeds, sign tests of whether the test loss of hybrid and that of hybrid-star are lower \
-      than pre-norm's: both have to hold.
+      Two sign tests over paired seeds: whether hybrid's test loss is lower than pre-norm's, and whether \
+      hybrid-star's is. Both have to hold.
       """, minutes: 2.3
   ) { lab in
     let steps = lab.scaled(600)
@@ -54,10 +54,9 @@ extension Claim {
     return Outcome(
       Verdict(all: gains.map(lab.signTest(parts: 2).verdict)),
       because: """
-        test loss of pre less hybrid \(threeDigits(median(gains[0]))), less hybrid-star \
-        \(threeDigits(median(gains[1]))). The paper's benchmarks, BasicArithmetic, HellaSwag and \
-        COPA, are of language models of a billion parameters and are not run: sums here stand for \
-        themselves
+        pre-norm's test loss minus hybrid's is \(threeDigits(median(gains[0]))), and minus hybrid-star's \
+        \(threeDigits(median(gains[1]))). The paper's benchmarks, BasicArithmetic, HellaSwag and COPA, \
+        are for language models of a billion parameters and are not run: this verdict is about sums only
         """, figures, smallestEffect: lab.signTest().smallestEffect(pairs: seeds.count))
   }
 }

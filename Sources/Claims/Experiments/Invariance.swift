@@ -8,23 +8,24 @@ extension Claim {
     statement: """
       Layer norm is invariant to re-scaling and re-centring of the whole weight matrix and to \
       re-scaling of data and of single cases, not to re-scaling of one weight vector nor to \
-      re-centring of data; batch and weight norm have other invariances; RMSNorm keeps layer norm's \
-      to re-scaling alone.
+      re-centring of data; batch and weight norm have other invariances; RMSNorm keeps only layer \
+      norm's invariances to re-scaling.
       """,
     source: """
       Ba, Kiros & Hinton, 2016, table 1, https://arxiv.org/abs/1607.06450; Zhang & Sennrich, 2019, \
       table 1, https://arxiv.org/abs/1910.07467; "A Note on Normalization", key properties of LN
       """,
     method: """
-      y = norm(W·x + b) of 64 cases with 32 inputs of mean 0.5 and 32 neurons (8 groups), ε 0: the largest \
-      change of y over the largest |y| when W, x or b is changed, over 5 draws. δ is 3; b is a normal \
-      vector; 1·bᵀ adds the same vector to every neuron's weights, b·1ᵀ adds b of a neuron to all of \
-      its weights.
+      y = norm(W·x + b) of 64 cases with 32 inputs of mean 0.5 and 32 neurons (8 groups), ε 0. Measured is \
+      the largest change of y over the largest |y| when W, x or b is changed, over 5 draws. δ is 3; b is a \
+      normal vector. 1·bᵀ adds the same vector to every neuron's weights; b·1ᵀ adds a neuron's element of b \
+      to all of its weights.
       """,
     rule: """
-      A cell is invariant if y changes by at most 0.01% in every draw, not if by at least 1% in every \
-      draw, else undecided. Holds if every cell that a source names is as the source says; does not \
-      hold if any is the contrary. Group and l2 norm, cells that no source names, and ε stand beside.
+      A cell is invariant if y changes by at most 0.01% in every draw, not invariant if y changes by at \
+      least 1% in every draw, else undecided. Holds if every cell that a source names is as the source \
+      says; does not hold if any is the contrary. Group and l2 norm, cells that no source names, and ε do \
+      not decide.
       """, minutes: 0.01
   ) { lab in
     let norms = Subject.allCases
@@ -62,14 +63,14 @@ extension Claim {
       because: contrary.isEmpty
         ? """
         all \(verdicts.count) cells are as the sources say. The paper's re-centring W + 1·bᵀ moves all \
-        neurons of a case alike, so that layer norm takes it out whatever the inputs are; the note's \
-        W + b·1ᵀ moves neuron j by b_j·Σx, and only inputs whose sum is 0 in every case hide it: both \
-        are right, of two changes of one name
+        neurons of a case alike, so layer norm removes it whatever the inputs are. The note's \
+        W + b·1ᵀ moves neuron j by b_j·Σx, which only inputs with a sum of 0 in every case hide. Both \
+        are right, about two changes with the same name
         """ : "not as the sources say: \(contrary.joined(separator: "; "))", figures)
   }
 }
 
-/// What is put on top of W·x + b, or in weight norm's case on W.
+/// The norm that is applied to W·x + b, or to W in the case of weight norm.
 private enum Subject: String, CaseIterable {
   case batch, weight, layer, rms, group, l2
 }
@@ -80,7 +81,7 @@ private struct Setting {
   var x: [Float]
   var weights: [Float]
   var bias: [Float]
-  /// A vector with an element an input, which are as many as neurons.
+  /// A vector with one element for each input, and so for each neuron: there are equally many.
   let vector: [Float]
 
   init(seed: Int) {
@@ -99,7 +100,7 @@ private struct Setting {
     return copy
   }
 
-  /// The same with inputs whose mean is 0 in every case, or in every feature.
+  /// The same setting with inputs whose mean is 0 in every case, or in every feature.
   func centred(byCase: Bool) -> Setting {
     let (groups, members) = byCase ? (Self.cases, Self.inputs) : (Self.inputs, Self.cases)
     var centred = x
@@ -126,10 +127,10 @@ private struct Setting {
   }
 }
 
-/// A change of the weights, the inputs or the pre-activations, and which norms are said not to notice.
+/// A change of the weights, the inputs or the pre-activations, and which norms are said to be invariant.
 private struct Change {
   let name: String
-  /// Whether a norm is said to be invariant, where a source says anything of it.
+  /// Whether a source says that a norm is invariant; norms that no source mentions are missing.
   let said: [Subject: Bool]
   let apply: @Sendable (Setting) -> (before: Setting, after: Setting)
 
@@ -163,7 +164,7 @@ private struct Change {
     s.with(weights: s.weights.indices.map { s.weights[$0] + s.vector[$0 / Setting.inputs] })
   }
 
-  /// The first of the rows of `elements`, or all of them, times δ.
+  /// The `elements` with the first row, or all rows, multiplied by δ.
   private static func scaled(_ elements: [Float], firstRowOnly: Bool) -> [Float] {
     elements.indices.map {
       firstRowOnly && $0 >= Setting.inputs ? elements[$0] : factor * elements[$0]

@@ -2,8 +2,8 @@ extension Claim {
   static let learningRate = Claim(
     id: "learning-rate",
     statement: """
-      Layer norms on queries and keys and on the outputs of attention and feed-forward part, with \
-      softly capped scores, train at a learning rate 1.5 times as high.
+      With layer norms on queries and keys and on the outputs of attention and feed-forward part, and \
+      with softly capped scores, training works at a learning rate 1.5 times as high.
       """,
     source: """
       A Note on Normalization, QKV-Norm and Circuit Collapse, after Rybakov et al., 2024, abstract, \
@@ -11,14 +11,15 @@ extension Claim {
       """,
     method: """
       A small pre-norm transformer learns sums of digits at 12 learning rates from 0.01, each 1.5 \
-      times the one before: as it is (base), with layer-normed queries and keys (qk), with capped \
-      scores too (qk + cap, 50), and with norms on the outputs besides (all). A run trains if it \
+      times the one before. It runs unchanged (base), with layer-normed queries and keys (qk), also with \
+      scores capped at 50 (qk + cap), and also with norms on the outputs (all). A run trains if it \
       does not diverge and its final training loss is at most 1.25 times the median that base \
       reaches at its best rate.
       """,
     rule: """
-      Of each seed, the highest rate at which all trains over the highest at which base does, none \
-      counting as the step below the lowest: a sign test over the seeds of whether it is 1.5 or more.
+      For each seed, the ratio of the highest rate at which all trains to the highest at which base \
+      trains; if none trains, the step below the lowest rate counts. A sign test over the seeds says \
+      whether the ratio is 1.5 or more.
       """, minutes: 4.2
   ) { lab in
     let seeds = 0..<UInt64(lab.repeats(7))
@@ -42,7 +43,7 @@ extension Claim {
     }
     let best = arms.indices.map { arm in byRate(arm).map(median).min() ?? .infinity }
     let enough = 1.25 * best[0]
-    // The place of the highest rate in the grid, of each seed.
+    // For each seed, the index of the highest rate that trains.
     let highest = arms.indices.map { arm in
       (0..<seeds.count).map { seed in
         byRate(arm).map { $0[seed] }.lastIndex { $0 <= enough && $0 < .infinity } ?? -1
@@ -73,9 +74,9 @@ extension Claim {
     return Outcome(
       lab.signTest().verdict(zip(highest[3], highest[0]).map { Double($0 - $1) }),
       because: """
-        the highest rate of all is \(threeDigits(median(ratio))) times that of base, and that of qk + \
-        cap \(threeDigits(median(ratios(2, over: 1)))) times that of qk, the comparison for which \
-        the paper has 1.5\(cut). The paper's model of 830 million parameters, which diverges where \
+        the highest rate of all is \(threeDigits(median(ratio))) times that of base. That of qk + \
+        cap is \(threeDigits(median(ratios(2, over: 1)))) times that of qk, a comparison for which \
+        the paper reports 1.5\(cut). The paper's model of 830 million parameters, which diverges where \
         this one stops learning, is not run
         """, figures, smallestEffect: lab.signTest().smallestEffect(pairs: seeds.count))
   }

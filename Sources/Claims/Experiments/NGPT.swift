@@ -5,14 +5,15 @@ extension Claim {
     source: "Loshchilov et al., 2024, abstract, https://arxiv.org/abs/2410.01131",
     method: """
       A pre-norm transformer (rotary positions, SwiGLU, untied embeddings, warm-up, weight decay) and \
-      an nGPT (neither), 4 blocks of width 32, learn sums and differences of up to two digits, each \
-      at its best rate of 0.0016, 0.004, 0.01, 0.025 and 0.06. The steps that each needs to reach, in \
-      a mean over ten steps, the mean loss of the last tenth of pre-norm's run.
+      an nGPT (no warm-up, no weight decay), 4 blocks of width 32, learn sums and differences of up to \
+      two digits, each at its best rate of 0.0016, 0.004, 0.01, 0.025 and 0.06. Measured is how many \
+      steps each needs until its mean loss over ten steps reaches the mean loss of the last tenth of \
+      pre-norm's run.
       """,
     rule: """
-      The speed-up is pre-norm's steps over nGPT's, seed by seed: holds if it is 4 or more in every \
-      repeat, does not hold if in none, else not decided. An nGPT that does not get there in as \
-      many steps has a speed-up of 0, and where pre-norm diverges it is infinite.
+      The speed-up is pre-norm's steps over nGPT's, seed by seed. Holds if it is 4 or more in every \
+      repeat, does not hold if it is in none, else undecided. If nGPT does not get there in the run's \
+      steps, its speed-up is 0; if pre-norm diverges, it is infinite.
       """, minutes: 1.6
   ) { lab in
     let steps = lab.scaled(600)

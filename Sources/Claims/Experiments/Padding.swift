@@ -14,14 +14,14 @@ extension Claim {
       """,
     source: "A Note on Normalization, Batch Normalization, on sequences of different lengths",
     method: """
-      A transformer before training sees a batch of padded problems in training mode. Once the \
-      padding of all other sequences holds another token, once every sequence is padded by eight \
-      positions more; the largest change of a logit of the first sequence, at its own positions, is \
-      taken in units of its largest logit.
+      An untrained transformer processes a batch of padded problems in training mode. Then the padding \
+      of all other sequences holds another token, or every sequence is padded by eight more positions. \
+      Measured is the largest change of a logit of the first sequence at its own positions, in units of \
+      its largest logit.
       """,
     rule: """
-      What is at most 1e-5 is rounding. Holds if in every repeat the change is rounding under masked \
-      batch norm, layer norm and RMS norm, and more under unmasked batch norm; else does not hold.
+      A change of at most 1e-5 is rounding. Holds if in every repeat the change is rounding under masked \
+      batch norm, layer norm and RMS norm, and more under unmasked batch norm; otherwise does not hold.
       """, minutes: 0.1
   ) { lab in
     let base = try lab.configuration(
@@ -56,8 +56,8 @@ extension Claim {
         all(0).allSatisfy { $0 > rounding } && (1...3).flatMap(all).allSatisfy { $0 <= rounding }),
       because: """
         other sequences' padding changes a logit by \(percent(100 * median(all(0)))) of the largest \
-        under unmasked batch norm, and by \(threeDigits((1...3).flatMap(all).max() ?? 0)) of it at \
-        the most elsewhere
+        under unmasked batch norm, and by at most \(threeDigits((1...3).flatMap(all).max() ?? 0)) of \
+        it under the others
         """,
       zip(kinds, changes).flatMap { kind, changes in
         [
@@ -68,8 +68,8 @@ extension Claim {
   }
 }
 
-/// How much the first sequence's logits change when the others' padding holds another token, and
-/// when all are padded more.
+/// How much the first sequence's logits change if the padding of the others holds another token, and if all
+/// sequences are padded more.
 private func changesByPadding(_ run: RunConfiguration) throws -> [Double] {
   let (length, samples) = (16, 32)
   func problems(context: Int) -> ArithmeticDataset {

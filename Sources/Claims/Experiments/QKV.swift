@@ -8,20 +8,20 @@ extension Claim {
   static let qkv = Claim(
     id: "qkv",
     statement: """
-      QKV-norm, norms on queries, keys and values in the place of the norm before them, matches \
-      pre-norm in distribution and is worse out of it.
+      QKV-norm, which has norms on queries, keys and values in place of the norm before them, matches \
+      pre-norm in distribution and is worse out of distribution.
       """,
     source:
       "Menary, Kaski & Freitas, 2024, abstract and section 5, https://arxiv.org/abs/2406.17837",
     method: """
       A transformer of 4 blocks of width 32 with rotary positions learns sums and differences of up \
-      to two digits, its norms placed pre or qkv, each at its best rate of 0.0016, 0.004, 0.01 and \
-      0.025. The test problems are of up to two digits, those out of distribution of three.
+      to two digits, with its norms placed pre or qkv, each at its best rate of 0.0016, 0.004, 0.01 and \
+      0.025. The test problems have up to two digits; those out of distribution have three.
       """,
     rule: """
       Over paired seeds, both parts have to hold. In distribution: holds if the median test losses \
-      differ by at most a tenth, does not hold if by more and a sign test says which is higher. Out of \
-      distribution: a sign test of whether qkv's loss is higher.
+      differ by at most a tenth, does not hold if they differ by more and a sign test says which is \
+      higher. Out of distribution: a sign test of whether qkv's loss is higher.
       """, minutes: 1.3
   ) { lab in
     let steps = lab.scaled(600)

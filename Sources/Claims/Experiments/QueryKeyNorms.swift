@@ -13,22 +13,22 @@ extension Claim {
   static let queryKeyNorms = Claim(
     id: "qk",
     statement: """
-      Unit queries and keys bound attention's scores, keep the softmax from saturating where \
+      Unit queries and keys bound attention's scores, keep the softmax from saturating when \
       queries and keys grow large, and so make training steadier.
       """,
     source: "Henry et al., 2020, section 3, https://arxiv.org/abs/2010.04245",
     method: """
-      The rows of every block's weights that make queries and keys are multiplied by 1, 4, 16 and \
-      64 before a short training of a small transformer, with plain attention, with unit, layer- \
-      and RMS-normed queries and keys, and with scores capped softly to ±50. Scores are the first \
-      block's before the softmax; entropy is that of its weights over the largest possible, in \
+      The rows of every block's weights that produce queries and keys are multiplied by 1, 4, 16 and \
+      64 before a short training of a small transformer. It has plain attention, unit, layer-normed or \
+      RMS-normed queries and keys, or scores capped softly to ±50. Scores are the first block's before \
+      the softmax. Entropy is that of the first block's attention weights over the largest possible, in \
       percent, at positions that see more than one.
       """,
     rule: """
-      At the growth of 64, over paired seeds: holds if unit queries and keys have no initial score \
+      With the factor 64, over paired seeds: holds if unit queries and keys have no initial score \
       beyond ±1 (temperature 1), and have smaller scores, a higher entropy at the start and a lower \
-      training loss at the end than plain attention in every pair; does not hold if one of these is \
-      so in no pair; else not decided.
+      training loss at the end than plain attention in every pair. Does not hold if one of these is \
+      true in no pair; else undecided.
       """, minutes: 0.6
   ) { lab in
     let steps = lab.scaled(150)
@@ -56,7 +56,7 @@ extension Claim {
     }
     func figure(_ arm: Int, _ index: Int) -> [Double] { last[arm].map { $0[index] } }
     let verdict = Verdict(all: [
-      // Unit vectors are so within the rounding of their float32 channels.
+      // Unit vectors have length 1 only up to the rounding of their float32 channels.
       Verdict(allPositive: figure(1, 0).map { 1 + 1e-5 - $0 }),
       Verdict(allPositive: differences(figure(0, 0), figure(1, 0))),
       Verdict(allPositive: differences(figure(1, 1), figure(0, 1))),
@@ -68,15 +68,16 @@ extension Claim {
     return Outcome(
       verdict,
       because: """
-        at the growth of 64, unit against plain: largest score \(words(0)), entropy \(words(1))%, \
+        with the factor 64, unit against plain: largest score \(words(0)), entropy \(words(1))%, \
         loss after training \(words(2))
         """, figures)
   }
 }
 
-/// The largest score and the entropy in percent at the start, the loss after training and at the
-/// start, and score and entropy after training, of a run whose queries and keys were made that many
-/// times larger before.
+/// Trains a run whose queries and keys were first made larger by the factor `growth`.
+///
+/// - Returns: The largest score and the entropy in percent at the start, the loss after training and at the
+///   start, and the largest score and the entropy after training.
 private func attend(_ configuration: RunConfiguration, growth: Float) throws -> [Double] {
   let data = try configuration.loadData()
   let tokens = data.train.batch(0..<32).input
@@ -92,7 +93,7 @@ private func attend(_ configuration: RunConfiguration, growth: Float) throws -> 
   return trained.notes[..<2] + [trained.lastLoss, first] + trained.notes[2...]
 }
 
-/// Multiplies the rows that make queries and keys.
+/// Multiplies the rows of the weights that produce queries and keys.
 private func grow(_ model: Model, by factor: Float) {
   for parameter in model.parameters where parameter.name.hasSuffix("c_attn.weight") {
     let rows = parameter.value.count / 3 * 2

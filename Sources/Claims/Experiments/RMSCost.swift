@@ -14,8 +14,9 @@ extension Claim {
       norm, in turns of a few steps; and the two norms by themselves, forward + backward.
       """,
     rule: """
-      What is saved of a whole step, as the paper has it, with the interval of the ratios of rounds in \
-      which both took a turn: holds within 7% to 64%, does not hold outside, not decided across an end.
+      The share of a whole step that is saved, as in the paper, with an interval over the rounds in which \
+      both took a turn. Holds if the interval lies within 7% to 64%, does not hold if it lies outside, \
+      undecided if it crosses an end.
       """, minutes: 1
   ) { lab in
     let (count, rounds) = (
@@ -44,7 +45,7 @@ extension Claim {
       norms: [.layer, .rms], shapes: [[16_384, 768], [2_048, 1_024]],
       rounds: rounds, context: lab.context
     ).results
-    // Where every step was disturbed, nothing is known.
+    // If there are too few undisturbed rounds for an interval, nothing is known.
     let ratio = results[1].againstFirst.flatMap {
       MedianInterval.exists(samples: $0.rounds, level: lab.level) ? $0 : nil
     }
@@ -78,12 +79,12 @@ extension Claim {
       verdict,
       because: "a step with RMSNorm takes \(percent(saved.median)) less time than with LayerNorm",
       figures,
-      smallestEffect: "could have been told from 7%: what differs from it by "
+      smallestEffect: "could have been told apart from 7%: a saving that differs from it by "
         + percent(max(saved.high - saved.median, saved.median - saved.low)))
   }
 }
 
-/// How much less time a ratio of times is, in percent.
+/// How much time is saved at a ratio of times, in percent.
 private func saving(_ ratio: MedianInterval) -> MedianInterval {
   MedianInterval(
     median: 100 * (1 - ratio.median), low: 100 * (1 - ratio.high), high: 100 * (1 - ratio.low))

@@ -8,20 +8,20 @@ extension Claim {
     statement: "RMSNorm matches LayerNorm in convergence and accuracy.",
     source: """
       Zhang & Sennrich, 2019, abstract and section 6, https://arxiv.org/abs/1910.07467; the note on \
-      RMS normalization; beside it DetachNorm, Xu et al., 2019, https://arxiv.org/abs/1911.07013
+      RMS normalization; in addition DetachNorm, Xu et al., 2019, https://arxiv.org/abs/1911.07013
       """,
     method: """
       A transformer (2 blocks of width 48) on sums and differences of two digits and a small ResNet \
       on the digits, each with 7 seeds or more under layer norm, RMS norm and layer norm whose mean and \
-      variance are constants in the backward pass: the same number of steps, the same learning rate. \
-      Final loss: the mean training loss of the last tenth of the steps; a relative difference is \
-      against layer norm of the same seed.
+      variance are constants in the backward pass, with the same number of steps and the same learning \
+      rate. The final loss is the mean training loss of the last tenth of the steps. A relative difference \
+      is against layer norm with the same seed.
       """,
     rule: """
       On each task: holds if RMSNorm's final loss differs by a median within ±5% with an interval \
       that includes 0, and the differences of test accuracy have a median within ±1 point or an \
-      interval that includes 0; does not hold if the median of either is outside and its interval \
-      excludes 0; else undecided. Both tasks have to hold.
+      interval that includes 0. Does not hold if the median of either is outside and its interval \
+      excludes 0; else undecided. It has to hold on both tasks.
       """, minutes: 0.8
   ) { lab in
     let seeds = lab.repeats(7)
@@ -61,7 +61,7 @@ extension Claim {
     }
     let trained = try lab.map(runs) { configuration in
       var trained = try train(configuration)
-      // The mean loss of the whole run says how fast it converged; the single losses stay here.
+      // The mean loss of the whole run says how fast it converged; losses of single steps are not passed on.
       let mean = trained.losses.reduce(0, +) / Double(max(trained.losses.count, 1))
       trained.notes = [trained.lastLoss, trained.divergedAt == nil ? mean : .infinity]
       trained.losses = []
@@ -112,19 +112,20 @@ extension Claim {
   }
 }
 
-/// What the norms are compared on.
+/// A task on which the norms are compared.
 private struct Task {
   let name: String
   let configuration: RunConfiguration
 }
 
-/// By how many percent `a` is more than `b`; infinite where `a` diverged.
+/// By how many percent `a` is larger than `b`; infinite if `a` diverged.
 private func relativeDifference(_ a: Double, _ b: Double) -> Double {
   a.isFinite ? 100 * (a / b - 1) : .infinity
 }
 
-/// Holds if the median is within ±`margin` and, or else or, the interval includes 0; fails if neither
-/// is so.
+/// Judges two conditions: the median is within ±`margin`, and the interval includes 0.
+///
+/// Holds if both are true; without `andZero`, one is enough. Fails if neither is true; else undecided.
 private func equivalence(of value: MedianInterval, within margin: Double, andZero: Bool) -> Verdict
 {
   let (near, zero) = (abs(value.median) <= margin, value.low <= 0 && value.high >= 0)

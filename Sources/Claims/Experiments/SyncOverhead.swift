@@ -18,13 +18,13 @@ extension Claim {
       algorithm 1, https://arxiv.org/abs/1502.03167
       """,
     method: """
-      A small ResNet on the digits, 64 images a rank, on all ranks (two that are threads where there \
-      is one), under per-rank batch norm, sync-batch, layer and RMS norm in turns of a few steps; \
-      collectives and bytes are counted in the communicators.
+      A small ResNet on the digits, 64 images a rank, on all ranks (on two thread ranks if there is only \
+      one), under per-rank batch norm, sync-batch, layer and RMS norm in turns of a few steps. \
+      Collectives and bytes are counted in the communicators.
       """,
     rule: """
-      Holds if sync-batch issues exactly 2 statistics collectives a norm layer a step, and per-rank \
-      batch, layer and RMS norm exactly 0; does not hold otherwise. Times decide nothing.
+      Holds if sync-batch issues exactly 2 statistics collectives for each norm layer in a step, and \
+      per-rank batch, layer and RMS norm exactly 0; otherwise does not hold. Times do not decide.
       """, minutes: 0.5
   ) { lab in
     let (steps, repeats) = (lab.scaled(300, least: 4), lab.scaled(3))
@@ -70,13 +70,13 @@ extension Claim {
         sync-batch issues \(Int(results[1].collectives)) statistics collectives a step for \
         \(layers) norm layers, layer \(Int(results[2].collectives)) and rms \
         \(Int(results[3].collectives)); per-rank batch norm issues \
-        \(Int(results[0].collectives)), so that the communication is the price of statistics over \
-        all ranks, not of batch norm as such
+        \(Int(results[0].collectives)), so the communication is the price of statistics over all \
+        ranks, not of batch norm as such
         """, figures)
   }
 }
 
 extension Comparison.Result {
-  /// Statistics collectives a step.
+  /// The number of statistics collectives in a step.
   fileprivate var collectives: Double { statistics.collectivesPerStep }
 }

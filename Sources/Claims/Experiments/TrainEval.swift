@@ -10,22 +10,22 @@ extension Claim {
     id: "train-eval",
     statement: """
       Batch norm computes something else in training than in inference; layer norm, and every norm \
-      without batch statistics, the same in both.
+      without batch statistics, computes the same in both.
       """,
     source: """
       "Layer Normalization", TheQuery glossary, and the notes' comparison of the two ("no need for \
       running mean/variance"); Ba, Kiros & Hinton, 2016, section 3, https://arxiv.org/abs/1607.06450
       """,
     method: """
-      A small ResNet is trained on the digits, 32 images a rank, on all ranks; then every rank puts \
-      the same 64 test images through it in training and in evaluation mode: the largest difference \
-      of the logits over the largest logit.
+      A small ResNet is trained on the digits, 32 images a rank, on all ranks. Then every rank passes \
+      the same 64 test images through it in training and in evaluation mode. Measured is the largest \
+      difference of the logits over the largest logit.
       """,
     rule: """
       Holds if with every seed the difference is exactly 0 under layer, RMS, group and instance norm \
-      and above 0.1% under batch and sync-batch; does not hold otherwise. batch-renorm stands beside: \
-      it is made to compute the same in both modes as long as its corrections are not clipped \
-      (Ioffe, 2017, https://arxiv.org/abs/1702.03275), and decides nothing.
+      and above 0.1% under batch and sync-batch; otherwise does not hold. batch-renorm does not decide: \
+      it is designed to compute the same in both modes as long as its corrections are not clipped \
+      (Ioffe, 2017, https://arxiv.org/abs/1702.03275).
       """, minutes: 0.2
   ) { lab in
     let base = try lab.configuration(
@@ -70,9 +70,9 @@ extension Claim {
       Verdict(wrong.isEmpty),
       because: wrong.isEmpty
         ? """
-        batch and sync-batch change their outputs between the modes, the norms without batch \
-        statistics by no bit
-        """ : "\(wrong.joined(separator: ", ")) did not do what is said",
+        the outputs of batch and sync-batch change between the modes; those of norms without batch \
+        statistics do not change by a single bit
+        """ : "\(wrong.joined(separator: ", ")) did not do what is claimed",
       zip(norms, differences).map { norm, differences in
         Figure("\(norm.rawValue): outputs differ by", differences.map { 100 * $0 }, unit: "%")
       })

@@ -17,18 +17,18 @@ extension Claim {
     source: "Xiong et al., 2020, sections 3 and 4, https://arxiv.org/abs/2002.04745",
     method: """
       Transformers of 2, 6 and 12 blocks of width 32 learn sums of digits under Adam at the rates \
-      0.0003, 0.001, 0.003 and 0.01, post or pre, with a third of the steps as warm-up or none, the \
-      rate then falling to 0. Matrices begin as Xavier's, as in the paper. A run is stuck if it \
-      diverges or ends less than 5% below the entropy of the answers' characters, which needs no look \
-      at the question. Also the gradient of every block's last matrix before the first step, which \
-      the paper finds large near a post-norm network's output at any depth, and to shrink as 1/√depth \
-      in a pre-norm one.
+      0.0003, 0.001, 0.003 and 0.01, with post- or pre-norm. A third of the steps or none are warm-up; \
+      then the rate falls to 0. Matrices are initialized by Xavier's rule, as in the paper. A run is stuck \
+      if it diverges or ends less than 5% below the entropy of the answers' characters, which a network \
+      reaches without looking at the question. Also measured is the gradient of every block's last matrix \
+      before the first step. The paper finds that it is large near a post-norm network's output at any \
+      depth, and shrinks as 1/√depth in a pre-norm network.
       """,
     rule: """
       At 12 blocks, each placement at the rate whose median final training loss is lowest with \
-      warm-up, over paired seeds: holds if going without warm-up costs post-norm loss in every pair, \
-      costs it more than pre-norm in every pair, and leaves no pre-norm run stuck; does not hold if \
-      one of the first two is so in no pair or a pre-norm run is stuck; else not decided.
+      warm-up, over paired seeds: holds if going without warm-up raises post-norm's loss in every pair, \
+      raises it more than pre-norm's in every pair, and leaves no pre-norm run stuck. Does not hold if \
+      one of the first two is true in no pair or a pre-norm run is stuck; else undecided.
       """, minutes: 2
   ) { lab in
     let steps = lab.scaled(150)
@@ -46,7 +46,7 @@ extension Claim {
       ).at(learningRate: rate)
     }
     var figures: [Figure] = []
-    // Those of the deepest networks remain.
+    // After the loop, these are the trials of the deepest networks.
     var trials: [Trials] = []
     for depth in depths {
       trials = try placements.map { placement in
@@ -99,9 +99,9 @@ extension Claim {
         Verdict(stuck([pre.without[pre.best]]) == 0),
       ]),
       because: """
-        at 12 blocks and each placement's best rate with warm-up, going without costs post-norm \
-        \(words(costs[0])) of loss (rate \(rates[post.best])) and pre-norm \(words(costs[1])) (rate \
-        \(rates[pre.best])); at the same rate of \(rates[2]) it costs \(words(post.cost(2))) and \
+        at 12 blocks and each placement's best rate with warm-up, going without raises the loss of \
+        post-norm by \(words(costs[0])) (rate \(rates[post.best])) and of pre-norm by \(words(costs[1])) \
+        (rate \(rates[pre.best])); at the common rate of \(rates[2]), by \(words(post.cost(2))) and \
         \(words(pre.cost(2))). Stuck without warm-up over all rates: \(stuck(post.without)) post \
         and \(stuck(pre.without)) pre of \(rates.count * seeds.count) runs each. From 2 to 12 \
         blocks the last block's gradient becomes \(threeDigits(shrinking[0])) times as large in post \
@@ -111,11 +111,11 @@ extension Claim {
   }
 }
 
-/// What a run from Xavier's weights came to.
+/// The result of a run with Xavier's initialization.
 private struct Ending: Codable, Sendable {
-  /// The last training loss.
+  /// The final training loss.
   let loss: Double
-  /// Whether it learned no more than needs no look at the question.
+  /// Whether the run learned nothing beyond what it can know without looking at the question.
   let isStuck: Bool
 }
 
@@ -124,12 +124,12 @@ private struct Trials {
   let with: [[Ending]]
   let without: [[Ending]]
 
-  /// The place of the rate that is best with warm-up.
+  /// The index of the rate that is best with warm-up.
   var best: Int {
     with.indices.min { median(with[$0].map(\.loss)) < median(with[$1].map(\.loss)) } ?? 0
   }
 
-  /// What going without warm-up costs at a rate.
+  /// How much going without warm-up raises the loss at a rate, by seed.
   func cost(_ rate: Int) -> [Double] {
     differences(without[rate].map(\.loss), with[rate].map(\.loss))
   }
@@ -171,8 +171,10 @@ private func lastGradients(_ configuration: RunConfiguration) throws -> [Double]
     .map { Kernel.sumOfSquares($0.gradient).squareRoot() }
 }
 
-/// Scales every matrix to the deviation that Xavier's rule gives it, query, key and value being
-/// matrices of their own, and the sum of the embeddings to that of a normalized stream, 1.
+/// Scales every matrix to the deviation of Xavier's rule.
+///
+/// Query, key and value count as separate matrices. The embeddings get a deviation at which their sum has
+/// that of a normalized stream, 1.
 private func initializeAsXavier(_ model: Model) {
   for parameter in model.parameters where parameter.value.shape.rank == 2 {
     let (outputs, inputs) = (parameter.value.shape[0], parameter.value.shape[1])
