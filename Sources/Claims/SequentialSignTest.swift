@@ -10,7 +10,7 @@ package struct SequentialSignTest {
 
   /// The number of parts of the claim, of which this tests one.
   ///
-  /// One part that fails makes the claim fail, so the parts share the error on that side. The claim holds only
+  /// One part that fails makes the claim fail, so the parts share that side's error. The claim holds only
   /// if all parts hold, which needs no such correction.
   let parts: Int
 
