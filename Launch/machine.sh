@@ -1,7 +1,7 @@
-# What this machine has, and how to speak of it. For scripts to source.
+# Which processors this machine has, and how to print messages. For scripts to source.
 
-# Prints one processor of every core that this process may use: what shares a core shares its time.
-# Not what `nproc` prints, which obeys OMP_NUM_THREADS.
+# Prints one processor of every core that this process may use, since processors of one core share its
+# time. `nproc` would not do, since it obeys OMP_NUM_THREADS.
 physical_cores() {
   local processor siblings
   allowed_processors | while read -r processor; do
@@ -10,13 +10,14 @@ physical_cores() {
   done | awk '!seen[$2]++ { print $1 }'
 }
 
-# Prints the processors of a list like 0-3,8, one a line.
+# Prints the processors of a list like 0-3,8, one on each line.
 processors() {
   local range
   for range in ${1//,/ }; do seq "${range%-*}" "${range#*-}"; done
 }
 
-# Prints the processors that this process may use: some machines list those that could be plugged in too.
+# Prints the online processors that this process may use: some machines also allow ones that are not
+# plugged in.
 allowed_processors() {
   local allowed online
   allowed=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
@@ -31,11 +32,11 @@ is_confined() {
   (($(allowed_processors | wc -l) < $(processors "$online" | wc -l)))
 }
 
-# Writes a message to standard error. One that cannot be written, since nobody reads or the disk is full, is
-# dropped: it is not worth the run.
+# Writes a message to standard error. If nobody reads or the disk is full, the message is dropped: it is
+# not worth ending the run.
 say() { (printf '%s\n' "$*" >&2) || :; }
 
-# Prints words as they are typed into a shell.
+# Prints words as one would type them into a shell.
 as_typed() {
   local word line=
   for word; do

@@ -1,14 +1,14 @@
-# Nodes inside this machine: every one is a network namespace with a host name of its own, and a
-# bridge in one more namespace joins them. For scripts to source, which define `fail` before: it
-# prints its arguments and exits.
+# Nodes inside this machine: every node is a network namespace with its own host name, and a bridge
+# in another namespace joins them. For scripts to source. They first define `fail`, which prints its
+# arguments and exits.
 
-# Removes everything once this process has ended, however it ends, or asks for it: the pipe that
-# it reads from is then closed. Signals do not reach it. What runs in a node closes the pipe, number
-# 9, only when it is there, where it is found.
+# Removes everything once the pipe that it reads from is closed. That happens when this process asks
+# for it or ends, however it ends. Signals do not reach this function. What is started in a node
+# closes the pipe, descriptor 9, only after it has entered the node, where this function finds it.
 clean_up() {
   cat >/dev/null
   local namespaces pids tries
-  # In order: mpirun, in the first node, starts what enters the others.
+  # The order matters: mpirun, in the first node, starts what enters the other nodes.
   mapfile -t namespaces < <(
     ip netns list | awk -v p="$prefix-" 'index($1, p) == 1 { print $1 }' | sort -V)
   for tries in {1..50}; do
@@ -21,21 +21,22 @@ clean_up() {
   rm -rf "$folder"
 }
 
-# Runs what makes the nodes; its own message says what is wrong.
+# Runs a command that makes the nodes; if it fails, prints the command's own message.
 make() {
   "$@" 2>"$folder/errors" ||
-    fail "\`$*\` failed: $(head -n 1 "$folder/errors"); see whether this kernel, or the" \
-      "container around it, allows it"
+    fail "\`$*\` failed: $(head -n 1 "$folder/errors"); check whether this kernel, and the" \
+      "container around it, allow it"
 }
-# The settings of a node's network, which are files; an older kernel may lack some.
+# Writes settings of a node's network, which are files; an older kernel may lack some.
 set_up() {
   ip netns exec "$1" sh -c 'cd /proc/sys/net; for setting; do
     [ ! -e "${setting%=*}" ] || echo "${setting#*=}" >"${setting%=*}"; done' sh "${@:2}"
 }
 
-# Makes as many nodes as the argument says, which vanish with this process. Sets
-# - `prefix`, after this process, so that clusters do not meet: a node's namespace is $prefix-NAME,
-#   that of the bridge, `wires`, whose ports are named port0, port1, …
+# Makes as many nodes as the argument says; they are removed when this process ends. Sets
+# - `prefix`, which contains this process's number, so that clusters do not interfere: a node's
+#   namespace is $prefix-NAME
+# - `wires`, the namespace of the bridge, whose ports are named port0, port1, …
 # - `names` and `addresses` of the nodes
 # - `folder`, for files, among them `hosts`, the names of all nodes, and `enter`, a script that runs a
 #   command in a node: sh "$folder/enter" NAME COMMAND…
@@ -50,7 +51,7 @@ make_nodes() {
   done
 
   trap '' INT TERM HUP QUIT
-  # Paths in mpirun's settings may not hold blanks, so that TMPDIR does not serve.
+  # Paths in mpirun's settings must not contain blanks, so TMPDIR is not used.
   folder=$(mktemp -d "/tmp/$prefix-XXXXXX") || fail "/tmp cannot be written to; make room there"
   exec 9> >(clean_up >&2)
   cleaner=$!
@@ -67,10 +68,10 @@ make_nodes() {
   for node in "${!names[@]}"; do
     space=$prefix-${names[node]}
     make ip netns add "$space"
-    # Neighbours that IPv6 looks for would be traffic of their own.
+    # IPv6 would look for neighbours, which causes extra traffic.
     make set_up "$space" ipv6/conf/all/disable_ipv6=1
     make ip -n "$space" link set lo up
-    # Both ends are born where they belong: nothing shows up among the machine's own interfaces.
+    # Both ends are created inside the namespaces, so none shows up among the machine's own interfaces.
     make ip -n "$space" link add eth0 type veth peer name "port$node" netns "$wires"
     make ip -n "$wires" link set "port$node" master bridge up
     make ip -n "$space" address add "${addresses[node]}/16" dev eth0 noprefixroute
@@ -79,7 +80,7 @@ make_nodes() {
     echo "${addresses[node]} ${names[node]}" >>"$folder/hosts"
   done
 
-  # Enters a node, under its name and with the names of all.
+  # The script that enters a node, with the node's host name and the names of all nodes.
   cat >"$folder/enter" <<END
 node=\$1
 shift
@@ -91,11 +92,11 @@ exec ip netns exec "$prefix-\$node" unshare --uts sh -c '
 END
 }
 
-# Ends `job`, which was started in the first node, and this script with the status given.
+# Ends `job`, which runs in the first node, and then this script with the given status.
 interrupt() {
   trap '' INT TERM HUP QUIT
   kill -TERM "$job" 2>/dev/null || :
-  # mpirun gives the ranks a moment; what is left after ten seconds falls with the nodes.
+  # mpirun gives the ranks a moment; what is left after ten seconds ends with the nodes.
   local tries
   for tries in {1..100}; do
     kill -0 "$job" 2>/dev/null || break
@@ -104,8 +105,8 @@ interrupt() {
   exit "$1"
 }
 
-# Runs a command in the first node, in the background, as `job`. In a session of its own, so that
-# Ctrl-C reaches this script alone, which then ends all in order.
+# Runs a command in the first node, in the background, as `job`. It gets its own session, so that
+# Ctrl-C reaches only this script, which then ends everything in order.
 start_in_first_node() {
   local signal
   setsid sh "$folder/enter" "${names[0]}" "$@" <&0 &

@@ -124,7 +124,7 @@ struct LocalClusterTests {
     #expect(quartiles.count == 3)
     // There and back.
     #expect(quartiles.allSatisfy { $0 >= 2 * 20e6 }, "\(finished.output)")
-    #expect(finished.errors.contains("20000 us asked and "), "\(finished.errors)")
+    #expect(finished.errors.contains("20000 us asked for and "), "\(finished.errors)")
   }
 
   @Test func aTransferTakesAtLeastWhatTheRateLeavesIt() throws {
@@ -150,16 +150,16 @@ struct LocalClusterUsageTests {
     (["-n", "0", "--", "true"], "-n is \"0\"; give a whole number"),
     (["-n", "two", "--", "true"], "-n is \"two\"; give a whole number"),
     (["-n", "1024", "--", "true"], "a bridge joins at most 1023 nodes; give fewer"),
-    (["-n", "1", "--ranks-per-node", "9999", "--", "true"], "a rank needs one of its own"),
+    (["-n", "1", "--ranks-per-node", "9999", "--", "true"], "every rank needs its own"),
     (["-n", "1", "--rate", "fast", "--", "true"], "--rate is \"fast\"; give a number"),
     (["-n", "1", "--rate", "0gbit", "--", "true"], "--rate is \"0gbit\"; give a number"),
     (["-n", "1", "--rate", "100", "--", "true"], "--rate is \"100\"; give a number"),
     (["-n", "1", "--delay", "soon", "--", "true"], "--delay is \"soon\"; give a number"),
     (["-n", "1", "--delay", "2s", "--", "true"], "--delay is 2s; give at most 1s"),
     (["-n", "1", "--delay-by", "hand", "--", "true"], "give netem or relay"),
-    (["-n", "1", "--dealy", "1ms", "--", "true"], "\"--dealy\" is no option"),
+    (["-n", "1", "--dealy", "1ms", "--", "true"], "\"--dealy\" is not an option"),
     (["-n", "1", "--rate", "--", "true"], "--rate lacks its value"),
-    (["-n", "1", "true"], "\"true\" is no option, and COMMAND follows --"),
+    (["-n", "1", "true"], "\"true\" is not an option; COMMAND has to follow --"),
     (["-n", "1", "--"], "COMMAND is missing"),
     (["-n", "1"], "COMMAND is missing"),
     (["--", "true"], "-n NODES is missing"),
@@ -205,7 +205,7 @@ struct LocalClusterUsageTests {
       try spawn([
         "setpriv", "--reuid", "65534", "--clear-groups", "bash", "Launch/local-cluster", "-n", "1",
         "--", "true",
-      ]), "only root makes network namespaces")
+      ]), "only root can make network namespaces")
   }
 
   @Test func helpIsNoError() throws {

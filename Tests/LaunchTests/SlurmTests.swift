@@ -75,7 +75,7 @@ struct SlurmUsageTests {
   }
 
   @Test(arguments: [
-    ([String: String](), ["c", "d"], "this is no Slurm job; submit it"),
+    ([String: String](), ["c", "d"], "this is not a Slurm job; submit it"),
     (inJob, ["c"], "usage: sbatch slurm.sbatch CONFIG DIR"),
     (inJob.merging(["LOCKSTEP": "/nowhere"]) { $1 }, ["c", "d"], "LOCKSTEP is \"/nowhere\""),
     (inJob.merging(["LAUNCHER": "mpiexec"]) { $1 }, ["c", "d"], "LAUNCHER is \"mpiexec\"; give"),
