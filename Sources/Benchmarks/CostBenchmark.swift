@@ -172,7 +172,7 @@ extension CostBenchmark {
     }
   }
 
-  /// Where the undisturbed steps of one variant went.
+  /// Where the time of one variant's undisturbed steps went.
   fileprivate struct Measured {
     let split: StepSplit
     let efficiency: Efficiency?

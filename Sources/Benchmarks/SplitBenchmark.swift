@@ -18,7 +18,7 @@ public struct SplitBenchmark: Codable, Sendable {
   public let norm: String
   /// The number of ranks.
   public let ranks: Int
-  /// Where the steps went.
+  /// Where the time of the steps went.
   public let split: StepSplit
   /// What recording the steps cost.
   public let log: LogCost

@@ -35,9 +35,9 @@ public struct Claim: Sendable {
 public enum Verdict: String, Codable, Sendable {
   /// The rule's condition was met.
   case holds = "holds here"
-  /// The contrary was seen.
+  /// The contrary of the claim was seen.
   case fails = "does not hold here"
-  /// Neither was seen clearly enough.
+  /// Neither the claim nor its contrary was seen clearly enough.
   case undecided = "not decided at this budget"
 
   /// A sign test over repeats: holds if every difference is above 0, fails if none is and not all are 0, else

@@ -75,7 +75,7 @@ final class ProgressLine {
     return line
   }
 
-  /// The terminal's width; 80 where it does not say.
+  /// The terminal's width; 80 if it does not say.
   private var columns: Int {
     var size = winsize()
     guard unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
@@ -91,7 +91,7 @@ final class ProgressLine {
       \(second: .twoDigits)
       """, timeZone: .current, calendar: Calendar(identifier: .gregorian))
 
-  /// Seconds as minutes and seconds, and hours where there are any.
+  /// A number of seconds as minutes and seconds, with hours if there are any.
   private static func clock(_ seconds: Double) -> String {
     let whole = Int(min(max(seconds, 0), 1e9))
     func padded(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }

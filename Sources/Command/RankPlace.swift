@@ -68,7 +68,7 @@ struct RankPlace: Codable {
   /// The place in words.
   var text: String { "rank \(rank) on \(host), core(s) \(cores) of \(onlineCores)" }
 
-  /// Whether the ranks of one host are more than the cores that they may use.
+  /// Whether ranks of one host have to share cores.
   private static func oversubscribes(_ ranks: [RankPlace]) -> Bool {
     let cores = Set(ranks.flatMap(\.coreIds))
     let pinned = ranks.filter { $0.coreCount == 1 }.map(\.coreIds)

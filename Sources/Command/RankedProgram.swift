@@ -44,7 +44,7 @@ package enum RankedProgram {
 extension RankContext {
   /// Writes a line to standard output, on rank 0 alone.
   ///
-  /// Collective. All ranks throw the same error where it cannot be written, or none does.
+  /// Collective. If the line cannot be written, all ranks throw the same error.
   public func print(_ text: String) throws {
     var problem = ""
     // All ranks wait while a slow reader takes the output.

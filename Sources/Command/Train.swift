@@ -145,7 +145,7 @@ struct Train: ParsableCommand, RankedCommand {
         onEvaluation: { try files.append($0, step: $1) },
         onCheckpoint: { try files.checkpoint(run, isDue: $0, evaluation: $1) })
     } catch let error where error is TrainingFailure || error is ReplicaError {
-      // What was begun before is good.
+      // A checkpoint that was begun before the failure is good.
       progress.finish()
       try files.abandon()
       guard let failure = error as? TrainingFailure, failure.step != nil,

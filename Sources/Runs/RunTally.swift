@@ -12,7 +12,7 @@ public struct RunTally: Sendable {
   /// How long they took together, in seconds.
   public private(set) var seconds = 0.0
 
-  /// The number of newest steps that medians cover at least, if there were as many.
+  /// The number of newest steps that medians cover at least; all steps if there are fewer.
   public static let window = 10_000
 
   /// An empty tally.

@@ -19,13 +19,13 @@ public enum CollectiveOperation: String, CaseIterable, Sendable {
   /// The moments of a batch over all ranks, as sync-batch norm computes them, by
   /// ``StatisticsMerge/shiftedMoments``.
   case mergeShiftedMoments = "merge-shifted-moments"
-  /// The same by ``StatisticsMerge/welford``.
+  /// The moments of a batch by ``StatisticsMerge/welford``.
   case mergeWelford = "merge-welford"
-  /// The same by ``StatisticsMerge/allGather``.
+  /// The moments of a batch by ``StatisticsMerge/allGather``.
   case mergeAllGather = "merge-all-gather"
-  /// The same by ``StatisticsMerge/twoPass``.
+  /// The moments of a batch by ``StatisticsMerge/twoPass``.
   case mergeTwoPass = "merge-two-pass"
-  /// The same by ``StatisticsMerge/float32Moments``.
+  /// The moments of a batch by ``StatisticsMerge/float32Moments``.
   case mergeFloat32Moments = "merge-float32-moments"
 
   /// How the moments are merged; nil for other operations.

@@ -4,9 +4,9 @@ import LockstepAnalysis
 public struct CollectiveResult: Codable, Sendable {
   /// Times of a run, in microseconds.
   public struct Times: Codable, Sendable {
-    /// The shortest.
+    /// The shortest time.
     public let minimum: Double
-    /// The median.
+    /// The median time.
     public let median: Double
     /// The lower end of the median's 95% interval.
     public let low: Double

@@ -8,7 +8,9 @@ import LockstepTensors
 ///
 /// A collective then finds the caches and its library's memory as it would within a step.
 final class StepLikeComputing {
+  /// Two arrays of this many floats take 4 MiB, more than a core's nearer caches hold.
   private static let elements = 1 << 19
+  /// The elements between two looks at the clock.
   private static let piece = 1 << 12
   /// More than a piece takes, so that the last piece ends in time, in nanoseconds.
   private static let margin: UInt64 = 10_000

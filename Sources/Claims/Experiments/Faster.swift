@@ -120,13 +120,13 @@ extension Claim {
   }
 }
 
-/// How a run went.
+/// The course of a run.
 private struct Progress: Codable, Sendable {
   /// The training loss to reach.
   static let target = 0.3
   /// The number of steps to the target; one more than the run has if it is not reached.
   let stepsToTarget: Int
-  /// The mean loss of the last tenth of the steps, at most that of guessing.
+  /// The mean loss of the last tenth of the steps, but at most the loss of guessing.
   let lastLoss: Double
   /// How far the units' means moved until the target or the end, in deviations.
   let drift: Double
