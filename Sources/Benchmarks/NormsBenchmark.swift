@@ -145,8 +145,8 @@ public struct NormsBenchmark: Codable, Sendable {
     let settings = NormSettings(kind)
     if shape.count == 2, needsPositions(kind, Shape(shape)) {
       guard shape[0] % rowsPerSample != 0 else { return nil }
-      return "\(kind.rawValue) norm takes \(rowsPerSample) rows as a sample, and \(shape[0]) rows are "
-        + "not a multiple of that"
+      return "\(kind.rawValue) norm takes \(rowsPerSample) rows as a sample, and \(shape[0]) rows "
+        + "are not a multiple of that"
     }
     return settings.norm.problem(at: site(activation(shape, kind)), settings)?.text
   }

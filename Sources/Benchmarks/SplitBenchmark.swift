@@ -100,7 +100,8 @@ public struct SplitComparison: Codable, Sendable {
       throw ConfigurationError(
         file,
         "is of \(fast.work) with \(fast.norm) norm on \(fast.ranks) ranks, but this run is of "
-          + "\(slow.work) with \(slow.norm) norm on \(slow.ranks); split the same run on both networks")
+          + "\(slow.work) with \(slow.norm) norm on \(slow.ranks); split the same run on both "
+          + "networks")
     }
     func sum(_ split: StepSplit, _ figure: (StepSplit.Site) -> MedianInterval) -> Double {
       split.sites.reduce(0) { $0 + figure($1).median }

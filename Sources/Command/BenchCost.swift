@@ -29,7 +29,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
   @Flag(help: "Measure every way to merge statistics, not only the configured one.")
   var merges = false
 
-  @Option(help: "Steps to count for each norm, rounded up to whole turns of \(Interleaving.turn - 1).")
+  @Option(help: "Steps to count for each norm, in whole turns of \(Interleaving.turn - 1).")
   var steps = 50
 
   func validate() throws {

@@ -11,7 +11,7 @@ import LockstepPrediction
 struct BenchPrediction: ParsableCommand, RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "prediction",
-    abstract: "Predict the step of all ranks from one rank's steps, and compare with measured steps.",
+    abstract: "Predict all ranks' steps from one rank's steps, and compare with measured steps.",
     discussion: """
       The norms take turns. In a turn, every rank takes steps by itself; then all ranks take steps together. \
       The exit status is 1 if a predicted median is off by more than \(fixed(100 * Prediction.tolerance, 0))%.
@@ -31,7 +31,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
 
   @Option(
     help:
-      "Steps to measure of each norm, alone and together, in whole turns of \(Interleaving.turn - 1)."
+      "Steps to measure of each norm, alone and together, rounded up to turns of \(Interleaving.turn - 1)."
   )
   var steps = 40
 

@@ -11,7 +11,7 @@ import LockstepNorms
 struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     commandName: "split",
-    abstract: "Show where a step's time goes: computing, waiting for the last rank, and transfer, by layer.",
+    abstract: "Show where steps spend time: computing, waiting for the last rank, transfer, by layer.",
     discussion: """
       Every collective's time is split at the last rank's arrival. The time before it is skew, caused by a \
       slow rank; the time after it is transfer, caused by the network. --check delays the last rank \
@@ -168,7 +168,7 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
         + (result.disturbed.text.map { "\n\($0)" } ?? "")
   }
 
-  /// The efficiencies, and the sites at which ranks would wait longest if transfer took no time.
+  /// The efficiencies, and the sites at which ranks would wait longest with instant transfer.
   private static func efficiency(_ efficiency: Efficiency) -> String {
     func percent(_ share: Double) -> String { fixed(100 * share, 1) + "%" }
     let worst = efficiency.sites.sorted { $0.waitingMilliseconds > $1.waitingMilliseconds }.prefix(
@@ -182,7 +182,8 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
       \(percent(efficiency.transfer)).
       """
         + (worst.isEmpty
-          ? "" : " If transfer took no time, ranks would wait longest at \(worst.joined(separator: ", ")).")
+          ? ""
+          : " With instant transfer, ranks would wait longest at \(worst.joined(separator: ", ")).")
   }
 
   private static func read(_ file: String) throws -> SplitBenchmark {

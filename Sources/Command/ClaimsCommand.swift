@@ -27,9 +27,7 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
   @Option(help: "A factor on the length of every run and on the number of repeats.")
   var budget = 1.0
 
-  @Option(
-    help:
-      "For how many minutes undecided claims may be looked at again, for all of them together.")
+  @Option(help: "Minutes for looking at undecided claims again, for all of them together.")
   var minutes = 30.0
 
   @OptionGroup var output: OutputOptions

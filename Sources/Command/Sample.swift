@@ -18,7 +18,7 @@ struct Sample: ParsableCommand, LocalCommand {
   @Option(help: "How many tokens to add.")
   var tokens = 200
 
-  @Option(help: "Below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the likeliest.")
+  @Option(help: "Below 1 favours likely tokens, above 1 unlikely ones; 0 takes the likeliest.")
   var temperature = 1.0
 
   @Option(help: "The seed of the random draws.")

@@ -74,7 +74,8 @@ struct ScheduleSection: DescribedSection {
         continue
       }
       throw ConfigurationError(
-        section.place(key), "\(coder.path).\(key) has no meaning for \(coder.path).decay \"\(kind)\"")
+        section.place(key),
+        "\(coder.path).\(key) has no meaning for \(coder.path).decay \"\(kind)\"")
     }
     var (milestones, factor, final): ([Int], Double, Double) = ([], 0.1, 0)
     switch decay {

@@ -115,7 +115,7 @@ public struct RunReport: Encodable, Sendable {
       guard !runs.isEmpty else {
         throw ConfigurationError(
           path,
-          "is not a run directory: neither it nor a folder in it has a config.yaml or recording.json")
+          "is not a run directory: neither it nor a folder in it has config.yaml or recording.json")
       }
       found += runs
     }
@@ -202,7 +202,7 @@ public struct RunReport: Encodable, Sendable {
     }
     if Set(runs.map(\.ranks)).count > 1 {
       notes.append(
-        "The runs had different numbers of ranks: their times are for different shares of the batch.")
+        "The runs had different numbers of ranks: their times are for different shares of a batch.")
     }
     return notes
   }

@@ -141,7 +141,7 @@ public final class RunFiles {
     guard ScalarWriter.isAvailable else {
       throw ConfigurationError(
         "--tensorboard",
-        "this build cannot compute the checksums of event files; install libisal-dev and build again")
+        "this build cannot compute checksums of event files; install libisal-dev and build again")
     }
   }
 

@@ -27,12 +27,12 @@ public struct TextSampler {
     }
     guard let data = FileManager.default.contents(atPath: "\(path)/vocabulary.json") else {
       throw ConfigurationError(
-        path, "the run has no vocabulary.json: its data are token shards, whose characters are not known")
+        path, "the run has no vocabulary.json: its data are token shards of unknown characters")
     }
     guard let vocabulary = try? JSONDecoder().decode(Vocabulary.self, from: data),
       (1...65_536).contains(vocabulary.characters.count)
     else {
-      throw ConfigurationError("\(path)/vocabulary.json", "is damaged: it is not a run's vocabulary")
+      throw ConfigurationError("\(path)/vocabulary.json", "is damaged: it holds no vocabulary")
     }
     self.vocabulary = vocabulary
     let found = try CheckpointFolder(run: path).newest()
