@@ -103,12 +103,12 @@ targets += [
   .systemLibrary(
     name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
   .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
-  .systemLibrary(name: "CPrefetch"),
+  .systemLibrary(name: "CIntrinsics"),
   house(
     "LockstepTensors",
     []),
   .target(
-    name: "LockstepKernelLoops", dependencies: ["CPrefetch", "LockstepTensors"],
+    name: "LockstepKernelLoops", dependencies: ["CIntrinsics", "LockstepTensors"],
     path: "Sources/KernelLoops",
     swiftSettings: loops),
   .target(

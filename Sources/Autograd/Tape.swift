@@ -139,6 +139,7 @@ public final class Tape {
   public func stored(_ x: Variable) -> Variable {
     guard x.value.precision != precision else { return x }
     let before = x.value.precision
+    guard x.gradient != nil else { return input(Kernel.converted(x.value, to: precision)) }
     return record(
       Kernel.converted(x.value, to: precision),
       inputPullback: { [gradient = x.gradient] dy, _ in

@@ -40,6 +40,23 @@ static inline dnnl_status_t cdnnl_desc_create(
   return status;
 }
 
+static inline dnnl_status_t cdnnl_desc_create_strided(
+    cdnnl_desc *desc, int axes, const int64_t *extents, const int64_t *strides, cdnnl_type type) {
+  dnnl_dims_t dims, apart;
+  memcpy(dims, extents, axes * sizeof(int64_t));
+  memcpy(apart, strides, axes * sizeof(int64_t));
+  dnnl_data_type_t data = type == CDNNL_BFLOAT16 ? dnnl_bf16 : dnnl_f32;
+#if DNNL_VERSION_MAJOR >= 3
+  dnnl_memory_desc_t made;
+  dnnl_status_t status = dnnl_memory_desc_create_with_strides(&made, axes, dims, data, apart);
+#else
+  dnnl_memory_desc_t *made = (dnnl_memory_desc_t *)malloc(sizeof(dnnl_memory_desc_t));
+  dnnl_status_t status = dnnl_memory_desc_init_by_strides(made, axes, dims, data, apart);
+#endif
+  *desc = made;
+  return status;
+}
+
 static inline void cdnnl_desc_destroy(cdnnl_desc desc) {
 #if DNNL_VERSION_MAJOR >= 3
   dnnl_memory_desc_destroy((dnnl_memory_desc_t)desc);
@@ -147,6 +164,39 @@ static inline dnnl_status_t cdnnl_inner_product(
   }
   if (status == dnnl_success)
     status = dnnl_primitive_desc_create(made, &operation, attributes, engine, hint);
+#endif
+  dnnl_primitive_attr_destroy(attributes);
+  return status;
+}
+
+static inline dnnl_status_t cdnnl_matmul(
+    dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_desc a, cdnnl_desc b, cdnnl_desc c,
+    int accumulates) {
+  dnnl_primitive_attr_t attributes;
+  dnnl_status_t status = cdnnl_attributes(&attributes);
+  if (status != dnnl_success) return status;
+  if (accumulates) {
+    dnnl_post_ops_t after;
+    status = dnnl_post_ops_create(&after);
+    if (status == dnnl_success) {
+#if DNNL_VERSION_MAJOR >= 3
+      status = dnnl_post_ops_append_sum(after, 1, 0, dnnl_data_type_undef);
+#else
+      status = dnnl_post_ops_append_sum(after, 1);
+#endif
+      if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(attributes, after);
+      dnnl_post_ops_destroy(after);
+    }
+  }
+#if DNNL_VERSION_MAJOR >= 3
+  if (status == dnnl_success)
+    status = dnnl_matmul_primitive_desc_create(made, engine, a, b, NULL, c, attributes);
+#else
+  dnnl_matmul_desc_t operation;
+  if (status == dnnl_success) status = dnnl_matmul_desc_init(&operation, a, b, NULL, c);
+  if (status == dnnl_success)
+    status = dnnl_primitive_desc_create(made, &operation, attributes, engine, NULL);
 #endif
   dnnl_primitive_attr_destroy(attributes);
   return status;

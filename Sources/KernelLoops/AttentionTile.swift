@@ -2,15 +2,15 @@ import Glibc
 
 // One tile of causal attention scores, `[rows, columns]`, taken into a running softmax
 // (Dao et al., 2022, <https://arxiv.org/abs/2205.14135>, algorithm 1). Row i sees its first
-// `visible + i` columns, at most all of them. Where `cap` is above 0 a score s counts as
-// cap · tanh(s / cap).
+// `visible + i` columns, at most all of them. Scores are multiplied by `scale` first; where `cap` is above
+// 0 a score s then counts as cap · tanh(s / cap).
 
 /// The scores become e^(s − m), with m the largest score of the row so far, and 0 where unseen.
 ///
 /// `largest` and `sums` `[rows]` run over the tiles of a row; `factors` takes what the row's output
 /// so far has to be multiplied by.
 public func attentionTileReference(
-  _ scores: Output, _ rows: Int, _ columns: Int, _ visible: Int, _ cap: Float,
+  _ scores: Output, _ rows: Int, _ columns: Int, _ visible: Int, _ scale: Float, _ cap: Float,
   _ largest: Output, _ sums: Output, _ factors: Output
 ) {
   for row in 0..<rows {
@@ -18,6 +18,7 @@ public func attentionTileReference(
     let seen = max(0, min(columns, visible + row))
     var top = largest[row]
     for i in 0..<seen {
+      s[i] *= scale
       if cap > 0 { s[i] = cap * tanhf(s[i] / cap) }
       top = max(top, s[i])
     }
@@ -35,7 +36,7 @@ public func attentionTileReference(
 /// weights' gradients become the scores': p · (dp − D), D = Σ dO · O of the row.
 public func attentionTileGradientReference(
   _ scores: Output, _ gradients: Output, _ rows: Int, _ columns: Int, _ visible: Int,
-  _ cap: Float, _ logSums: Input, _ dots: Input
+  _ scale: Float, _ cap: Float, _ logSums: Input, _ dots: Input
 ) {
   for row in 0..<rows {
     let (s, g) = (scores + row * columns, gradients + row * columns)
@@ -45,8 +46,9 @@ public func attentionTileGradientReference(
         (s[i], g[i]) = (0, 0)
         continue
       }
-      let t = cap > 0 ? tanhf(s[i] / cap) : 0
-      let p = expf((cap > 0 ? cap * t : s[i]) - logSums[row])
+      let score = scale * s[i]
+      let t = cap > 0 ? tanhf(score / cap) : 0
+      let p = expf((cap > 0 ? cap * t : score) - logSums[row])
       g[i] = p * (g[i] - dots[row]) * (1 - t * t)
       s[i] = p
     }
@@ -78,7 +80,7 @@ public var laneNumbers: Vector { Vector(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 /// The vector form of ``attentionTileReference``; `columns` is a multiple of 16.
 @_alwaysEmitIntoClient @inline(__always)
 public func attentionTileLoop(
-  _ scores: Output, _ rows: Int, _ columns: Int, _ visible: Int, _ cap: Float,
+  _ scores: Output, _ rows: Int, _ columns: Int, _ visible: Int, _ scale: Float, _ cap: Float,
   _ largest: Output, _ sums: Output, _ factors: Output
 ) {
   let unseen = Vector(repeating: -Float.greatestFiniteMagnitude)
@@ -89,14 +91,14 @@ public func attentionTileLoop(
     var tops = Vector(repeating: largest[row])
     var i = 0
     while i < width {
-      var v = load(s, i)
+      var v = load(s, i) * scale
       if cap > 0 {
         v = Vector(repeating: cap) * hyperbolicTangent(v * Vector(repeating: 1 / cap))
       }
       if i + 16 > seen {
         v = v.replacing(with: unseen, where: laneNumbers .>= Vector(repeating: Float(seen - i)))
       }
-      if cap > 0 || i + 16 > seen { store(v, s, i) }
+      if scale != 1 || cap > 0 || i + 16 > seen { store(v, s, i) }
       tops = larger(tops, v)
       i += 16
     }
@@ -128,7 +130,7 @@ public func attentionTileLoop(
 @_alwaysEmitIntoClient @inline(__always)
 public func attentionTileGradientLoop(
   _ scores: Output, _ gradients: Output, _ rows: Int, _ columns: Int, _ visible: Int,
-  _ cap: Float, _ logSums: Input, _ dots: Input
+  _ scale: Float, _ cap: Float, _ logSums: Input, _ dots: Input
 ) {
   for row in 0..<rows {
     let (s, g) = (scores + row * columns, gradients + row * columns)
@@ -137,7 +139,7 @@ public func attentionTileGradientLoop(
     let (logSum, dot) = (Vector(repeating: logSums[row]), Vector(repeating: dots[row]))
     var i = 0
     while i < width {
-      var v = load(s, i)
+      var v = load(s, i) * scale
       var slope = Vector(repeating: 1)
       if cap > 0 {
         let t = hyperbolicTangent(v * Vector(repeating: 1 / cap))

@@ -23,24 +23,33 @@ public func columnGradientSumsReference<E: KernelElement>(
 /// Sixteen of one row's gradients, taken into the sums.
 @_alwaysEmitIntoClient @_transparent
 public func addGradients(
-  _ x: Vector, _ dy: Vector, _ k: Vector, _ d: Vector, _ s: inout WideSums, _ p: inout WideSums
+  _ x: Vector, _ dy: Vector, _ k: Vector, _ d: Vector, _ s: inout Vector, _ p: inout Vector
 ) {
-  let g = WideSums(dy)
-  s.add(g)
-  p.add(g, times: WideSums((x - k) - d))
+  s += dy
+  p = fma(dy, (x - k) - d, p)
+}
+
+/// Adds what sixteen columns summed over a few rows to the float64 sums.
+@_alwaysEmitIntoClient @_transparent
+public func widen(_ v: Vector, into sums: Sums, _ c: Int) {
+  var s = WideSums(sums, c)
+  s.add(WideSums(v))
+  s.store(sums, c)
 }
 
 /// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms.
+///
+/// x less its mean is about as large as its deviation, so that float32 keeps the digits of 32 rows' sums
+/// before they are widened.
 @_alwaysEmitIntoClient @_transparent
 public func columnGradientSumsLoop<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
   _ mask: RectifierMask<E>, _ sums: Sums
 ) {
-  let block = rowBlock(channels)
   let products = sums + channels
   var from = 0
   while from < rows {
-    let to = min(rows, from + block)
+    let to = min(rows, from + 32)
     var c = 0
     while c + 64 <= channels {
       let (k0, k1, k2, k3) = (
@@ -49,38 +58,45 @@ public func columnGradientSumsLoop<E: KernelElement>(
       let (d0, d1, d2, d3) = (
         load(offset, c), load(offset, c + 16), load(offset, c + 32), load(offset, c + 48)
       )
-      var (s0, s1) = (WideSums(sums, c), WideSums(sums, c + 16))
-      var (s2, s3) = (WideSums(sums, c + 32), WideSums(sums, c + 48))
-      var (p0, p1) = (WideSums(products, c), WideSums(products, c + 16))
-      var (p2, p3) = (WideSums(products, c + 32), WideSums(products, c + 48))
+      var (s0, s1, s2, s3) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+      var (p0, p1, p2, p3) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
       var i = from * channels + c
       for _ in from..<to {
+        prefetchRead(x, i)
+        prefetchRead(dy, i)
         addGradients(load(x, i), mask.pass(load(dy, i), i), k0, d0, &s0, &p0)
         addGradients(load(x, i + 16), mask.pass(load(dy, i + 16), i + 16), k1, d1, &s1, &p1)
         addGradients(load(x, i + 32), mask.pass(load(dy, i + 32), i + 32), k2, d2, &s2, &p2)
         addGradients(load(x, i + 48), mask.pass(load(dy, i + 48), i + 48), k3, d3, &s3, &p3)
         i += channels
       }
-      s0.store(sums, c)
-      s1.store(sums, c + 16)
-      s2.store(sums, c + 32)
-      s3.store(sums, c + 48)
-      p0.store(products, c)
-      p1.store(products, c + 16)
-      p2.store(products, c + 32)
-      p3.store(products, c + 48)
+      widen(s0, into: sums, c)
+      widen(s1, into: sums, c + 16)
+      widen(s2, into: sums, c + 32)
+      widen(s3, into: sums, c + 48)
+      widen(p0, into: products, c)
+      widen(p1, into: products, c + 16)
+      widen(p2, into: products, c + 32)
+      widen(p3, into: products, c + 48)
       c += 64
     }
     while c + 16 <= channels {
       let (k, d) = (load(center, c), load(offset, c))
-      var (s, p) = (WideSums(sums, c), WideSums(products, c))
+      var (s0, p0, s1, p1) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
       var i = from * channels + c
-      for _ in from..<to {
-        addGradients(load(x, i), mask.pass(load(dy, i), i), k, d, &s, &p)
-        i += channels
+      var row = from
+      while row + 2 <= to {
+        let next = i + channels
+        prefetchRead(x, i)
+        prefetchRead(dy, i)
+        addGradients(load(x, i), mask.pass(load(dy, i), i), k, d, &s0, &p0)
+        addGradients(load(x, next), mask.pass(load(dy, next), next), k, d, &s1, &p1)
+        i += 2 * channels
+        row += 2
       }
-      s.store(sums, c)
-      p.store(products, c)
+      if row < to { addGradients(load(x, i), mask.pass(load(dy, i), i), k, d, &s0, &p0) }
+      widen(s0 + s1, into: sums, c)
+      widen(p0 + p1, into: products, c)
       c += 16
     }
     while c < channels {

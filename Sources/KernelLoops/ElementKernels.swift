@@ -91,12 +91,22 @@ public struct ElementKernels<E: KernelElement>: Sendable {
   public var accumulate: @Sendable (Source<E>, Int, Output) -> Void = {
     accumulateReference($0, $1, $2)
   }
-  /// As float32, times a factor: a, factor, count, y.
-  public var widen: @Sendable (Source<E>, Float, Int, Output) -> Void = {
-    widenReference($0, $1, $2, $3)
-  }
+  /// As float32: a, count, y.
+  public var widen: @Sendable (Source<E>, Int, Output) -> Void = { widenReference($0, $1, $2) }
   /// From float32: a, count, y.
   public var narrow: @Sendable (Input, Int, Target<E>) -> Void = { narrowReference($0, $1, $2) }
+  /// Row by row Σ a · b: a and b, each with how far apart its rows are, rows, size, sums.
+  public var rowDots: @Sendable (Source<E>, Int, Source<E>, Int, Int, Int, Output) -> Void = {
+    rowDotsReference($0, $1, $2, $3, $4, $5, $6)
+  }
+  /// Rows in float32, times a factor each, rounded: a, factors, rows, size, y and how far apart its rows are.
+  public var narrowRows: @Sendable (Input, Input, Int, Int, Target<E>, Int) -> Void = {
+    narrowRowsReference($0, $1, $2, $3, $4, $5)
+  }
+  /// Rows as float32: a and how far apart its rows are, rows, size, y.
+  public var widenRows: @Sendable (Source<E>, Int, Int, Int, Output) -> Void = {
+    widenRowsReference($0, $1, $2, $3, $4)
+  }
   /// Rectifier: x, count, y.
   public var relu: @Sendable (Source<E>, Int, Target<E>) -> Void = { reluReference($0, $1, $2) }
   /// Rectifier backward: y, dy, count, dx.

@@ -19,11 +19,9 @@ public func accumulateReference<E: KernelElement>(_ a: Source<E>, _ count: Int, 
   for i in 0..<count { sums[i] += a[i].float }
 }
 
-/// The numbers of a as float32, times a factor.
-public func widenReference<E: KernelElement>(
-  _ a: Source<E>, _ factor: Float, _ count: Int, _ y: Output
-) {
-  for i in 0..<count { y[i] = factor * a[i].float }
+/// The numbers of a as float32.
+public func widenReference<E: KernelElement>(_ a: Source<E>, _ count: Int, _ y: Output) {
+  for i in 0..<count { y[i] = a[i].float }
 }
 
 /// Float32 numbers, rounded.
@@ -80,10 +78,8 @@ public func accumulateLoop<E: KernelElement>(_ a: Source<E>, _ count: Int, _ sum
 
 /// The vector form of ``widenReference``.
 @_alwaysEmitIntoClient @inline(__always)
-public func widenLoop<E: KernelElement>(
-  _ a: Source<E>, _ factor: Float, _ count: Int, _ y: Output
-) {
-  mapLoop(a, count, y) { $0 * factor }
+public func widenLoop<E: KernelElement>(_ a: Source<E>, _ count: Int, _ y: Output) {
+  mapLoop(a, count, y) { $0 }
 }
 
 /// The vector form of ``narrowReference``.

@@ -19,18 +19,14 @@ public struct KernelTable: Sendable {
   /// The loops on bfloat16 activations.
   public var bfloat16 = ElementKernels<BFloat16>()
 
-  /// A tile of attention: scores, rows, columns, visible, cap, largest, sums, factors.
+  /// A tile of attention: scores, rows, columns, visible, scale, cap, largest, sums, factors.
   public var attentionTile:
-    @Sendable (Output, Int, Int, Int, Float, Output, Output, Output) -> Void =
+    @Sendable (Output, Int, Int, Int, Float, Float, Output, Output, Output) -> Void =
       attentionTileReference
-  /// Its backward pass: scores, gradients, rows, columns, visible, cap, log sums, dots.
+  /// Its backward pass: scores, gradients, rows, columns, visible, scale, cap, log sums, dots.
   public var attentionTileGradient:
-    @Sendable (Output, Output, Int, Int, Int, Float, Input, Input) -> Void =
+    @Sendable (Output, Output, Int, Int, Int, Float, Float, Input, Input) -> Void =
       attentionTileGradientReference
-  /// Row by row Σ a · b: a and b, each with how far apart its rows are, rows, size, sums.
-  public var rowDots: @Sendable (Input, Int, Input, Int, Int, Int, Output) -> Void =
-    rowDotsReference
-
   /// Softmax cross-entropy: logits, labels, rows, classes, probabilities, sums.
   public var crossEntropy: @Sendable (Input, Labels, Int, Int, Output, Sums) -> Void =
     crossEntropyReference
@@ -43,9 +39,8 @@ public struct KernelTable: Sendable {
     sgdLoop($0, $1, $2, $3, $4)
   }
   /// A step of AdamW: p, g, first and second moment, count, numbers.
-  public var adamW: @Sendable (Output, Input, Output, Output, Int, AdamWStep) -> Void = {
-    adamWLoop($0, $1, $2, $3, $4, $5)
-  }
+  public var adamW: @Sendable (Output, Input, Output, Output, Int, AdamWStep) -> Void =
+    adamWReference
   /// Matrix product: a, b, m, n, k, accumulating, c.
   public var matrixProduct: @Sendable (Input, Input, Int, Int, Int, Bool, Output) -> Void =
     matrixProductReference

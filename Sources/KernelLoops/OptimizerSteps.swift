@@ -1,3 +1,4 @@
+public import CIntrinsics
 import Glibc
 
 /// The numbers of one step of SGD.
@@ -58,7 +59,7 @@ public struct AdamWStep: Sendable {
 }
 
 // One optimizer step over `count` parameters p with gradients g and state, as PyTorch orders
-// the operations. These loops vectorize as they stand.
+// the operations. SGD's loop vectorizes as it stands; a square root does not.
 
 /// g′ = g + decay·p; v = momentum·v + g′ (v = g′ at first); p −= rate · (v, or g′ + momentum·v).
 @_alwaysEmitIntoClient @inline(__always)
@@ -73,13 +74,44 @@ public func sgdLoop(_ p: Output, _ g: Input, _ v: Output, _ count: Int, _ s: SGD
 }
 
 /// p ·= 1 − rate·decay; m, v the moments; p −= rate/c₁ · m / (√v/c₂ + ε), c₁ = 1 − β₁ᵗ, c₂ = √(1 − β₂ᵗ).
+public func adamWReference(
+  _ p: Output, _ g: Input, _ m: Output, _ v: Output, _ count: Int, _ s: AdamWStep
+) {
+  for i in 0..<count { adamWElement(p, g, m, v, i, s) }
+}
+
+/// One parameter's step.
+@_alwaysEmitIntoClient @_transparent
+public func adamWElement(
+  _ p: Output, _ g: Input, _ m: Output, _ v: Output, _ i: Int, _ s: AdamWStep
+) {
+  m[i] = s.beta1 * m[i] + s.weight1 * g[i]
+  v[i] = s.beta2 * v[i] + s.weight2 * g[i] * g[i]
+  p[i] = s.shrink * p[i] - s.size * m[i] / (v[i].squareRoot() / s.correction2 + s.epsilon)
+}
+
+/// The vector form of ``adamWReference``.
 @_alwaysEmitIntoClient @inline(__always)
 public func adamWLoop(
   _ p: Output, _ g: Input, _ m: Output, _ v: Output, _ count: Int, _ s: AdamWStep
 ) {
-  for i in 0..<count {
-    m[i] = s.beta1 * m[i] + s.weight1 * g[i]
-    v[i] = s.beta2 * v[i] + s.weight2 * g[i] * g[i]
-    p[i] = s.shrink * p[i] - s.size * m[i] / (v[i].squareRoot() / s.correction2 + s.epsilon)
+  var i = 0
+  while i < vectorized(count) {
+    let slope = load(g, i)
+    let first = s.beta1 * load(m, i) + s.weight1 * slope
+    let second = s.beta2 * load(v, i) + s.weight2 * slope * slope
+    let root = square_root(second) / Vector(repeating: s.correction2)
+    prefetchRead(g, i)
+    prefetchWrite(p, i)
+    prefetchWrite(m, i)
+    prefetchWrite(v, i)
+    store(first, m, i)
+    store(second, v, i)
+    store(s.shrink * load(p, i) - s.size * first / (root + s.epsilon), p, i)
+    i += 16
+  }
+  while i < count {
+    adamWElement(p, g, m, v, i, s)
+    i += 1
   }
 }

@@ -1,3 +1,5 @@
+public import CIntrinsics
+
 /// How a row's scale follows from its second moment.
 public struct RowRule: Sendable, Hashable {
   /// Added to the variance (inside the root) or to its root (outside).
@@ -37,9 +39,9 @@ public struct RowRule: Sendable, Hashable {
     let e = Vector(repeating: epsilon)
     let v = sumsOfSquares / n
     guard outside else {
-      return (Vector(repeating: 1) / (v + e).squareRoot(), Vector(repeating: 1) / n)
+      return (Vector(repeating: 1) / square_root(v + e), Vector(repeating: 1) / n)
     }
-    let root = v.squareRoot()
+    let root = square_root(v)
     let r = Vector(repeating: 1) / (root + e)
     let k = (root + e) / (n * root)
     return (r, Vector.zero.replacing(with: k, where: root .> Vector.zero))

@@ -1,4 +1,4 @@
-public import CPrefetch
+public import CIntrinsics
 public import LockstepTensors
 
 /// Sixteen floats: one register of AVX-512, two of AVX2, four of NEON.
@@ -285,18 +285,20 @@ public func sixteenLaneSums(_ p: Output) -> Vector {
       pairSums(pairSums(load(p, 192), load(p, 208)), pairSums(load(p, 224), load(p, 240)))))
 }
 
+// f is called in one place: a closure that is called in two is not inlined.
+
 /// y = f(x), sixteen numbers at a time.
 @_alwaysEmitIntoClient @_transparent
 public func mapLoop<A: KernelElement, E: KernelElement>(
   _ x: Source<A>, _ count: Int, _ y: Target<E>, _ f: (Vector) -> Vector
 ) {
-  let whole = vectorized(count)
   var i = 0
-  while i < whole {
-    store(f(load(x, i)), y, i)
+  while i < count {
+    let n = count - i
+    let r = f(n >= 16 ? load(x, i) : loadPartial(x, i, n, 0))
+    if n >= 16 { store(r, y, i) } else { storePartial(r, y, i, n) }
     i += 16
   }
-  if i < count { storePartial(f(loadPartial(x, i, count - i, 0)), y, i, count - i) }
 }
 
 /// y = f(a, b), sixteen numbers at a time.
@@ -305,14 +307,13 @@ public func mapLoop<A: KernelElement, B: KernelElement, E: KernelElement>(
   _ a: Source<A>, _ b: Source<B>, _ count: Int, _ y: Target<E>,
   _ f: (Vector, Vector) -> Vector
 ) {
-  let whole = vectorized(count)
   var i = 0
-  while i < whole {
-    store(f(load(a, i), load(b, i)), y, i)
-    i += 16
-  }
-  if i < count {
+  while i < count {
     let n = count - i
-    storePartial(f(loadPartial(a, i, n, 0), loadPartial(b, i, n, 0)), y, i, n)
+    let r = f(
+      n >= 16 ? load(a, i) : loadPartial(a, i, n, 0),
+      n >= 16 ? load(b, i) : loadPartial(b, i, n, 0))
+    if n >= 16 { store(r, y, i) } else { storePartial(r, y, i, n) }
+    i += 16
   }
 }

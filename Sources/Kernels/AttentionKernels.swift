@@ -46,10 +46,9 @@ private struct HeadMatrix {
   func read(_ sample: Int, _ head: Int) -> Kernel.Block {
     let block = write(sample, head)
     guard let copy else { return block }
-    let source = BFloat16.source(columns.tensor) + first(sample, head)
-    for row in 0..<copy.shape[0] {
-      BFloat16.kernels.widen(source + row * stride, 1, size, block.start + row * size)
-    }
+    BFloat16.kernels.widenRows(
+      BFloat16.source(columns.tensor) + first(sample, head), stride, copy.shape[0], size,
+      block.start)
     return block
   }
 
@@ -64,10 +63,11 @@ private struct HeadMatrix {
   /// Brings what was written to where it belongs.
   func finish(_ sample: Int, _ head: Int) {
     guard let copy else { return }
-    let target = BFloat16.target(columns.tensor) + first(sample, head)
-    for row in 0..<copy.shape[0] {
-      BFloat16.kernels.narrow(copy.input + row * size, size, target + row * stride)
-    }
+    let ones = Tensor.filled([copy.shape[0]], with: 1)
+    BFloat16.kernels.narrowRows(
+      copy.input, ones.input, copy.shape[0], size,
+      BFloat16.target(columns.tensor) + first(sample, head), stride)
+    withExtendedLifetime(ones) {}
   }
 }
 
@@ -91,9 +91,58 @@ public struct AttentionGeometry: Hashable, Sendable {
   }
 }
 
+/// Causal attention of one geometry; it keeps the products that it has prepared.
+///
+/// One thread at a time may use it.
+public final class Attention {
+  /// The heads, and what their scores are made of.
+  public let geometry: AttentionGeometry
+  #if ONEDNN
+    private lazy var batched = BatchedAttention(geometry)
+  #endif
+
+  /// Attention of heads of a geometry.
+  public init(_ geometry: AttentionGeometry) { self.geometry = geometry }
+
+  /// softmax(scale · q kᵀ) v of every head, a position seeing itself and those before it.
+  ///
+  /// In bfloat16 products sum in float32; softmaxes are float32 in either precision.
+  ///
+  /// - Returns: y `[N, T, heads · size]`, and the logarithm of each softmax's sum,
+  ///   `[N, heads, T]`, which the backward pass needs.
+  public func forward(_ q: HeadColumns, _ k: HeadColumns, _ v: HeadColumns) -> (
+    y: Tensor, logSums: Tensor
+  ) {
+    #if ONEDNN
+      if isBatched(q) { return batched.forward(q, k, v) }
+    #endif
+    return Kernel.attention(q, k, v, geometry)
+  }
+
+  /// The gradients of q, k and v, written to `dq`, `dk` and `dv`.
+  public func gradients(
+    _ q: HeadColumns, _ k: HeadColumns, _ v: HeadColumns, y: Tensor, logSums: Tensor,
+    _ dy: Tensor, to dq: HeadColumns, _ dk: HeadColumns, _ dv: HeadColumns
+  ) {
+    #if ONEDNN
+      if isBatched(q) {
+        return batched.gradients(q, k, v, y: y, logSums: logSums, dy, to: dq, dk, dv)
+      }
+    #endif
+    Kernel.attentionGradients(q, k, v, y: y, logSums: logSums, dy, geometry, to: dq, dk, dv)
+  }
+
+  #if ONEDNN
+    private func isBatched(_ q: HeadColumns) -> Bool {
+      q.tensor.precision == .bfloat16 && q.tensor.count > 0 && OneDNN.isUsed
+        && OneDNN.canUseBFloat16
+    }
+  #endif
+}
+
 extension Kernel {
   /// Positions in a tile, of queries and of keys.
-  private static let tile = 128
+  static let tile = 128
 
   /// softmax(scale · q kᵀ) v of every head, a position seeing itself and those before it.
   ///
@@ -101,7 +150,7 @@ extension Kernel {
   ///
   /// - Returns: y `[N, T, heads · size]`, and the logarithm of each softmax's sum,
   ///   `[N, heads, T]`, which the backward pass needs.
-  public static func attention(
+  static func attention(
     _ q: HeadColumns, _ k: HeadColumns, _ v: HeadColumns, _ geometry: AttentionGeometry
   ) -> (y: Tensor, logSums: Tensor) {
     let (samples, length) = (q.tensor.shape[0], q.tensor.shape[1])
@@ -133,7 +182,7 @@ extension Kernel {
               queries.from(i), keys.from(j).transpose, rows, columns, size,
               factor: geometry.scale, into: Block(start: s, stride: padded))
             table.attentionTile(
-              s, rows, padded, i - j + 1, geometry.cap, largest, sums, factors)
+              s, rows, padded, i - j + 1, 1, geometry.cap, largest, sums, factors)
             if j > 0 { scaleRows(target, rows, size, factors) }
             blockProduct(
               Block(start: s, stride: padded), values.from(j), rows, size, columns,
@@ -154,7 +203,7 @@ extension Kernel {
   }
 
   /// The gradients of q, k and v, written to `dq`, `dk` and `dv`.
-  public static func attentionGradients(
+  static func attentionGradients(
     _ q: HeadColumns, _ k: HeadColumns, _ v: HeadColumns, y: Tensor, logSums: Tensor,
     _ dy: Tensor, _ geometry: AttentionGeometry, to dq: HeadColumns, _ dk: HeadColumns,
     _ dv: HeadColumns
@@ -175,7 +224,7 @@ extension Kernel {
         let (queries, keys, values) = (all[0], all[1], all[2])
         let incoming = all[4]
         let gradients = outputs.map { $0.write(sample, head) }
-        table.rowDots(
+        table.float32.rowDots(
           Input(all[3].start), all[3].stride, Input(incoming.start), incoming.stride, length,
           size, dots.output)
         for i in stride(from: 0, to: length, by: tile) {
@@ -192,7 +241,7 @@ extension Kernel {
             blockProduct(
               incoming.from(i), values.from(j).transpose, rows, columns, size, into: slopes)
             table.attentionTileGradient(
-              s, g, rows, padded, i - j + 1, geometry.cap, logs + i, dots.output + i)
+              s, g, rows, padded, i - j + 1, 1, geometry.cap, logs + i, dots.output + i)
             // Keys of tile j are seen first by the queries of tile j.
             blockProduct(
               weights.transpose, incoming.from(i), columns, size, rows,

@@ -33,7 +33,7 @@ extension Kernel {
     precondition(x.count == y.count, "\(x.shape) into \(y.shape)")
     switch (x.precision, y.precision) {
     case (.bfloat16, .float32):
-      BFloat16.kernels.widen(BFloat16.source(x), 1, x.count, y.output)
+      BFloat16.kernels.widen(BFloat16.source(x), x.count, y.output)
     case (.float32, .bfloat16):
       BFloat16.kernels.narrow(x.input, x.count, BFloat16.target(y))
     default: y.write(x)

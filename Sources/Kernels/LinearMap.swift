@@ -25,9 +25,9 @@ public struct LinearGeometry: Hashable, Sendable {
 
 /// An affine map of rows, y = x · Wᵀ + b, prepared for one geometry.
 ///
-/// Weights, bias and their gradients are float32 in either precision; in bfloat16 it keeps a copy of the weights
-/// for each pass, rounded and in the layout that the primitives ask for, made anew when the version that
-/// comes with them changes: once a step. Sums are float32. One thread at a time may use it.
+/// Weights, bias and their gradients are float32 in either precision; in bfloat16 each pass makes a copy of the
+/// weights, rounded and in the layout that its primitive asks for. Sums are float32. One thread at a time may
+/// use it.
 public final class LinearMap {
   /// The geometry that it was prepared for.
   public let geometry: LinearGeometry

@@ -33,7 +33,7 @@
           &$0, engine, pass, input.handle, weights.handle, geometry.hasBias ? bias.handle : nil,
           output.handle, hint?.primitive.description)
       }
-      return WeightedPass(primitive, pass, plain: plain)
+      return WeightedPass(primitive, pass, plain: plain, keepsCopy: false)
     }
 
     func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, version: Int, into y: Tensor) {

@@ -27,6 +27,18 @@
       handle = made
     }
 
+    /// Extents whose elements lie as far apart as `strides` says.
+    init(_ extents: [Int], _ precision: Precision, strides: [Int]) {
+      var made: cdnnl_desc?
+      let type = precision == .bfloat16 ? CDNNL_BFLOAT16 : CDNNL_FLOAT32
+      let status = cdnnl_desc_create_strided(
+        &made, Int32(extents.count), extents.map(Int64.init), strides.map(Int64.init), type)
+      guard status == dnnl_success, let made else {
+        fatalError("a oneDNN description of \(extents): status \(status.rawValue)")
+      }
+      handle = made
+    }
+
     deinit { cdnnl_desc_destroy(handle) }
   }
 
@@ -91,6 +103,15 @@
     func run(
       _ arguments: [(kind: Int32, description: cdnnl_desc, tensor: Tensor)]
     ) {
+      run(at: arguments.map { ($0.kind, $0.description, $0.tensor.address) })
+      // The tensors behind the addresses have to outlive the operation.
+      withExtendedLifetime(arguments) {}
+    }
+
+    /// Runs on what lies at the addresses of `arguments` and waits.
+    func run(
+      at arguments: [(kind: Int32, description: cdnnl_desc, address: UnsafeMutableRawPointer)]
+    ) {
       let scratch = scratchBytes > 0 ? Storage<Float>(count: (scratchBytes + 3) / 4) : nil
       var bound: [dnnl_exec_arg_t] = []
       bound.reserveCapacity(arguments.count + 1)
@@ -101,25 +122,27 @@
         bound.append(dnnl_exec_arg_t(arg: kind, memory: memory))
       }
       for argument in arguments {
-        bind(argument.kind, argument.description, argument.tensor.address)
+        bind(argument.kind, argument.description, argument.address)
       }
       if let scratch { bind(cdnnl_arg_scratchpad(), scratchpad, scratch.pointer) }
       var status = dnnl_primitive_execute(primitive, stream, Int32(bound.count), bound)
       if status == dnnl_success { status = dnnl_stream_wait(stream) }
       precondition(status == dnnl_success, "dnnl_primitive_execute: status \(status.rawValue)")
       for argument in bound { dnnl_memory_destroy(argument.memory) }
-      // The tensors behind the addresses have to outlive the operation.
-      withExtendedLifetime((arguments, scratch)) {}
+      withExtendedLifetime(scratch) {}
     }
   }
 
-  /// A primitive that reads a layer's weights, with a copy of them in its precision and layout, made anew when
-  /// their version changes: once a step.
+  /// A primitive that reads a layer's weights, or writes their gradient, in a precision and layout of its own.
+  ///
+  /// A copy of the weights in that layout is kept until their version changes, once a step; or it is made for
+  /// each use, which takes no more time where there is one use a step, and gives its memory back.
   final class WeightedPass {
     let primitive: Primitive
     /// The weights as the primitive takes them.
     let weights: cdnnl_desc
     private let plain: Description
+    private let keepsCopy: Bool
     private var packedWeights: Tensor?
     private var packedVersion = Int.min
     private lazy var pack = Primitive("reorder", ["weights"]) {
@@ -130,8 +153,9 @@
     }
 
     /// A pass of `primitive`; `plain` says how the layer holds its weights.
-    init(_ primitive: Primitive, _ pass: cdnnl_pass, plain: Description) {
+    init(_ primitive: Primitive, _ pass: cdnnl_pass, plain: Description, keepsCopy: Bool) {
       self.primitive = primitive
+      self.keepsCopy = keepsCopy
       self.plain = plain
       weights = cdnnl_weights_desc(primitive.description, pass)
     }
@@ -152,8 +176,7 @@
           (cdnnl_arg_src(), plain.handle, plainWeights),
           (cdnnl_arg_dst(), weights, packed),
         ])
-      packedWeights = packed
-      packedVersion = version
+      if keepsCopy { (packedWeights, packedVersion) = (packed, version) }
       return packed
     }
 

@@ -8,9 +8,8 @@ public import LockstepKernelLoops
 public func useVectorKernels(in table: inout KernelTable) {
   useVectorKernels(in: &table.float32)
   useVectorKernels(in: &table.bfloat16)
-  table.attentionTile = { attentionTileLoop($0, $1, $2, $3, $4, $5, $6, $7) }
-  table.attentionTileGradient = { attentionTileGradientLoop($0, $1, $2, $3, $4, $5, $6, $7) }
-  table.rowDots = { rowDotsLoop($0, $1, $2, $3, $4, $5, $6) }
+  table.attentionTile = { attentionTileLoop($0, $1, $2, $3, $4, $5, $6, $7, $8) }
+  table.attentionTileGradient = { attentionTileGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8) }
   table.crossEntropy = { crossEntropyLoop($0, $1, $2, $3, $4, $5) }
   table.crossEntropyGradient = { crossEntropyGradientLoop($0, $1, $2, $3, $4, $5) }
   table.sgd = { sgdLoop($0, $1, $2, $3, $4) }
@@ -38,7 +37,10 @@ private func useVectorKernels<E: KernelElement>(in kernels: inout ElementKernels
   kernels.add = { addLoop($0, $1, $2, $3) }
   kernels.addFloats = { addFloatsLoop($0, $1, $2, $3) }
   kernels.accumulate = { accumulateLoop($0, $1, $2) }
-  kernels.widen = { widenLoop($0, $1, $2, $3) }
+  kernels.widen = { widenLoop($0, $1, $2) }
+  kernels.rowDots = { rowDotsLoop($0, $1, $2, $3, $4, $5, $6) }
+  kernels.narrowRows = { narrowRowsLoop($0, $1, $2, $3, $4, $5) }
+  kernels.widenRows = { widenRowsLoop($0, $1, $2, $3, $4) }
   kernels.narrow = { narrowLoop($0, $1, $2) }
   kernels.relu = { reluLoop($0, $1, $2) }
   kernels.reluGradient = { reluGradientLoop($0, $1, $2, $3) }

@@ -11,18 +11,18 @@ extension Tape {
   /// - Shapes: `qkv` `[N, T, 3 · heads · size]`, y `[N, T, heads · size]`.
   /// - Source: Vaswani et al., 2017, eq. 1, <https://arxiv.org/abs/1706.03762>; tiles as in Dao et
   ///   al., 2022, <https://arxiv.org/abs/2205.14135>.
-  public func attention(_ qkv: Variable, _ geometry: AttentionGeometry) -> Variable {
+  public func attention(_ qkv: Variable, _ attention: Attention) -> Variable {
     let x = qkv.value
-    let width = geometry.heads * geometry.size
+    let width = attention.geometry.heads * attention.geometry.size
     let parts = (0..<3).map { HeadColumns(x, first: $0 * width) }
-    let (y, logSums) = Kernel.attention(parts[0], parts[1], parts[2], geometry)
+    let (y, logSums) = attention.forward(parts[0], parts[1], parts[2])
     return record(
       y,
       inputPullback: { [gradient = qkv.gradient] dy, _ in
         guard let gradient else { return }
         let dx = Tensor.uninitialized(x.shape, x.precision)
-        Kernel.attentionGradients(
-          parts[0], parts[1], parts[2], y: y, logSums: logSums, dy, geometry,
+        attention.gradients(
+          parts[0], parts[1], parts[2], y: y, logSums: logSums, dy,
           to: HeadColumns(dx), HeadColumns(dx, first: width), HeadColumns(dx, first: 2 * width))
         gradient.add(dx)
       })
@@ -30,18 +30,18 @@ extension Tape {
 
   /// Causal attention on queries, keys and values `[N, T, heads · size]` of their own.
   public func attention(
-    _ q: Variable, _ k: Variable, _ v: Variable, _ geometry: AttentionGeometry
+    _ q: Variable, _ k: Variable, _ v: Variable, _ attention: Attention
   ) -> Variable {
     let parts = [q, k, v].map { HeadColumns($0.value) }
-    let (y, logSums) = Kernel.attention(parts[0], parts[1], parts[2], geometry)
+    let (y, logSums) = attention.forward(parts[0], parts[1], parts[2])
     return record(
       y,
       inputPullback: { [gradients = [q.gradient, k.gradient, v.gradient]] dy, _ in
         let sums = parts.map {
           HeadColumns(.uninitialized($0.tensor.shape, $0.tensor.precision))
         }
-        Kernel.attentionGradients(
-          parts[0], parts[1], parts[2], y: y, logSums: logSums, dy, geometry, to: sums[0],
+        attention.gradients(
+          parts[0], parts[1], parts[2], y: y, logSums: logSums, dy, to: sums[0],
           sums[1], sums[2])
         for (gradient, sum) in zip(gradients, sums) { gradient?.add(sum.tensor) }
       })

@@ -68,7 +68,8 @@ public final class Convolution2D: Layer {
         gradient?.add(
           convolution.inputGradient(dy, weights: weight.value, version: version))
       },
-      weightPullback: { [weight] dy in
+      weightPullback: { [weight, again = x.again] dy in
+        let input = again()
         weight.contribute { gradient, accumulating in
           convolution.weightGradient(input, dy, into: gradient, accumulating: accumulating)
         }

@@ -82,7 +82,7 @@ private struct NormalizedAttention: Layer {
   private let output: Linear
   private let unit: any Layer
   private let angles: Tensor
-  private let geometry: AttentionGeometry
+  private let attention: Attention
 
   var parameters: [Parameter] { project.parameters + scale.parameters + output.parameters }
 
@@ -93,20 +93,20 @@ private struct NormalizedAttention: Layer {
     output = weights.linear("\(name).c_proj", width, width, byColumns: true)
     unit = weights.unit(size)
     angles = rotaryAngles(length: settings.context, size: size)
-    geometry = AttentionGeometry(
-      heads: settings.heads, size: size, scale: Float(size).squareRoot())
+    attention = Attention(
+      AttentionGeometry(heads: settings.heads, size: size, scale: Float(size).squareRoot()))
   }
 
   func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
     let parts = tape.split(try project(x, on: tape), into: 3)
     let (q, k) = (try turned(parts[0], tape), try turned(parts[1], tape))
-    return try output(tape.attention(q, k, parts[2], geometry), on: tape)
+    return try output(tape.attention(q, k, parts[2], attention), on: tape)
   }
 
   private func turned(_ x: Variable, _ tape: Tape) throws -> Variable {
     let shape = x.value.shape
-    let turned = tape.rotate(x, size: geometry.size, angles: angles)
-    let heads = tape.reshape(turned, [shape[0], shape[1], geometry.heads, geometry.size])
+    let turned = tape.rotate(x, size: attention.geometry.size, angles: angles)
+    let heads = tape.reshape(turned, [shape[0], shape[1], attention.geometry.heads, attention.geometry.size])
     return scale(tape.reshape(try unit(heads, on: tape), shape), on: tape)
   }
 }

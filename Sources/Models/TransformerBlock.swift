@@ -78,7 +78,7 @@ struct SelfAttention: Layer {
   private let temperature: Temperature?
   private let outputNorm: (any Layer)?
   private let angles: Tensor?
-  private let geometry: AttentionGeometry
+  private let attention: Attention
   private let dropout: Dropout
 
   private var layers: [any Layer] {
@@ -111,9 +111,10 @@ struct SelfAttention: Layer {
       ? build.norm("\(name).proj_norm", channels: width, as: .layer) : nil
     angles =
       settings.positions == .rotary ? rotaryAngles(length: settings.context, size: size) : nil
-    geometry = AttentionGeometry(
-      heads: heads, size: size, scale: kind == .l2 ? 1 : 1 / Float(size).squareRoot(),
-      cap: Float(attention.softCap))
+    self.attention = Attention(
+      AttentionGeometry(
+        heads: heads, size: size, scale: kind == .l2 ? 1 : 1 / Float(size).squareRoot(),
+        cap: Float(attention.softCap)))
     dropout = build.dropout(settings.dropout)
   }
 
@@ -121,14 +122,14 @@ struct SelfAttention: Layer {
     let qkv = try project(x, on: tape)
     let y: Variable
     if queryNorm == nil && angles == nil {
-      y = tape.attention(qkv, geometry)
+      y = tape.attention(qkv, attention)
     } else {
       let parts = tape.split(qkv, into: 3)
       let queries = try turned(parts[0], queryNorm, tape)
       let q = temperature?(queries, on: tape) ?? queries
       let k = try turned(parts[1], keyNorm, tape)
       let v = try perHead(parts[2], valueNorm, tape)
-      y = tape.attention(q, k, v, geometry)
+      y = tape.attention(q, k, v, attention)
     }
     let projected = try output(y, on: tape)
     return dropout(try outputNorm?(projected, on: tape) ?? projected, on: tape)
@@ -136,14 +137,14 @@ struct SelfAttention: Layer {
 
   private func turned(_ x: Variable, _ norm: (any Layer)?, _ tape: Tape) throws -> Variable {
     let normalized = try perHead(x, norm, tape)
-    return angles.map { tape.rotate(normalized, size: geometry.size, angles: $0) } ?? normalized
+    return angles.map { tape.rotate(normalized, size: attention.geometry.size, angles: $0) } ?? normalized
   }
 
   /// Applies a norm to the channels of each head.
   private func perHead(_ x: Variable, _ norm: (any Layer)?, _ tape: Tape) throws -> Variable {
     guard let norm else { return x }
     let shape = x.value.shape
-    let heads = tape.reshape(x, [shape[0], shape[1], heads, geometry.size])
+    let heads = tape.reshape(x, [shape[0], shape[1], heads, attention.geometry.size])
     return tape.reshape(try norm(heads, on: tape), shape)
   }
 }

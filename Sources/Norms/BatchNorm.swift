@@ -32,9 +32,18 @@ public enum BatchNorm {
   public struct Saved: Sendable {
     let x: Tensor
     let center: ColumnCenter
+    let scale: Tensor
+    let bias: Tensor
     let inverses: [Double]
     /// The rows of all ranks, or nil where the statistics were not the batch's.
     let count: Double?
+
+    /// y, computed from what is kept.
+    func output(_ epilogue: NormEpilogue) -> Tensor {
+      let y = Tensor.uninitialized(x.shape, x.precision)
+      Kernel.columnNormalize(x, center, scale: scale, bias: bias, epilogue: epilogue, into: y)
+      return y
+    }
   }
 
   /// The moments of x over all ranks, which agree by `merge`; the shift K has to be the same on all.
@@ -59,9 +68,9 @@ public enum BatchNorm {
     let center = ColumnCenter(means)
     let scale = Tensor(
       zip(gain.elements, inverses).map { Float(Double($0) * $1) }, shape: gain.shape)
-    let y = Tensor.uninitialized(x.shape, x.precision)
-    Kernel.columnNormalize(x, center, scale: scale, bias: bias, epilogue: epilogue, into: y)
-    return (y, Saved(x: x, center: center, inverses: inverses, count: count))
+    let saved = Saved(
+      x: x, center: center, scale: scale, bias: bias, inverses: inverses, count: count)
+    return (saved.output(epilogue), saved)
   }
 
   /// y of x by running statistics.

@@ -115,8 +115,8 @@ extension BatchNorm {
             epilogue: epilogue
           ).y, by: name, inputPullback: { _, _ in })
       }
-      let (y, moments, pullback) = try normalize(x.value, epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y)
+      let (y, saved, moments, pullback) = try normalize(x.value, epilogue)
+      let tail = FusedTail(residual, rectified: rectified, y) { saved.output(epilogue) }
       running.update(moments, momentum: momentum)
       return tape.record(
         y, by: name, uses: parameters,
@@ -130,7 +130,7 @@ extension BatchNorm {
           let own = scope.coversAllRanks ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain[...])
           affine.bias?.contribute(own.bias[...])
-        }, waitsForRanks: scope.communicates)
+        }, waitsForRanks: scope.communicates, again: tail.again)
     }
 
     private typealias Pullback = (
@@ -138,7 +138,7 @@ extension BatchNorm {
     ) throws -> Gradients
 
     private func normalize(_ x: Tensor, _ epilogue: NormEpilogue) throws -> (
-      y: Tensor, moments: Moments, Pullback
+      y: Tensor, saved: Saved, moments: Moments, Pullback
     ) {
       let (gain, bias, communicator) = (affine.gainValue, affine.biasValue, scope.communicator)
       let purpose = Purpose.statistics(name.event, .forward)
@@ -147,7 +147,7 @@ extension BatchNorm {
           x, running, gain: gain, bias: bias, epsilon: epsilon, epilogue: epilogue, limits: limits,
           merge: merge, over: communicator, for: purpose)
         return (
-          y, moments,
+          y, saved.batch, moments,
           { try BatchRenorm.backward($0, saved: saved, over: communicator, exchange: $1) }
         )
       }
@@ -155,7 +155,7 @@ extension BatchNorm {
         x, shift: running.mean.value, gain: gain, bias: bias, epsilon: epsilon,
         epilogue: epilogue, merge: merge, over: communicator, for: purpose)
       return (
-        y, moments,
+        y, saved, moments,
         { try BatchNorm.backward($0, gain: gain, saved: saved, over: communicator, exchange: $1) }
       )
     }

@@ -6,24 +6,48 @@ import LockstepTensors
 struct FusedTail {
   private let residual: Gradient?
   private let hasResidual: Bool
-  private let output: Tensor?
+  private let output: Output?
+  /// Computes the norm's output again, which therefore need not be kept; nil where it has to be.
+  let again: (() -> Tensor)?
 
-  /// What follows an output `y`; it is kept where it is rectified.
-  init(_ residual: Variable?, rectified: Bool, _ y: Tensor) {
+  /// What follows an output `y`, which `compute` can compute again from what the norm keeps anyway.
+  ///
+  /// With a residual it is kept: the layers that follow keep it in any case.
+  init(_ residual: Variable?, rectified: Bool, _ y: Tensor, _ compute: @escaping () -> Tensor) {
     self.residual = residual?.gradient
     hasResidual = residual != nil
-    output = rectified ? y : nil
+    let output = residual == nil ? Output(compute) : Output(y)
+    self.output = rectified ? output : nil
+    again = residual == nil ? { output.value } : nil
   }
-
-  /// Whether nothing follows, so that the output can be computed again from the norm's input.
-  var isEmpty: Bool { !hasResidual && output == nil }
 
   /// dy, for the norm's backward pass.
   func gradient(_ dy: Tensor, _ backward: Backward) -> OutputGradient {
     OutputGradient(
-      dy, rectified: output, hasResidual: hasResidual, overwriting: backward.mayOverwrite)
+      dy, rectified: output?.value, hasResidual: hasResidual, overwriting: backward.mayOverwrite)
   }
 
   /// Gives the residual its gradient, after the norm's backward pass.
   func flow(_ dy: OutputGradient) { residual?.add(dy.passed) }
+
+  /// An output that is kept, or that is computed once on the way back, for the layer behind it and for the
+  /// rectifier's mask.
+  private final class Output {
+    private var tensor: Tensor?
+    private let compute: () -> Tensor
+
+    init(_ tensor: Tensor) {
+      self.tensor = tensor
+      compute = { tensor }
+    }
+
+    init(_ compute: @escaping () -> Tensor) { self.compute = compute }
+
+    var value: Tensor {
+      if let tensor { return tensor }
+      let computed = compute()
+      tensor = computed
+      return computed
+    }
+  }
 }

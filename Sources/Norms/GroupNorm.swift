@@ -21,6 +21,13 @@ public enum GroupNorm {
     case rows(Tensor, width: Int, Tensor)
     /// x with the statistics of each sample's groups.
     case samples(Tensor, Kernel.GroupStatistics)
+
+    /// The input.
+    var x: Tensor {
+      switch self {
+      case .rows(let x, _, _), .samples(let x, _): x
+      }
+    }
   }
 
   /// y of x.
@@ -102,10 +109,13 @@ public enum GroupNorm {
       _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
     ) -> Variable {
       let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
-      let (y, saved) = GroupNorm.forward(
-        x.value, groups: groups, gain: affine.gainValue, bias: affine.biasValue,
-        epsilon: epsilon, epilogue: epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y)
+      func normalized(_ x: Tensor) -> (y: Tensor, saved: Saved) {
+        GroupNorm.forward(
+          x, groups: groups, gain: affine.gainValue, bias: affine.biasValue, epsilon: epsilon,
+          epilogue: epilogue)
+      }
+      let (y, saved) = normalized(x.value)
+      let tail = FusedTail(residual, rectified: rectified, y) { normalized(saved.x).y }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, gradient = x.gradient] dy, backward in
@@ -115,7 +125,7 @@ public enum GroupNorm {
           tail.flow(dy)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
-        })
+        }, again: tail.again)
     }
   }
 }

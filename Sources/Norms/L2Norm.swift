@@ -63,14 +63,16 @@ public enum L2Norm {
     ) -> Variable {
       let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
       let (y, saved) = L2Norm.forward(x.value, epsilon: epsilon, epilogue: epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y)
+      let tail = FusedTail(residual, rectified: rectified, y) { [epsilon] in
+        L2Norm.forward(saved.x, epsilon: epsilon, epilogue: epilogue).y
+      }
       return tape.record(
         y, by: name,
         inputPullback: { [gradient = x.gradient] dy, backward in
           let dy = tail.gradient(dy, backward)
           gradient?.add(L2Norm.backward(dy, saved: saved))
           tail.flow(dy)
-        })
+        }, again: tail.again)
     }
   }
 }

@@ -91,7 +91,7 @@ public enum LayerNorm {
           x, gain: affine.gainValue, bias: affine.biasValue, rule: rule, epilogue: epilogue)
       }
       let (y, saved) = normalized(x.value, epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y)
+      let tail = FusedTail(residual, rectified: rectified, y) { normalized(saved.x, epilogue).y }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, detached, gradient = x.gradient] dy, backward in
@@ -102,7 +102,7 @@ public enum LayerNorm {
           tail.flow(dy)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
-        }, again: tail.isEmpty ? { normalized(saved.x, .none).y } : nil)
+        }, again: tail.again)
     }
   }
 }

@@ -79,7 +79,7 @@ public enum RMSNorm {
         RMSNorm.forward(x, gain: affine.gainValue, rule: rule, epilogue: epilogue)
       }
       let (y, saved) = normalized(x.value, epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y)
+      let tail = FusedTail(residual, rectified: rectified, y) { normalized(saved.x, epilogue).y }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, gradient = x.gradient] dy, backward in
@@ -88,7 +88,7 @@ public enum RMSNorm {
           gradient?.add(dx)
           tail.flow(dy)
           affine.gain?.contribute(dgain)
-        }, again: tail.isEmpty ? { normalized(saved.x, .none).y } : nil)
+        }, again: tail.again)
     }
   }
 }

@@ -85,9 +85,11 @@ public enum ScaleNorm {
     ) -> Variable {
       let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
       let value = gain?.value ?? constant
-      let (y, saved) = ScaleNorm.forward(
-        x.value, gain: value, epsilon: epsilon, epilogue: epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y)
+      func normalized(_ x: Tensor) -> (y: Tensor, saved: Saved) {
+        ScaleNorm.forward(x, gain: value, epsilon: epsilon, epilogue: epilogue)
+      }
+      let (y, saved) = normalized(x.value)
+      let tail = FusedTail(residual, rectified: rectified, y) { normalized(saved.x).y }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [gain, gradient = x.gradient] dy, backward in
@@ -96,7 +98,7 @@ public enum ScaleNorm {
           gradient?.add(dx)
           tail.flow(dy)
           gain?.contribute(dgain)
-        })
+        }, again: tail.again)
     }
   }
 }

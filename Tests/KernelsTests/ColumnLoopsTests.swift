@@ -65,13 +65,13 @@ import Testing
   }
 
   @Test(arguments: vectorTables)
-  func gradientSumsKeepAllDigits(table: KernelTable) {
+  func gradientSumsKeepTheDigitsOfFloat32InBlocks(table: KernelTable) {
     for c in Case.all {
       var (a, b) = (sums(2 * c.channels), sums(2 * c.channels))
       table.float32.columnGradientSums(c.x, c.dy, c.rows, c.channels, c.center, c.offset, .none, &a)
       reference.float32.columnGradientSums(
         c.x, c.dy, c.rows, c.channels, c.center, c.offset, .none, &b)
-      expectClose(a, b, tolerance: 1e-12, c.name)
+      expectClose(a, b, tolerance: 1e-5, c.name)
     }
   }
 

@@ -73,11 +73,43 @@ import Testing
       loops.accumulate(a, count, &found)
       plain.accumulate(a, count, &expected)
       #expect(found == expected, "accumulate \(count)")
-      loops.widen(a, 0.3, count, &found)
-      plain.widen(a, 0.3, count, &expected)
+      loops.widen(a, count, &found)
+      plain.widen(a, count, &expected)
       #expect(found == expected, "widen \(count)")
       expectClose(
         [loops.sumOfSquares(a, count)], [plain.sumOfSquares(a, count)], tolerance: 1e-12, "squares")
+    }
+  }
+
+  @Test(arguments: vectorTables)
+  func stridedRowsMatchThePlainLoopsInBothPrecisions(table: KernelTable) {
+    stridedRows(table.float32, reference.float32)
+    stridedRows(table.bfloat16, reference.bfloat16)
+  }
+
+  private func stridedRows<E: KernelElement>(
+    _ loops: ElementKernels<E>, _ plain: ElementKernels<E>
+  ) {
+    for size in [1, 15, 16, 17, 32, 50] {
+      for rows in [0, 1, 3] {
+        let (stride, name) = (size + 5, "[\(rows), \(size)]")
+        let a = numbers(rows * stride, seed: 1, as: E.self)
+        let b = numbers(rows * stride, seed: 2, as: E.self)
+        let (floats, factors) = (random(rows * size, seed: 3), random(rows, seed: 4))
+        var (found, expected) = (room(rows), room(rows))
+        loops.rowDots(a, stride, b, stride, rows, size, &found)
+        plain.rowDots(a, stride, b, stride, rows, size, &expected)
+        expectClose(found, expected, tolerance: 1e-5, "dots of \(name)")
+        var (wide, expectedWide) = (room(rows * size), room(rows * size))
+        loops.widenRows(a, stride, rows, size, &wide)
+        plain.widenRows(a, stride, rows, size, &expectedWide)
+        #expect(wide == expectedWide, "widened \(name)")
+        var narrow = results(rows * stride, as: E.self)
+        var expectedNarrow = narrow
+        loops.narrowRows(floats, factors, rows, size, &narrow, stride)
+        plain.narrowRows(floats, factors, rows, size, &expectedNarrow, stride)
+        #expect(narrow.map(\.float) == expectedNarrow.map(\.float), "narrowed \(name)")
+      }
     }
   }
 

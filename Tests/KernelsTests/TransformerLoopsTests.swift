@@ -48,10 +48,10 @@ import Testing
     func run(_ table: KernelTable) -> [[Float]] {
       var (s, largest, sums) = (scores, before, [Float](repeating: 1.5, count: rows))
       var factors = [Float](repeating: 0, count: rows)
-      table.attentionTile(&s, rows, columns, visible, cap, &largest, &sums, &factors)
+      table.attentionTile(&s, rows, columns, visible, 1, cap, &largest, &sums, &factors)
       let logs = (0..<rows).map { largest[$0] + 1 }
       var (t, g) = (scores, incoming)
-      table.attentionTileGradient(&t, &g, rows, columns, visible, cap, logs, dots)
+      table.attentionTileGradient(&t, &g, rows, columns, visible, 1, cap, logs, dots)
       return [s, largest, sums, factors, t, g]
     }
     let expected = run(KernelTable())
@@ -94,7 +94,7 @@ import Testing
     var (s, largest, sums, factors) = (
       scores, [-Float.greatestFiniteMagnitude], [Float(0)], [Float(0)]
     )
-    table.attentionTile(&s, 1, 64, 64, cap, &largest, &sums, &factors)
+    table.attentionTile(&s, 1, 64, 64, 1, cap, &largest, &sums, &factors)
     let capped = scores.map { Double(cap) * tanh(Double($0) / Double(cap)) }
     let top = capped.max() ?? 0
     #expect(abs(Double(largest[0]) - top) <= 1e-6 * abs(top), "\(largest[0]), not \(top)")
@@ -103,7 +103,7 @@ import Testing
     }
     // The slope of the cap, 1 − tanh².
     var (weights, gradients) = (scores, [Float](repeating: 1, count: 64))
-    table.attentionTileGradient(&weights, &gradients, 1, 64, 64, cap, [0], [0])
+    table.attentionTileGradient(&weights, &gradients, 1, 64, 64, 1, cap, [0], [0])
     for (found, score) in zip(gradients, scores) {
       let t = tanh(Double(score) / Double(cap))
       let expected = exp(Double(cap) * t) * (1 - t * t)

@@ -42,28 +42,28 @@ import Testing
     let g = AttentionGeometry(heads: 2, size: 4, scale: 0.5, cap: cap)
     let qkv = random([2, length, 24], seed: UInt64(length))
     let tape = Tape(.evaluation)
-    let y = tape.attention(tape.input(qkv), g).value
+    let y = tape.attention(tape.input(qkv), Attention(g)).value
     for (a, b) in zip(y.elements, definition(qkv, g)) { #expect(abs(Double(a) - b) < 2e-5) }
   }
 
   @Test(arguments: [Float(0), 1.5])
   func gradientsAgreeWithDifferences(cap: Float) throws {
     let g = AttentionGeometry(heads: 2, size: 4, scale: 0.5, cap: cap)
-    try expectGradients(of: { $1.attention($0, g) }, at: random([2, 6, 24]))
+    try expectGradients(of: { $1.attention($0, Attention(g)) }, at: random([2, 6, 24]))
   }
 
   @Test func gradientsAgreeWithDifferencesAcrossTiles() throws {
     let g = AttentionGeometry(heads: 1, size: 1, scale: 1)
-    try expectGradients(of: { $1.attention($0, g) }, at: random([1, 131, 3]))
+    try expectGradients(of: { $1.attention($0, Attention(g)) }, at: random([1, 131, 3]))
   }
 
   @Test func separateOperandsGiveTheSameAsThoseSideBySide() throws {
     let g = Self.geometry
     let x = random([2, 5, 24])
-    let whole: Function = { $1.attention($0, g) }
+    let whole: Function = { $1.attention($0, Attention(g)) }
     let parts: Function = { x, tape in
       let qkv = tape.split(x, into: 3)
-      return tape.attention(qkv[0], qkv[1], qkv[2], g)
+      return tape.attention(qkv[0], qkv[1], qkv[2], Attention(g))
     }
     let tape = Tape(.evaluation)
     #expect(
@@ -78,8 +78,8 @@ import Testing
     for i in 100 * 24..<140 * 24 { elements[i] += 3 }
     let tape = Tape(.evaluation)
     let (a, b) = (
-      tape.attention(tape.input(x), Self.geometry).value.elements,
-      tape.attention(tape.input(Tensor(elements, shape: x.shape)), Self.geometry).value.elements
+      tape.attention(tape.input(x), Attention(Self.geometry)).value.elements,
+      tape.attention(tape.input(Tensor(elements, shape: x.shape)), Attention(Self.geometry)).value.elements
     )
     #expect(a[..<(100 * 8)] == b[..<(100 * 8)])
     #expect(a[(100 * 8)...] != b[(100 * 8)...])
