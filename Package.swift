@@ -172,7 +172,7 @@ targets += [
   house(
     "LockstepDataParallel",
     [
-      "LockstepTensors", "LockstepFiles", "LockstepCollectives", "LockstepRecording",
+      "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives", "LockstepRecording",
       "LockstepAutograd", "LockstepNorms",
     ]),
   house(

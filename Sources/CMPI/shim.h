@@ -14,7 +14,7 @@ typedef struct { MPI_Request handle; } cmpi_request;
 typedef struct { MPI_Op operation; MPI_Datatype element; } cmpi_op;
 // MPI_User_function, whose last parameter has another type in every MPI.
 typedef void cmpi_reduction(void *operand, void *result, int *count, void *datatype);
-typedef enum { CMPI_FLOAT, CMPI_DOUBLE, CMPI_INT64, CMPI_BYTE } cmpi_type;
+typedef enum { CMPI_FLOAT, CMPI_DOUBLE, CMPI_INT64, CMPI_BYTE, CMPI_BFLOAT16 } cmpi_type;
 
 static inline MPI_Datatype cmpi_datatype(cmpi_type type) {
   switch (type) {
@@ -22,6 +22,7 @@ static inline MPI_Datatype cmpi_datatype(cmpi_type type) {
     case CMPI_DOUBLE: return MPI_DOUBLE;
     case CMPI_INT64: return MPI_INT64_T;
     case CMPI_BYTE: return MPI_UINT8_T;
+    case CMPI_BFLOAT16: return MPI_UINT16_T;  // MPI has no type of its own for it
   }
   return MPI_DATATYPE_NULL;
 }
@@ -61,29 +62,29 @@ static inline int cmpi_world_ranks(cmpi_comm c, int size, const int *ranks, int 
 }
 static inline int cmpi_abort(cmpi_comm c, int status) { return MPI_Abort(c.handle, status); }
 
-static inline int cmpi_allreduce_sum(void *values, int count, cmpi_type type, cmpi_comm c) {
-  return MPI_Allreduce(MPI_IN_PLACE, values, count, cmpi_datatype(type), MPI_SUM, c.handle);
-}
+// MPI's own sum of a type that it knows.
+static inline cmpi_op cmpi_sum(cmpi_type type) { return (cmpi_op){MPI_SUM, cmpi_datatype(type)}; }
 static inline int cmpi_allreduce_max(void *values, int count, cmpi_type type, cmpi_comm c) {
   return MPI_Allreduce(MPI_IN_PLACE, values, count, cmpi_datatype(type), MPI_MAX, c.handle);
 }
-static inline int cmpi_iallreduce_sum(
-    const void *addends, void *sums, int count, cmpi_type type, cmpi_comm c, cmpi_request *request) {
+static inline int cmpi_iallreduce(
+    const void *addends, void *sums, int count, cmpi_op op, cmpi_comm c, cmpi_request *request) {
   return MPI_Iallreduce(
-      addends, sums, count, cmpi_datatype(type), MPI_SUM, c.handle, &request->handle);
+      addends, sums, count, op.element, op.operation, c.handle, &request->handle);
 }
-// A commutative reduction of elements that are `width` float64 each.
-static inline int cmpi_op_create(cmpi_reduction *reduction, int width, cmpi_op *op) {
+// A commutative reduction of elements that are `width` scalars each.
+static inline int cmpi_op_create(
+    cmpi_reduction *reduction, int width, cmpi_type type, cmpi_op *op) {
   int code = MPI_Op_create((MPI_User_function *)reduction, 1, &op->operation);
-  if (code == MPI_SUCCESS) code = MPI_Type_contiguous(width, MPI_DOUBLE, &op->element);
+  if (code == MPI_SUCCESS) code = MPI_Type_contiguous(width, cmpi_datatype(type), &op->element);
   return code == MPI_SUCCESS ? MPI_Type_commit(&op->element) : code;
 }
 static inline int cmpi_allreduce(void *values, int count, cmpi_op op, cmpi_comm c) {
   return MPI_Allreduce(MPI_IN_PLACE, values, count, op.element, op.operation, c.handle);
 }
-static inline int cmpi_reduce_scatter_sum(
-    const void *addends, void *block, int count, cmpi_type type, cmpi_comm c) {
-  return MPI_Reduce_scatter_block(addends, block, count, cmpi_datatype(type), MPI_SUM, c.handle);
+static inline int cmpi_reduce_scatter(
+    const void *addends, void *block, int count, cmpi_op op, cmpi_comm c) {
+  return MPI_Reduce_scatter_block(addends, block, count, op.element, op.operation, c.handle);
 }
 static inline int cmpi_allgather(
     const void *values, void *gathered, int count, cmpi_type type, cmpi_comm c) {

@@ -89,13 +89,14 @@ public protocol Communicable: BitwiseCopyable, Sendable, AdditiveArithmetic {
 
 /// The scalars that can be sent.
 public enum ScalarKind: UInt8, BitwiseCopyable, Sendable {
-  case float32, float64, int64, byte
+  case float32, float64, int64, byte, bfloat16
 
   /// The size of one scalar, in bytes.
   public var byteCount: Int {
     switch self {
     case .float32: 4
     case .float64, .int64: 8
+    case .bfloat16: 2
     case .byte: 1
     }
   }
@@ -114,6 +115,11 @@ extension Double: Communicable {
 extension Int64: Communicable {
   /// Sent as it is.
   public static var kind: ScalarKind { .int64 }
+}
+
+extension BFloat16: Communicable {
+  /// Sent as it is, and rounded after every sum of two.
+  public static var kind: ScalarKind { .bfloat16 }
 }
 
 extension UInt8: Communicable {

@@ -38,7 +38,7 @@ package struct ConfigurationSection {
   func place(_ key: String) -> String { entries[key]?.value.place ?? place }
 
   /// Whether the key is given with a value other than null, which takes a value back.
-  func has(_ key: String) -> Bool { entries[key] != nil && !isNull(key) }
+  package func has(_ key: String) -> Bool { entries[key] != nil && !isNull(key) }
 
   /// Whether the key is given as null.
   func isNull(_ key: String) -> Bool {
@@ -98,7 +98,7 @@ package struct ConfigurationSection {
     }
   }
 
-  func text(_ key: String, default value: String? = nil) throws(ConfigurationError) -> String {
+  package func text(_ key: String, default value: String? = nil) throws(ConfigurationError) -> String {
     if !has(key), let value { return value }
     guard let text = scalar(key) else { throw wrong(key, "text") }
     return text

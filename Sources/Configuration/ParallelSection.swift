@@ -1,11 +1,13 @@
 import LockstepDataParallel
 import LockstepFiles
+import LockstepTensors
 
 /// The `parallel` section.
 struct ParallelSection: DescribedSection {
   var buckets = BucketSettings()
   var overlap = true
   var watchdogSeconds = 60
+  var gradients = Precision.float32
 
   private static let megabyte = 1_048_576.0
   private static let sizes = 0.000_001...1024.0
@@ -18,6 +20,7 @@ struct ParallelSection: DescribedSection {
     buckets = BucketSettings(
       firstBytes: Int(first * Self.megabyte), bytes: Int(other * Self.megabyte))
     try coder.bool("overlap", &overlap)
+    try coder.choice("gradients", &gradients)
     try coder.int("watchdogSeconds", &watchdogSeconds, in: 2...86_400)
   }
 }

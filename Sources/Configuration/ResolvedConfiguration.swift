@@ -68,10 +68,11 @@ extension RunConfiguration: DescribedSection {
       "clipNorm", &clipNorm, in: .leastNonzeroMagnitude ... .greatestFiniteMagnitude)
     try coder.choice("gradientNormalization", &gradientNormalization)
     var parallel = ParallelSection(
-      buckets: buckets, overlap: overlap, watchdogSeconds: watchdogSeconds)
+      buckets: buckets, overlap: overlap, watchdogSeconds: watchdogSeconds,
+      gradients: gradientPrecision)
     try coder.section("parallel", &parallel)
     (buckets, overlap) = (parallel.buckets, parallel.overlap)
-    watchdogSeconds = parallel.watchdogSeconds
+    (watchdogSeconds, gradientPrecision) = (parallel.watchdogSeconds, parallel.gradients)
     var evaluate = EvaluateSection(cadence: evaluation)
     try coder.section("evaluate", &evaluate)
     evaluation = evaluate.cadence

@@ -53,6 +53,8 @@ public struct RunConfiguration: Sendable {
   public var buckets = BucketSettings()
   /// Whether gradients are all-reduced while the backward pass goes on.
   public var overlap = true
+  /// In what numbers gradients travel between ranks.
+  public var gradientPrecision = Precision.float32
   /// How long a rank waits for a collective, in seconds, before it ends the run.
   public var watchdogSeconds = 60
   /// When to evaluate.
@@ -157,6 +159,7 @@ public struct RunConfiguration: Sendable {
     (settings.augmentation, settings.clipNorm) = (data.augmentation, clipNorm)
     (settings.gradientNormalization, settings.precision) = (gradientNormalization, precision)
     (settings.buckets, settings.overlap) = (buckets, overlap)
+    settings.gradientPrecision = gradientPrecision
     return settings
   }
 

@@ -1,5 +1,6 @@
 public import LockstepAutograd
 public import LockstepCollectives
+import LockstepKernels
 public import LockstepTensors
 
 /// Sums gradients over all ranks, a bucket at a time, while the backward pass goes on.
@@ -12,33 +13,24 @@ public final class GradientSynchronizer {
   private let communicator: any Communicator
   private let buckets: [Bucket]
   private let overlaps: Bool
+  private let precision: Precision
   private var bucketOf: [ObjectIdentifier: Int] = [:]
   private var missing: [Int] = []
-  private var inFlight: [InFlight] = []
-
-  /// Holds a pending sum, so that an array can keep it although it cannot be copied.
-  private final class InFlight {
-    private var pending: PendingSum<Float>?
-    init(_ pending: consuming PendingSum<Float>) { self.pending = consume pending }
-
-    func test() throws(CommunicationError) { _ = try pending?.test() }
-
-    func wait() throws(CommunicationError) -> Storage<Float> {
-      guard let sum = pending.take() else { preconditionFailure("a bucket was waited for twice") }
-      return try sum.wait()
-    }
-  }
+  private var inFlight: [any BucketInFlight] = []
 
   /// Takes over the memory of the parameters' gradients.
   ///
   /// With `overlaps`, buckets are sent while the backward pass goes on; otherwise all are sent at its end.
+  /// They travel in float32, or rounded to bfloat16, which halves the bytes.
   public init(
     _ parameters: [Parameter], over communicator: any Communicator,
-    settings: BucketSettings = BucketSettings(), overlaps: Bool = true
+    settings: BucketSettings = BucketSettings(), overlaps: Bool = true,
+    precision: Precision = .float32
   ) {
     self.parameters = parameters
     self.communicator = communicator
     self.overlaps = overlaps
+    self.precision = precision
     buckets = settings.buckets(parameters).map(Bucket.init)
     for (index, bucket) in buckets.enumerated() {
       for parameter in bucket.parameters { bucketOf[ObjectIdentifier(parameter)] = index }
@@ -73,7 +65,17 @@ public final class GradientSynchronizer {
     let bucket = buckets[inFlight.count]
     for parameter in bucket.parameters { parameter.completeGradient() }
     let purpose = Purpose.gradients(bucket: inFlight.count)
-    inFlight.append(InFlight(try communicator.beginSum(bucket.gradients, for: purpose)))
+    switch precision {
+    case .float32:
+      inFlight.append(InFlight(try communicator.beginSum(bucket.gradients, for: purpose)))
+    case .bfloat16:
+      let rounded = Storage<BFloat16>(count: bucket.gradients.count)
+      let shape: Shape = [rounded.count]
+      Kernel.convert(
+        Tensor(bucket.gradients, shape: shape), into: Tensor(rounded, shape: shape))
+      inFlight.append(
+        RoundedInFlight(try communicator.beginSum(rounded, for: purpose), into: bucket.gradients))
+    }
     // Open MPI's call sends nothing if the first round of its algorithm is a copy; the test sends.
     try inFlight.last?.test()
   }
@@ -97,5 +99,45 @@ public final class GradientSynchronizer {
       parameter.completeGradient()
       return parameter.gradient
     }
+  }
+}
+
+/// A bucket's pending sum; it cannot be copied, so an array keeps an object that holds it.
+private protocol BucketInFlight: AnyObject {
+  func test() throws(CommunicationError)
+  func wait() throws(CommunicationError) -> Storage<Float>
+}
+
+/// A sum in float32.
+private final class InFlight: BucketInFlight {
+  private var pending: PendingSum<Float>?
+  init(_ pending: consuming PendingSum<Float>) { self.pending = consume pending }
+
+  func test() throws(CommunicationError) { _ = try pending?.test() }
+
+  func wait() throws(CommunicationError) -> Storage<Float> {
+    guard let sum = pending.take() else { preconditionFailure("a bucket was waited for twice") }
+    return try sum.wait()
+  }
+}
+
+/// A sum in bfloat16, which is written back to the gradients' own memory.
+private final class RoundedInFlight: BucketInFlight {
+  private var pending: PendingSum<BFloat16>?
+  private let gradients: Storage<Float>
+
+  init(_ pending: consuming PendingSum<BFloat16>, into gradients: Storage<Float>) {
+    self.pending = consume pending
+    self.gradients = gradients
+  }
+
+  func test() throws(CommunicationError) { _ = try pending?.test() }
+
+  func wait() throws(CommunicationError) -> Storage<Float> {
+    guard let sum = pending.take() else { preconditionFailure("a bucket was waited for twice") }
+    let sums = try sum.wait()
+    let shape: Shape = [sums.count]
+    Kernel.convert(Tensor(sums, shape: shape), into: Tensor(gradients, shape: shape))
+    return gradients
   }
 }

@@ -72,14 +72,16 @@ public final class MPICommunicator: Communicator {
   /// Replaces `values` by their sums (`MPI_Allreduce`).
   @specialized(where Element == Float)
   @specialized(where Element == Double)
+  @specialized(where Element == BFloat16)
   public func sum<Element: Communicable>(
     _ values: inout MutableSpan<Element>, for purpose: Purpose
   ) throws(CommunicationError) {
     let count = try Self.count(values.count)
+    let sum = try Reduction.sum(of: Element.kind)
     let open = meter.enter(.allReduce, values.count, of: Element.kind, for: purpose)
     defer { meter.leave(open) }
     let code = unsafe values.withUnsafeMutableBufferPointer { buffer in
-      unsafe cmpi_allreduce_sum(buffer.baseAddress, count, Element.kind.datatype, handle)
+      unsafe cmpi_allreduce(buffer.baseAddress, count, sum.handle, handle)
     }
     try check(code, "MPI_Allreduce")
   }
@@ -100,18 +102,20 @@ public final class MPICommunicator: Communicator {
   /// Starts a nonblocking sum of `addends` (`MPI_Iallreduce` with separate buffers, the faster way).
   @specialized(where Element == Float)
   @specialized(where Element == Double)
+  @specialized(where Element == BFloat16)
   public func beginSum<Element: Communicable>(_ addends: Storage<Element>, for purpose: Purpose)
     throws(CommunicationError) -> PendingSum<Element>
   {
     let count = try Self.count(addends.count)
+    let sum = try Reduction.sum(of: Element.kind)
     let sums = Storage<Element>(count: addends.count)
     let request = Request(
       keeping: [addends, sums], meter: meter,
       meter.enter(.begunAllReduce, addends.count, of: Element.kind, for: purpose))
     defer { request.issued() }
     try check(
-      unsafe cmpi_iallreduce_sum(
-        addends.pointer, sums.pointer, count, Element.kind.datatype, handle, request.handle),
+      unsafe cmpi_iallreduce(
+        addends.pointer, sums.pointer, count, sum.handle, handle, request.handle),
       "MPI_Iallreduce")
     return PendingSum(into: sums, by: request)
   }
@@ -120,7 +124,7 @@ public final class MPICommunicator: Communicator {
   public func mergeMoments(_ triples: Storage<Double>, for purpose: Purpose)
     throws(CommunicationError)
   {
-    let operation = try MomentsOperation.shared()
+    let operation = try Reduction.mergedMoments()
     let count = try Self.count(triples.count / MomentsTriple.width)
     let open = meter.enter(.mergeMoments, triples.count, of: .float64, for: purpose)
     defer { meter.leave(open) }
@@ -151,11 +155,12 @@ public final class MPICommunicator: Communicator {
   ) throws(CommunicationError) {
     precondition(addends.count == size * block.count)
     let count = try Self.count(block.count)
+    let sum = try Reduction.sum(of: Element.kind)
     let open = meter.enter(.reduceScatter, addends.count, of: Element.kind, for: purpose)
     defer { meter.leave(open) }
     try check(
-      unsafe cmpi_reduce_scatter_sum(
-        addends.pointer, block.pointer, count, Element.kind.datatype, handle),
+      unsafe cmpi_reduce_scatter(
+        addends.pointer, block.pointer, count, sum.handle, handle),
       "MPI_Reduce_scatter_block")
   }
 
@@ -286,12 +291,13 @@ extension MPICommunicator {
 }
 
 extension ScalarKind {
-  fileprivate var datatype: cmpi_type {
+  var datatype: cmpi_type {
     switch self {
     case .float32: CMPI_FLOAT
     case .float64: CMPI_DOUBLE
     case .int64: CMPI_INT64
     case .byte: CMPI_BYTE
+    case .bfloat16: CMPI_BFLOAT16
     }
   }
 }

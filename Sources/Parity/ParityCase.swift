@@ -16,11 +16,12 @@ package struct ParityCase: Decodable, Sendable {
   let masked: Bool?
   let maximumScale: Double?
   let maximumShift: Double?
+  let precision: String?
   /// The norm settings that the case gives, as text.
   private var given: [String: String] = [:]
 
   private enum CodingKeys: CodingKey {
-    case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift
+    case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift, precision
   }
 
   /// The tensors of a case that are inputs; all others are expected results.
@@ -85,12 +86,21 @@ package struct ParityCase: Decodable, Sendable {
     return settings
   }
 
+  /// Throws unless `precision` is float32, or not given.
+  static func check(_ precision: String?, _ place: String) throws(StateError) {
+    guard let precision, precision != Precision.float32.rawValue else { return }
+    throw StateError(
+      description: "\(place): precision is \(precision), but parity allows errors of 1e-5, "
+        + "which float32 alone can keep; leave precision out")
+  }
+
   /// Replays the case.
   ///
   /// - Returns: The largest error that passes, and the error of every expected tensor.
   func replay(_ file: SafetensorsFile, context: RankContext) throws -> (
     tolerance: Double, errors: [String: Double]
   ) {
+    try Self.check(precision, "\(file.path): case \(name)")
     let x = try tensor("x", file)
     let outputs: [String: [Float]] =
       switch layer {

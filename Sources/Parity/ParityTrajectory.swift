@@ -28,7 +28,10 @@ struct ParityTrajectory {
     self.file = file
     let section = try ConfigurationSection(
       ConfigurationNode.parse(json, name: "\(file.path)'s metadata"), path: "",
-      keys: ["model", "optimizer", "steps"])
+      keys: ["model", "optimizer", "steps", "precision"])
+    if section.has("precision") {
+      try ParityCase.check(section.text("precision"), file.path)
+    }
     model = try ModelConfiguration(
       describingInput: section.requiredNode("model"), path: "model")
     (optimizer, learningRate) = try RunConfiguration.optimizer(

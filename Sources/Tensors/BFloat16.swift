@@ -23,6 +23,19 @@
   public var float: Float { Float(bitPattern: UInt32(bitPattern) &<< 16) }
 }
 
+extension BFloat16: AdditiveArithmetic {
+  /// 0.
+  public static var zero: BFloat16 { BFloat16(bitPattern: 0) }
+
+  /// The sum in float32, rounded.
+  @_alwaysEmitIntoClient @_transparent
+  public static func + (a: BFloat16, b: BFloat16) -> BFloat16 { BFloat16(a.float + b.float) }
+
+  /// The difference in float32, rounded.
+  @_alwaysEmitIntoClient @_transparent
+  public static func - (a: BFloat16, b: BFloat16) -> BFloat16 { BFloat16(a.float - b.float) }
+}
+
 /// In what numbers activations and their gradients are stored.
 public enum Precision: String, CaseIterable, Hashable, Sendable {
   /// 32 bits.

@@ -92,7 +92,7 @@ public final class Trainer {
     watch = DisturbanceWatch(countsSwitches: !ranks.sharesCores)
     buckets = GradientSynchronizer(
       model.parameters, over: ranks.gradients, settings: settings.buckets,
-      overlaps: settings.overlap && !isOrdered)
+      overlaps: settings.overlap && !isOrdered, precision: settings.gradientPrecision)
     // Gradients have moved into their buckets by now, so the optimizer's state takes the memory they left.
     optimizer = Optimizer(settings.optimizer, model.parameters)
     replica = ReplicaState(

@@ -59,6 +59,8 @@ public struct TrainerSettings: Sendable {
   public var buckets = BucketSettings()
   /// Whether gradients are all-reduced while the backward pass goes on.
   public var overlap = true
+  /// In what numbers gradients travel between ranks, apart from those that a norm sums with its statistics.
+  public var gradientPrecision = Precision.float32
   /// In what numbers activations and their gradients are stored; parameters, the sums behind them and the
   /// optimizer's state are float32 or wider in either.
   public var precision = Precision.float32
