@@ -40,7 +40,7 @@ let hasOneDNN =
 var kernels: [SwiftSetting] = features + [.unsafeFlags(["-O"])]
 var kernelsLinker: [LinkerSetting] = []
 var kernelsDependencies: [Target.Dependency] = [
-  "LockstepTensors", "LockstepKernelLoops", "LockstepKernelsBaseline",
+  "LockstepTensors", "LockstepKernelLoops", "LockstepFloatLoops", "LockstepKernelsBaseline",
 ]
 var targets: [Target] = []
 
@@ -71,10 +71,10 @@ if FileManager.default.fileExists(atPath: "/usr/include/isa-l/crc.h") {
 #if arch(x86_64)
   targets += [
     .target(
-      name: "LockstepKernelsV3", dependencies: ["LockstepKernelLoops"],
+      name: "LockstepKernelsV3", dependencies: ["LockstepKernelLoops", "LockstepFloatLoops"],
       path: "Sources/KernelsV3", swiftSettings: instructionSet("x86-64-v3")),
     .target(
-      name: "LockstepKernelsV4", dependencies: ["LockstepKernelLoops"],
+      name: "LockstepKernelsV4", dependencies: ["LockstepKernelLoops", "LockstepFloatLoops"],
       path: "Sources/KernelsV4", swiftSettings: instructionSet("x86-64-v4")),
   ]
   kernelsDependencies += ["LockstepKernelsV3", "LockstepKernelsV4"]
@@ -112,7 +112,11 @@ targets += [
     path: "Sources/KernelLoops",
     swiftSettings: loops),
   .target(
-    name: "LockstepKernelsBaseline", dependencies: ["LockstepKernelLoops"],
+    name: "LockstepFloatLoops",
+    dependencies: ["CIntrinsics", "LockstepTensors", "LockstepKernelLoops"],
+    path: "Sources/FloatLoops", swiftSettings: loops),
+  .target(
+    name: "LockstepKernelsBaseline", dependencies: ["LockstepKernelLoops", "LockstepFloatLoops"],
     path: "Sources/KernelsBaseline", swiftSettings: loops),
   .target(
     name: "LockstepKernels", dependencies: kernelsDependencies, path: "Sources/Kernels",
@@ -150,7 +154,7 @@ targets += [
     ["LockstepTensors", "LockstepKernels", "LockstepAutograd"]),
   house(
     "LockstepOptimizers",
-    ["LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepAutograd"]),
+    ["LockstepTensors", "LockstepFloatLoops", "LockstepKernels", "LockstepAutograd"]),
   // In the program itself, so that it may be copied without a folder of resources beside it.
   house(
     "LockstepDatasets",
@@ -250,7 +254,7 @@ targets += [
   house(
     "LockstepCommand",
     [
-      "LockstepKernelLoops", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
+      "LockstepFloatLoops", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
       "LockstepRecording", "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
       "LockstepMPIBackend", "LockstepDatasets", "LockstepNorms", "LockstepModels",
       "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
@@ -299,7 +303,9 @@ targets += [
   // The loops take raw pointers, and so does their test.
   .testTarget(
     name: "KernelsTests",
-    dependencies: ["LockstepKernels", "LockstepKernelLoops", "LockstepTensors"],
+    dependencies: [
+      "LockstepKernels", "LockstepKernelLoops", "LockstepFloatLoops", "LockstepTensors",
+    ],
     swiftSettings: loops),
   tests("Collectives", ["LockstepCollectives", "LockstepTensors"]),
   tests(

@@ -24,7 +24,8 @@ public func addMoments(_ x: Vector, _ k: WideSums, _ s: inout WideSums, _ q: ino
   q.add(d, times: d)
 }
 
-/// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms.
+/// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms, then two rows of
+/// sixteen.
 @_alwaysEmitIntoClient @_transparent
 public func columnMomentsLoop<E: KernelElement>(
   _ x: Source<E>, _ rows: Int, _ channels: Int, _ shift: Input, _ sums: Sums
@@ -62,14 +63,21 @@ public func columnMomentsLoop<E: KernelElement>(
     }
     while c + 16 <= channels {
       let k = WideSums(load(shift, c))
-      var (s, q) = (WideSums(sums, c), WideSums(squares, c))
+      var (s0, q0) = (WideSums(sums, c), WideSums(squares, c))
+      var (s1, q1) = (WideSums(Vector.zero), WideSums(Vector.zero))
       var i = from * channels + c
-      for _ in from..<to {
-        addMoments(load(x, i), k, &s, &q)
-        i += channels
+      var row = from
+      while row + 2 <= to {
+        addMoments(load(x, i), k, &s0, &q0)
+        addMoments(load(x, i + channels), k, &s1, &q1)
+        i += 2 * channels
+        row += 2
       }
-      s.store(sums, c)
-      q.store(squares, c)
+      if row < to { addMoments(load(x, i), k, &s0, &q0) }
+      s0.add(s1)
+      q0.add(q1)
+      s0.store(sums, c)
+      q0.store(squares, c)
       c += 16
     }
     while c < channels {

@@ -1,34 +1,32 @@
+public import LockstepTensors
+
 /// The loops on activations stored as `E`.
 ///
 /// A new value holds the plain references; the modules of the instruction sets put vector forms in
 /// their places.
 public struct ElementKernels<E: KernelElement>: Sendable {
   /// The plain references.
-  public init() {}
+  init() {}
 
   /// Shifted sums and squares by column: x, rows, channels, K, sums.
-  public var columnMoments: @Sendable (Source<E>, Int, Int, Input, Sums) -> Void = {
-    columnMomentsReference($0, $1, $2, $3, $4)
-  }
+  public var columnMoments: @Sendable (Source<E>, Int, Int, Input, Sums) -> Void =
+    columnMomentsReference
   /// Normalization by column: x, rows, channels, K, d, scale, bias, epilogue, y.
   public var columnNormalize:
     @Sendable (
       Source<E>, Int, Int, Input, Input, Input, Input, Epilogue<E>, Target<E>
-    ) -> Void = { columnNormalizeReference($0, $1, $2, $3, $4, $5, $6, $7, $8) }
+    ) -> Void = columnNormalizeReference
   /// The backward sums by column: x, dy, rows, channels, K, d, mask, sums.
   public var columnGradientSums:
-    @Sendable (Source<E>, Source<E>, Int, Int, Input, Input, RectifierMask<E>, Sums) -> Void = {
-      columnGradientSumsReference($0, $1, $2, $3, $4, $5, $6, $7)
-    }
+    @Sendable (Source<E>, Source<E>, Int, Int, Input, Input, RectifierMask<E>, Sums) -> Void =
+      columnGradientSumsReference
   /// dx by column: x, dy, rows, channels, K, d, r, scale, mean, slope, dx.
   public var columnGradient:
     @Sendable (
       Source<E>, Source<E>, Int, Int, Input, Input, Input, Input, Input, Input, Target<E>
-    ) -> Void = { columnGradientReference($0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }
+    ) -> Void = columnGradientReference
   /// Sums by column: x, rows, channels, sums.
-  public var columnSums: @Sendable (Source<E>, Int, Int, Sums) -> Void = {
-    columnSumsReference($0, $1, $2, $3)
-  }
+  public var columnSums: @Sendable (Source<E>, Int, Int, Sums) -> Void = columnSumsReference
 
   /// Layer norm by row: x, rows, width, period, gain, bias, rule, epilogue, y, saved, scratch.
   public var layerNormalize:
@@ -62,92 +60,79 @@ public struct ElementKernels<E: KernelElement>: Sendable {
   public var groupNormalize:
     @Sendable (
       Source<E>, GroupShape, Input, Input, Double, Epilogue<E>, Target<E>, Output, Sums, Sums
-    ) -> Void = { groupNormalizeReference($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
+    ) -> Void = groupNormalizeReference
   /// Group norm backward: x, dy, shape, gain, centers, inverses, mask, dx, sums, scratch.
   public var groupGradient:
     @Sendable (
       Source<E>, Source<E>, GroupShape, Input, Input, Sums, RectifierMask<E>, Target<E>, Sums, Sums
-    ) -> Void = { groupGradientReference($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
+    ) -> Void = groupGradientReference
   /// Rows of one length: x, rows, width, gain, its count, ε, epilogue, y, saved.
   public var unitRows:
     @Sendable (
       Source<E>, Int, Int, Input, Int, Double, Epilogue<E>, Target<E>, Sums
-    ) -> Void = { unitRowsReference($0, $1, $2, $3, $4, $5, $6, $7, $8) }
+    ) -> Void = unitRowsReference
   /// Rows of one length backward: x, dy, rows, width, gain, its count, saved, mask, dx, sums.
   public var unitRowsGradient:
     @Sendable (
       Source<E>, Source<E>, Int, Int, Input, Int, Sums, RectifierMask<E>, Target<E>, Sums
-    ) -> Void = { unitRowsGradientReference($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
+    ) -> Void = unitRowsGradientReference
 
   /// Sum: a, b, count, y.
-  public var add: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void = {
-    addReference($0, $1, $2, $3)
-  }
+  public var add: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void = addReference
   /// Sum with float32 numbers: a, b, count, y.
-  public var addFloats: @Sendable (Source<E>, Input, Int, Target<E>) -> Void = {
-    addFloatsReference($0, $1, $2, $3)
-  }
+  public var addFloats: @Sendable (Source<E>, Input, Int, Target<E>) -> Void = addFloatsReference
   /// Adds to float32 sums: a, count, sums.
-  public var accumulate: @Sendable (Source<E>, Int, Output) -> Void = {
-    accumulateReference($0, $1, $2)
-  }
+  public var accumulate: @Sendable (Source<E>, Int, Output) -> Void = accumulateReference
   /// As float32: a, count, y.
-  public var widen: @Sendable (Source<E>, Int, Output) -> Void = { widenReference($0, $1, $2) }
+  public var widen: @Sendable (Source<E>, Int, Output) -> Void = widenReference
   /// From float32: a, count, y.
-  public var narrow: @Sendable (Input, Int, Target<E>) -> Void = { narrowReference($0, $1, $2) }
+  public var narrow: @Sendable (Input, Int, Target<E>) -> Void = narrowReference
   /// Row by row Σ a · b: a and b, each with how far apart its rows are, rows, size, sums.
-  public var rowDots: @Sendable (Source<E>, Int, Source<E>, Int, Int, Int, Output) -> Void = {
-    rowDotsReference($0, $1, $2, $3, $4, $5, $6)
-  }
+  public var rowDots: @Sendable (Source<E>, Int, Source<E>, Int, Int, Int, Output) -> Void =
+    rowDotsReference
   /// Rows in float32, times a factor each, rounded: a, factors, rows, size, y and how far apart its rows are.
-  public var narrowRows: @Sendable (Input, Input, Int, Int, Target<E>, Int) -> Void = {
-    narrowRowsReference($0, $1, $2, $3, $4, $5)
-  }
+  public var narrowRows: @Sendable (Input, Input, Int, Int, Target<E>, Int) -> Void =
+    narrowRowsReference
   /// Rows as float32: a and how far apart its rows are, rows, size, y.
-  public var widenRows: @Sendable (Source<E>, Int, Int, Int, Output) -> Void = {
-    widenRowsReference($0, $1, $2, $3, $4)
-  }
+  public var widenRows: @Sendable (Source<E>, Int, Int, Int, Output) -> Void = widenRowsReference
   /// Rectifier: x, count, y.
-  public var relu: @Sendable (Source<E>, Int, Target<E>) -> Void = { reluReference($0, $1, $2) }
+  public var relu: @Sendable (Source<E>, Int, Target<E>) -> Void = reluReference
   /// Rectifier backward: y, dy, count, dx.
-  public var reluGradient: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void = {
-    reluGradientReference($0, $1, $2, $3)
-  }
+  public var reluGradient: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void =
+    reluGradientReference
   /// GELU: x, count, y.
-  public var gelu: @Sendable (Source<E>, Int, Target<E>) -> Void = { geluReference($0, $1, $2) }
+  public var gelu: @Sendable (Source<E>, Int, Target<E>) -> Void = geluReference
   /// GELU backward: x, dy, count, dx.
-  public var geluGradient: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void = {
-    geluGradientReference($0, $1, $2, $3)
-  }
+  public var geluGradient: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void =
+    geluGradientReference
   /// GELU in its tanh form: x, count, y.
-  public var geluTanh: @Sendable (Source<E>, Int, Target<E>) -> Void = {
-    geluTanhReference($0, $1, $2)
-  }
+  public var geluTanh: @Sendable (Source<E>, Int, Target<E>) -> Void = geluTanhReference
   /// Its backward pass: x, dy, count, dx.
-  public var geluTanhGradient: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void = {
-    geluTanhGradientReference($0, $1, $2, $3)
-  }
+  public var geluTanhGradient: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void =
+    geluTanhGradientReference
   /// Sigmoid: x, count, y.
-  public var sigmoid: @Sendable (Source<E>, Int, Target<E>) -> Void = {
-    sigmoidReference($0, $1, $2)
-  }
+  public var sigmoid: @Sendable (Source<E>, Int, Target<E>) -> Void = sigmoidReference
   /// Sigmoid backward: y, dy, count, dx.
-  public var sigmoidGradient: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void = {
-    sigmoidGradientReference($0, $1, $2, $3)
-  }
+  public var sigmoidGradient: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void =
+    sigmoidGradientReference
   /// SwiGLU: gate, value, count, y.
-  public var swiGLU: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void = {
-    swiGLUReference($0, $1, $2, $3)
-  }
+  public var swiGLU: @Sendable (Source<E>, Source<E>, Int, Target<E>) -> Void = swiGLUReference
   /// SwiGLU backward: gate, value, dy, count, and the gradients of both.
   public var swiGLUGradient:
-    @Sendable (Source<E>, Source<E>, Source<E>, Int, Target<E>, Target<E>) -> Void = {
-      swiGLUGradientReference($0, $1, $2, $3, $4, $5)
-    }
+    @Sendable (Source<E>, Source<E>, Source<E>, Int, Target<E>, Target<E>) -> Void =
+      swiGLUGradientReference
   /// Product with a number: x, factor, count, y.
-  public var scale: @Sendable (Source<E>, Float, Int, Target<E>) -> Void = {
-    scaleReference($0, $1, $2, $3)
-  }
+  public var scale: @Sendable (Source<E>, Float, Int, Target<E>) -> Void = scaleReference
   /// Sum of squares: x, count.
-  public var sumOfSquares: @Sendable (Source<E>, Int) -> Double = { sumOfSquaresReference($0, $1) }
+  public var sumOfSquares: @Sendable (Source<E>, Int) -> Double = sumOfSquaresReference
+}
+
+extension ElementKernels where E == Float {
+  /// The plain references on float32.
+  public static let plain = ElementKernels()
+}
+
+extension ElementKernels where E == BFloat16 {
+  /// The plain references on bfloat16.
+  public static let plain = ElementKernels()
 }

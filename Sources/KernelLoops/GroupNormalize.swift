@@ -36,6 +36,15 @@ public struct GroupShape: Sendable, Hashable {
   /// The numbers of one sample.
   @_alwaysEmitIntoClient @_transparent
   public var each: Int { positions * channels }
+
+  /// Calls `body` with the place and the channel of every number of one sample's group.
+  func visit(_ sample: Int, _ group: Int, _ body: (_ i: Int, _ channel: Int) -> Void) {
+    for position in 0..<positions {
+      for c in group * width..<(group + 1) * width {
+        body(sample * each + position * channels + c, c)
+      }
+    }
+  }
 }
 
 /// The plain form that the vector form is held to, in two passes; the scratch is not used.
@@ -46,18 +55,12 @@ public func groupNormalizeReference<E: KernelElement>(
   let (width, channels) = (shape.width, shape.channels)
   for sample in 0..<shape.samples {
     for group in 0..<shape.groups {
-      /// Every number of the group, with its place and its channel.
-      func each(_ body: (_ i: Int, _ channel: Int) -> Void) {
-        for position in 0..<shape.positions {
-          for c in group * width..<(group + 1) * width {
-            body(sample * shape.each + position * channels + c, c)
-          }
-        }
-      }
       var (mean, squares) = (0.0, 0.0)
-      each { i, _ in mean += Double(x[i].float) }
+      shape.visit(sample, group) { i, _ in mean += Double(x[i].float) }
       mean /= shape.count
-      each { i, _ in squares += (Double(x[i].float) - mean) * (Double(x[i].float) - mean) }
+      shape.visit(sample, group) { i, _ in
+        squares += (Double(x[i].float) - mean) * (Double(x[i].float) - mean)
+      }
       let inverse = 1 / (squares / shape.count + epsilon).squareRoot()
       inverses[sample * shape.groups + group] = inverse
       let k = Float(mean)
@@ -66,7 +69,7 @@ public func groupNormalizeReference<E: KernelElement>(
         centers[sample * channels + c] = k
         centers[(shape.samples + sample) * channels + c] = d
       }
-      each { i, c in
+      shape.visit(sample, group) { i, c in
         let scale = Float(Double(gain[c]) * inverse)
         let value = bias[c].addingProduct((x[i].float - k) - d, scale)
         y[i] = E(epilogue.result(value, i))
@@ -134,18 +137,11 @@ public func groupGradientReference<E: KernelElement>(
   let passed = mask.second(dy)
   for sample in 0..<shape.samples {
     for group in 0..<shape.groups {
-      func each(_ body: (_ i: Int, _ channel: Int) -> Void) {
-        for position in 0..<shape.positions {
-          for c in group * width..<(group + 1) * width {
-            body(sample * shape.each + position * channels + c, c)
-          }
-        }
-      }
       let r = inverses[sample * shape.groups + group]
       let k = centers[sample * channels + group * width]
       let d = centers[(shape.samples + sample) * channels + group * width]
       var (total, product) = (0.0, 0.0)
-      each { i, c in
+      shape.visit(sample, group) { i, c in
         let u = Double((x[i].float - k) - d) * r
         let g = Double(mask.pass(dy[i].float, i))
         total += g * Double(gain[c])
@@ -153,7 +149,7 @@ public func groupGradientReference<E: KernelElement>(
         sums[c] += g
         sums[channels + c] += g * u
       }
-      each { i, c in
+      shape.visit(sample, group) { i, c in
         let u = Double((x[i].float - k) - d) * r
         let h = Double(passed[i].float) * Double(gain[c])
         dx[i] = E(Float(r * (h - total / shape.count - u * product / shape.count)))

@@ -4,11 +4,14 @@
 
 /// The plain form that the vector form is held to.
 public func rowDotsReference<E: KernelElement>(
-  _ a: Source<E>, _ aStride: Int, _ b: Source<E>, _ bStride: Int, _ rows: Int, _ size: Int, _ sums: Output
+  _ a: Source<E>, _ aStride: Int, _ b: Source<E>, _ bStride: Int, _ rows: Int, _ size: Int,
+  _ sums: Output
 ) {
   for row in 0..<rows {
     var sum = 0.0
-    for i in 0..<size { sum += Double(a[row * aStride + i].float) * Double(b[row * bStride + i].float) }
+    for i in 0..<size {
+      sum += Double(a[row * aStride + i].float) * Double(b[row * bStride + i].float)
+    }
     sums[row] = Float(sum)
   }
 }
@@ -16,7 +19,8 @@ public func rowDotsReference<E: KernelElement>(
 /// The vector form.
 @_alwaysEmitIntoClient @inline(__always)
 public func rowDotsLoop<E: KernelElement>(
-  _ a: Source<E>, _ aStride: Int, _ b: Source<E>, _ bStride: Int, _ rows: Int, _ size: Int, _ sums: Output
+  _ a: Source<E>, _ aStride: Int, _ b: Source<E>, _ bStride: Int, _ rows: Int, _ size: Int,
+  _ sums: Output
 ) {
   for row in 0..<rows {
     let (a, b) = (a + row * aStride, b + row * bStride)
@@ -52,17 +56,7 @@ public func narrowRowsLoop<E: KernelElement>(
   _ a: Input, _ factors: Input, _ rows: Int, _ size: Int, _ y: Target<E>, _ stride: Int
 ) {
   for row in 0..<rows {
-    let (a, y) = (a + row * size, y + row * stride)
-    let factor = Vector(repeating: factors[row])
-    var i = 0
-    while i < vectorized(size) {
-      store(load(a, i) * factor, y, i)
-      i += 16
-    }
-    while i < size {
-      y[i] = E(a[i] * factors[row])
-      i += 1
-    }
+    mapLoop(a + row * size, size, y + row * stride) { $0 * factors[row] }
   }
 }
 
@@ -82,16 +76,5 @@ public func widenRowsReference<E: KernelElement>(
 public func widenRowsLoop<E: KernelElement>(
   _ a: Source<E>, _ stride: Int, _ rows: Int, _ size: Int, _ y: Output
 ) {
-  for row in 0..<rows {
-    let (a, y) = (a + row * stride, y + row * size)
-    var i = 0
-    while i < vectorized(size) {
-      store(load(a, i), y, i)
-      i += 16
-    }
-    while i < size {
-      y[i] = a[i].float
-      i += 1
-    }
-  }
+  for row in 0..<rows { mapLoop(a + row * stride, size, y + row * size) { $0 } }
 }

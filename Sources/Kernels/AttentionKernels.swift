@@ -1,4 +1,5 @@
 import Glibc
+import LockstepFloatLoops
 import LockstepKernelLoops
 public import LockstepTensors
 

@@ -1,4 +1,5 @@
 import Glibc
+public import LockstepFloatLoops
 public import LockstepKernelLoops
 import LockstepKernelsBaseline
 

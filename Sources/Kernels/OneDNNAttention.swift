@@ -1,6 +1,7 @@
 #if ONEDNN
   import CDNNL
   import Glibc
+  import LockstepFloatLoops
   import LockstepKernelLoops
   import LockstepTensors
 

@@ -1,3 +1,4 @@
+public import LockstepFloatLoops
 public import LockstepKernelLoops
 public import LockstepTensors
 

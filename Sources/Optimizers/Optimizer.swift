@@ -1,5 +1,5 @@
 public import LockstepAutograd
-import LockstepKernelLoops
+import LockstepFloatLoops
 import LockstepKernels
 public import LockstepTensors
 

@@ -1,3 +1,4 @@
+import LockstepFloatLoops
 import LockstepKernelLoops
 import LockstepTensors
 import Testing

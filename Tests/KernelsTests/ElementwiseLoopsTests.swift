@@ -1,4 +1,5 @@
 import Foundation
+import LockstepFloatLoops
 import LockstepKernelLoops
 import Testing
 

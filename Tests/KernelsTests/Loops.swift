@@ -1,3 +1,4 @@
+public import LockstepFloatLoops
 public import LockstepKernelLoops
 import LockstepKernels
 public import Testing

@@ -1,4 +1,5 @@
 import Glibc
+import LockstepFloatLoops
 import LockstepKernelLoops
 import LockstepKernels
 import Testing

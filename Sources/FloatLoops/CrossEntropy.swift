@@ -1,3 +1,4 @@
+public import LockstepKernelLoops
 public import Glibc
 
 // Softmax and cross-entropy of each row of `logits` `[rows, classes]`:

@@ -1,3 +1,4 @@
+public import LockstepKernelLoops
 public import LockstepTensors
 
 /// Every numeric loop, for one instruction set: those on activations in both precisions.
@@ -15,9 +16,9 @@ public struct KernelTable: Sendable {
   public typealias Labels = UnsafePointer<Int32>
 
   /// The loops on float32 activations.
-  public var float32 = ElementKernels<Float>()
+  public var float32 = ElementKernels<Float>.plain
   /// The loops on bfloat16 activations.
-  public var bfloat16 = ElementKernels<BFloat16>()
+  public var bfloat16 = ElementKernels<BFloat16>.plain
 
   /// A tile of attention: scores, rows, columns, visible, scale, cap, largest, sums, factors.
   public var attentionTile:

@@ -1,3 +1,5 @@
+public import LockstepKernelLoops
+
 // c = factor · a · b, added to c where `accumulate`, for matrices so small that calling a library takes
 // longer than the product: the heads of attention over short sequences.
 

@@ -1,3 +1,5 @@
+public import LockstepKernelLoops
+
 // c `[m, n]` = a `[m, k]` · b `[k, n]`, added to c where `accumulate`: for builds without
 // oneDNN. All row-major and packed.
 

@@ -1,3 +1,4 @@
+public import LockstepKernelLoops
 import Glibc
 
 // One tile of causal attention scores, `[rows, columns]`, taken into a running softmax

@@ -1,3 +1,4 @@
+public import LockstepKernelLoops
 public import CIntrinsics
 import Glibc
 
