@@ -176,7 +176,8 @@ targets += [
   house(
     "LockstepDataParallel",
     [
-      "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives", "LockstepRecording",
+      "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
+      "LockstepRecording",
       "LockstepAutograd", "LockstepNorms",
     ]),
   house(
@@ -223,7 +224,7 @@ targets += [
     [
       "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
       "LockstepRecording", "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
-      "LockstepAutograd", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepAutograd", "LockstepLayers", "LockstepDatasets", "LockstepNorms", "LockstepModels",
       "LockstepDataParallel", "LockstepTraining", "LockstepConfiguration", "LockstepRuns",
     ]),
   house(
@@ -254,9 +255,10 @@ targets += [
   house(
     "LockstepCommand",
     [
-      "LockstepFloatLoops", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
-      "LockstepRecording", "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
-      "LockstepMPIBackend", "LockstepDatasets", "LockstepNorms", "LockstepModels",
+      "LockstepTensors", "LockstepFloatLoops", "LockstepKernels", "LockstepFiles",
+      "LockstepCollectives", "LockstepRecording", "LockstepAnalysis", "LockstepMachine",
+      "LockstepPrediction", "LockstepMPIBackend", "LockstepDatasets", "LockstepNorms",
+      "LockstepModels",
       "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining",
       "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
       "LockstepReports", "LockstepClaims",

@@ -3,10 +3,11 @@ import LockstepAutograd
 import LockstepCollectives
 public import LockstepDataParallel
 import LockstepKernels
+import LockstepLayers
 import LockstepMachine
 public import LockstepNorms
 import LockstepRecording
-import LockstepTensors
+public import LockstepTensors
 
 /// What `bench norms` prints: every norm's forward and backward pass by itself.
 public struct NormsBenchmark: Codable, Sendable {
@@ -26,7 +27,8 @@ public struct NormsBenchmark: Codable, Sendable {
     public let againstFirst: PairedRatio?
     /// The bytes read and written over the median total, in GB/s.
     ///
-    /// The forward pass reads x and writes y; the backward pass reads x and dy and writes dx.
+    /// The forward pass reads x and writes y; the backward pass reads x and dy and writes dx. With a residual and
+    /// a ReLU the forward pass reads the residual too, and the backward pass writes its gradient.
     public let gigabytesPerSecond: Double
 
     private enum CodingKeys: String, CodingKey {
@@ -60,7 +62,8 @@ public struct NormsBenchmark: Codable, Sendable {
   /// Shapes are in PyTorch's order: `[rows, channels]` or `[N, C, H, W]`. If there are only two axes, a norm
   /// that needs positions takes ``rowsPerSample`` rows as a sample.
   public init(
-    norms: [NormKind], shapes: [[Int]], rounds: Int, context: RankContext
+    norms: [NormKind], shapes: [[Int]], rounds: Int, precision: Precision = .float32,
+    fused: Bool = false, context: RankContext
   ) throws {
     var results: [Result] = []
     var disturbances: [StepDisturbance] = []
@@ -68,7 +71,8 @@ public struct NormsBenchmark: Codable, Sendable {
     for shape in shapes {
       var random = RandomStream(seed: 1, site: .synthetic)
       // The length is the largest prime below 2¹⁶, so that the block's repeats begin at different channels.
-      let block = Tensor((0..<65_521).map { _ in random.normal() }, shape: [65_521])
+      let block = Kernel.converted(
+        Tensor((0..<65_521).map { _ in random.normal() }, shape: [65_521]), to: precision)
       let x = Tensor.repeating(block, shape: Shape(shape))
       let benches = try norms.map { kind in
         let shape = Self.activation(shape, kind)
@@ -76,7 +80,7 @@ public struct NormsBenchmark: Codable, Sendable {
           Self.site(shape), NormSettings(kind), NormScope(synchronized: try context.scope(of: .all))
         )
         return NormTimer(
-          layer, x: x.reshaped(shape), block: block, rank: context.rank,
+          layer, x: x.reshaped(shape), block: block, fused: fused, rank: context.rank,
           watch: DisturbanceWatch(countsSwitches: !context.sharesCores))
       }
       var paired = PairedSteps(variants: norms.count)
@@ -90,7 +94,7 @@ public struct NormsBenchmark: Codable, Sendable {
           paired.append([pass.step], of: i)
         }
       }
-      let bytes = 5.0 * Double(x.count) * 4
+      let bytes = Double((fused ? 7 : 5) * x.count * (precision == .float32 ? 4 : 2))
       for (i, bench) in benches.enumerated() {
         let clean = bench.passes.filter(\.step.disturbance.isNone)
         let passes = clean.isEmpty ? bench.passes : clean
@@ -110,7 +114,8 @@ public struct NormsBenchmark: Codable, Sendable {
     }
     disturbed = DisturbedSteps(disturbances)
     ranks = context.size
-    copyGigabytesPerSecond = Self.copyBandwidth(elements: shapes.map { $0.reduce(1, *) }.max() ?? 1)
+    copyGigabytesPerSecond = Self.copyBandwidth(
+      elements: shapes.map { $0.reduce(1, *) }.max() ?? 1, precision)
     self.results = results
   }
 
@@ -151,15 +156,15 @@ public struct NormsBenchmark: Codable, Sendable {
     return settings.norm.problem(at: site(activation(shape, kind)), settings)?.text
   }
 
-  private static func copyBandwidth(elements: Int) -> Double {
-    let source = Tensor.filled([elements], with: 1)
-    let target = Tensor.filled([elements], with: 0)
+  private static func copyBandwidth(elements: Int, _ precision: Precision) -> Double {
+    let source = Tensor.filled([elements], with: 1, precision)
+    let target = Tensor.filled([elements], with: 0, precision)
     let times = (0..<12).map { _ in
       let start = monotonicNanoseconds()
       target.write(source)
       return Double(monotonicNanoseconds() - start)
     }
-    return 8 * Double(elements) / MedianInterval(times).median
+    return Double((precision == .float32 ? 8 : 4) * elements) / MedianInterval(times).median
   }
 }
 
@@ -168,6 +173,7 @@ private final class NormTimer {
   private let layer: any Layer
   private let x: Tensor
   private let block: Tensor
+  private let residual: Tensor?
   private let rank: Int
   private let watch: DisturbanceWatch
   /// The counted passes.
@@ -180,22 +186,33 @@ private final class NormTimer {
     let step: PairedSteps.Step
   }
 
-  init(_ layer: any Layer, x: Tensor, block: Tensor, rank: Int, watch: DisturbanceWatch) {
+  init(
+    _ layer: any Layer, x: Tensor, block: Tensor, fused: Bool, rank: Int, watch: DisturbanceWatch
+  ) {
     self.layer = layer
     self.x = x
     self.block = block
+    residual = fused ? .repeating(block, shape: x.shape) : nil
     (self.rank, self.watch) = (rank, watch)
   }
 
+  /// The norm, with a residual and a ReLU in the same pass if asked.
+  private func pass(_ x: Variable, on tape: Tape) throws -> Variable {
+    guard let residual else { return try layer(x, on: tape) }
+    return try Activated(layer, .relu)(
+      x, adding: tape.input(residual, wantsGradient: true), on: tape)
+  }
+
   func run() throws -> Timed {
-    let tape = Tape(.training)
+    let tape = Tape(.training, precision: x.precision)
     for parameter in layer.parameters { parameter.clearGradient() }
     // As in a network, dy was just written, and only this pass uses it.
     var seed: Tensor? = .repeating(block, shape: x.shape)
     watch.begin()
     let start = monotonicNanoseconds()
     // As in a network, y is passed on and not kept for the backward pass.
-    let output = try layer(tape.input(x, wantsGradient: true), on: tape).gradient
+    let input = tape.input(x, wantsGradient: true)
+    let output = try pass(input, on: tape).gradient
     let middle = monotonicNanoseconds()
     try tape.backward(from: output, seed: seed.take() ?? x)
     let end = monotonicNanoseconds()
@@ -213,14 +230,11 @@ extension Tensor {
   ///
   /// Drawing each number would take longer than what is measured.
   fileprivate static func repeating(_ block: Tensor, shape: Shape) -> Tensor {
-    let result = Tensor.uninitialized(shape)
-    let zeros = Tensor.zeros(block.shape)
+    let result = Tensor.uninitialized([shape.count], block.precision)
     for start in stride(from: 0, to: result.count, by: block.count) {
-      let piece: Shape = [min(block.count, result.count - start)]
-      Kernel.add(
-        Tensor(block.storage, shape: piece), Tensor(zeros.storage, shape: piece),
-        into: Tensor(result.storage, offset: start, shape: piece))
+      let end = min(start + block.count, result.count)
+      result.samples(start..<end).write(block.samples(0..<end - start))
     }
-    return result
+    return result.reshaped(shape)
   }
 }

@@ -4,6 +4,7 @@ import LockstepBenchmarks
 import LockstepConfiguration
 import LockstepFiles
 import LockstepNorms
+import LockstepTensors
 
 /// `lockstep bench`.
 struct Bench: ParsableCommand {
@@ -91,6 +92,22 @@ struct BenchNorms: ParsableCommand, RankedCommand {
   @Option(help: "How often each norm is timed.")
   var rounds = 30
 
+  @Option(
+    help: ArgumentHelp(
+      "In what numbers activations are stored: "
+        + "\(Precision.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "precision"),
+    transform: { text in
+      guard let precision = Precision(rawValue: text) else {
+        throw ValidationError(
+          "\"\(text)\" is no precision" + suggestion(text, Precision.allCases.map(\.rawValue)))
+      }
+      return precision
+    })
+  var precision = Precision.float32
+
+  @Flag(help: "Time each norm with a residual and a ReLU after it, in one pass where it can.")
+  var fused = false
+
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -107,7 +124,8 @@ struct BenchNorms: ParsableCommand, RankedCommand {
     session.noteRanks()
     try session.lookAtMachines()
     let result = try NormsBenchmark(
-      norms: norms.kinds, shapes: shapes.map(\.axes), rounds: rounds, context: session.context)
+      norms: norms.kinds, shapes: shapes.map(\.axes), rounds: rounds,
+      precision: precision, fused: fused, context: session.context)
     guard !output.json else {
       try session.print(try jsonDocument(result))
       return ExitStatus.done
@@ -129,7 +147,9 @@ struct BenchNorms: ParsableCommand, RankedCommand {
       """
       \(table.text)
 
-      \(result.ranks) rank(s); GB/s: forward reads x and writes y, backward reads x and dy and writes dx. \
+      \(result.ranks) rank(s), \(precision.rawValue)\(fused ? ", with a residual and a ReLU" : ""); GB/s: \
+      forward reads \(fused ? "x and the residual" : "x") and writes y, backward reads x and dy and writes \
+      \(fused ? "dx and the residual's gradient" : "dx"). \
       A plain copy reaches \(fixed(result.copyGigabytesPerSecond, 1)) GB/s.\
       \(result.disturbed.text.map { "\n\($0)" } ?? "")
       """)

@@ -11,7 +11,8 @@ import LockstepNorms
 struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
   static let configuration = CommandConfiguration(
     commandName: "split",
-    abstract: "Show where steps spend time: computing, waiting for the last rank, transfer, by layer.",
+    abstract:
+      "Show where steps spend time: computing, waiting for the last rank, transfer, by layer.",
     discussion: """
       Every collective's time is split at the last rank's arrival. The time before it is skew, caused by a \
       slow rank; the time after it is transfer, caused by the network. --check delays the last rank \

@@ -32,6 +32,7 @@ struct Doctor: ParsableCommand, RankedCommand {
     let launcher: String
     let onednn: String
     let onednnInstructionSet: String
+    let bfloat16: String
     let kernels: String
     let kernelsAvailable: [String]
     package let ranks: [RankPlace]
@@ -41,7 +42,7 @@ struct Doctor: ParsableCommand, RankedCommand {
     let notes: [String]
 
     private enum CodingKeys: String, CodingKey {
-      case lockstep, mpi, launcher, onednn, kernels, ranks, neighbours, steadiness, notes
+      case lockstep, mpi, launcher, onednn, bfloat16, kernels, ranks, neighbours, steadiness, notes
       case mpiStandard = "mpi_standard"
       case onednnInstructionSet = "onednn_instruction_set"
       case kernelsAvailable = "kernels_available"
@@ -79,7 +80,8 @@ struct Doctor: ParsableCommand, RankedCommand {
       mpiStandard: MPIRuntime.standardVersion,
       launcher: LaunchEnvironment.current.launcherName ?? "none (started alone)",
       onednn: OneDNN.version ?? "not built in",
-      onednnInstructionSet: OneDNN.instructionSet ?? "–", kernels: Kernel.table.name,
+      onednnInstructionSet: OneDNN.instructionSet ?? "–", bfloat16: OneDNN.bfloat16.text,
+      kernels: Kernel.table.name,
       kernelsAvailable: Kernel.available.map(\.name), ranks: ranks,
       oversubscribedHosts: RankPlace.crowdedHosts(ranks), neighbours: loads,
       steadiness: steadiness, notes: notes)
@@ -97,6 +99,7 @@ struct Doctor: ParsableCommand, RankedCommand {
         report.lockstep, "MPI       \(report.mpi) (standard \(report.mpiStandard))",
         "launcher  \(report.launcher)",
         "oneDNN    \(report.onednn), \(report.onednnInstructionSet)",
+        "bfloat16  \(report.bfloat16)",
         "kernels   \(report.kernels) of \(report.kernelsAvailable.joined(separator: ", "))",
         "ranks     \(report.ranks.count)",
       ] + ranks + report.neighbours.compactMap(\.text) + notes).joined(separator: "\n")

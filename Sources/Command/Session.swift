@@ -4,8 +4,10 @@ import LockstepConfiguration
 import LockstepDataParallel
 import LockstepDatasets
 import LockstepFiles
+import LockstepKernels
 import LockstepMPIBackend
 import LockstepRuns
+import LockstepTensors
 import Logging
 
 /// A command that runs on every rank.
@@ -104,6 +106,9 @@ final class Session {
     }
     try context.waitingForOthers {
       try configuration.agreeOnStart(data: data, over: context.control)
+    }
+    if configuration.precision == .bfloat16, !OneDNN.bfloat16.isFast {
+      log.info("precision bfloat16 \(OneDNN.bfloat16.text)")
     }
     return (configuration, data)
   }

@@ -98,7 +98,9 @@ package struct ConfigurationSection {
     }
   }
 
-  package func text(_ key: String, default value: String? = nil) throws(ConfigurationError) -> String {
+  package func text(_ key: String, default value: String? = nil) throws(ConfigurationError)
+    -> String
+  {
     if !has(key), let value { return value }
     guard let text = scalar(key) else { throw wrong(key, "text") }
     return text

@@ -1,5 +1,5 @@
-public import LockstepKernelLoops
 public import Glibc
+public import LockstepKernelLoops
 
 // Softmax and cross-entropy of each row of `logits` `[rows, classes]`:
 //

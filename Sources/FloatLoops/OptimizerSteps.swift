@@ -1,6 +1,6 @@
-public import LockstepKernelLoops
 public import CIntrinsics
 import Glibc
+public import LockstepKernelLoops
 
 /// The numbers of one step of SGD.
 public struct SGDStep: Sendable {

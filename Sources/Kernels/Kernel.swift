@@ -41,7 +41,7 @@ public enum Kernel {
 
   /// Whether the kernel lists every one of `features` for this processor, and so also saves
   /// their registers.
-  private static func processorHas(_ features: Set<String>) -> Bool {
+  static func processorHas(_ features: Set<String>) -> Bool {
     guard let file = fopen("/proc/cpuinfo", "r") else { return false }
     defer { fclose(file) }
     var line: UnsafeMutablePointer<CChar>?

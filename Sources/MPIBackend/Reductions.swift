@@ -30,10 +30,12 @@ struct Reduction: @unchecked Sendable {
   private init(handle: cmpi_op) { unsafe self.handle = handle }
 
   private init(
-    of width: Int, _ type: cmpi_type, _ reduction: @escaping @convention(c) (
-      UnsafeMutableRawPointer?, UnsafeMutableRawPointer?, UnsafeMutablePointer<CInt>?,
-      UnsafeMutableRawPointer?
-    ) -> Void
+    of width: Int, _ type: cmpi_type,
+    _ reduction:
+      @escaping @convention(c) (
+        UnsafeMutableRawPointer?, UnsafeMutableRawPointer?, UnsafeMutablePointer<CInt>?,
+        UnsafeMutableRawPointer?
+      ) -> Void
   ) throws(CommunicationError) {
     var handle = unsafe cmpi_op()
     try check(unsafe cmpi_op_create(reduction, CInt(width), type, &handle), "MPI_Op_create")

@@ -106,7 +106,8 @@ private struct NormalizedAttention: Layer {
   private func turned(_ x: Variable, _ tape: Tape) throws -> Variable {
     let shape = x.value.shape
     let turned = tape.rotate(x, size: attention.geometry.size, angles: angles)
-    let heads = tape.reshape(turned, [shape[0], shape[1], attention.geometry.heads, attention.geometry.size])
+    let heads = tape.reshape(
+      turned, [shape[0], shape[1], attention.geometry.heads, attention.geometry.size])
     return scale(tape.reshape(try unit(heads, on: tape), shape), on: tape)
   }
 }

@@ -137,7 +137,8 @@ struct SelfAttention: Layer {
 
   private func turned(_ x: Variable, _ norm: (any Layer)?, _ tape: Tape) throws -> Variable {
     let normalized = try perHead(x, norm, tape)
-    return angles.map { tape.rotate(normalized, size: attention.geometry.size, angles: $0) } ?? normalized
+    return angles.map { tape.rotate(normalized, size: attention.geometry.size, angles: $0) }
+      ?? normalized
   }
 
   /// Applies a norm to the channels of each head.

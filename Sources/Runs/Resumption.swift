@@ -136,8 +136,11 @@ public struct Resumption: Sendable {
   private static let free = [
     "steps", "epochs", "evaluate", "checkpoint", "parallel.watchdogSeconds", "data.path",
   ]
-  /// The keys that may change with a message, since they help if a run diverges.
-  private static let remedies = ["optimizer.learningRate", "schedule", "clipNorm"]
+  /// The keys that may change with a message, since they help if a run diverges; checkpoints hold
+  /// float32 parameters in either precision.
+  private static let remedies = [
+    "optimizer.learningRate", "schedule", "clipNorm", "precision", "parallel.gradients",
+  ]
 
   /// Describes the changes to report; throws if anything else than the allowed keys has changed.
   @discardableResult

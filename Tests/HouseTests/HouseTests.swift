@@ -49,7 +49,8 @@ import Testing
 
   /// The rooms, top to bottom: a module imports only those above it.
   private static let rooms = [
-    "Tensors", "KernelLoops", "FloatLoops", "KernelsBaseline", "KernelsV3", "KernelsV4", "Kernels", "Files",
+    "Tensors", "KernelLoops", "FloatLoops", "KernelsBaseline", "KernelsV3", "KernelsV4", "Kernels",
+    "Files",
     "Collectives", "Recording", "Analysis", "Machine", "Prediction", "MPIBackend", "Autograd",
     "Layers", "Optimizers", "Datasets", "Norms", "Models", "DataParallel", "Safetensors",
     "Checkpoints", "TensorBoard", "Training", "Configuration", "Runs", "Benchmarks", "Parity",

@@ -79,7 +79,8 @@ import Testing
     let tape = Tape(.evaluation)
     let (a, b) = (
       tape.attention(tape.input(x), Attention(Self.geometry)).value.elements,
-      tape.attention(tape.input(Tensor(elements, shape: x.shape)), Attention(Self.geometry)).value.elements
+      tape.attention(tape.input(Tensor(elements, shape: x.shape)), Attention(Self.geometry)).value
+        .elements
     )
     #expect(a[..<(100 * 8)] == b[..<(100 * 8)])
     #expect(a[(100 * 8)...] != b[(100 * 8)...])

@@ -30,6 +30,21 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
     try expect(world.traffic.collectives == 3, "\(world.traffic.collectives) collectives counted")
     try expect(world.traffic.bytes == 8 + 8008 + 8, "\(world.traffic.bytes) bytes counted")
   },
+  "bfloat16-sum": { world in
+    let n = world.size
+    // Whole numbers that bfloat16 holds exactly, whatever the order of the sum.
+    var small = (0..<1001).map { BFloat16(Float($0 % 16 + world.rank)) }
+    try world.sum(&small)
+    let expected = (0..<1001).map { Float(n * ($0 % 16) + n * (n - 1) / 2) }
+    try expect(small.map(\.float) == expected, "bfloat16 sums")
+    try expect(world.traffic.bytes == 2 * 1001, "\(world.traffic.bytes) bytes counted")
+    let rough = (0..<70_000).map { BFloat16(Float(sin(Double($0 * 31 + world.rank * 7)))) }
+    let sums = try world.beginSum(Storage(rough)).wait().copy(0..<70_000)
+    let bits = sums.map { Int64($0.bitPattern) }
+    let all = try world.allGather(bits)
+    try expect(all.allSatisfy { $0 == all[0] }, "ranks hold different bits")
+    try expect(sums.allSatisfy { $0.float.isFinite }, "a sum is not finite")
+  },
   "same-bits": { world in
     // Numbers whose sum depends on the order of the operands.
     var values = (0..<257).map { sin(Double($0 * 31 + world.rank * 7)) * pow(10, Double($0 % 17)) }
