@@ -1,10 +1,10 @@
-import ArgumentParser
+public import ArgumentParser
 import LockstepAnalysis
 import LockstepBenchmarks
 import LockstepConfiguration
 import LockstepFiles
 import LockstepNorms
-import LockstepTensors
+public import LockstepTensors
 
 /// `lockstep bench`.
 struct Bench: ParsableCommand {
@@ -92,17 +92,7 @@ struct BenchNorms: ParsableCommand, RankedCommand {
   @Option(help: "How often each norm is timed.")
   var rounds = 30
 
-  @Option(
-    help: ArgumentHelp(
-      "In what numbers activations are stored: "
-        + "\(Precision.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "precision"),
-    transform: { text in
-      guard let precision = Precision(rawValue: text) else {
-        throw ValidationError(
-          "\"\(text)\" is no precision" + suggestion(text, Precision.allCases.map(\.rawValue)))
-      }
-      return precision
-    })
+  @Option(help: "In what numbers activations are stored.")
   var precision = Precision.float32
 
   @Flag(help: "Time each norm with a residual and a ReLU after it, in one pass where it can.")
@@ -174,3 +164,6 @@ struct BenchShape: ExpressibleByArgument {
 
   var defaultValueDescription: String { text }
 }
+
+/// On the command line, by name.
+extension Precision: ExpressibleByArgument {}

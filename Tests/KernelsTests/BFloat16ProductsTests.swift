@@ -101,23 +101,4 @@ import Testing
       expectClose(found[i], expected[i], tolerance: 0.04, "\(name) of length \(length)")
     }
   }
-
-  /// The linker would keep one copy of a loop that two modules share, and it could be of an instruction set
-  /// that must not run.
-  @Test func noLoopIsSharedBetweenInstructionSets() throws {
-    let program = try Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"))
-    var shared: Set<String> = []
-    for module in ["$s19LockstepKernelLoops", "$s18LockstepFloatLoops"] {
-      var start = program.startIndex
-      while let found = program.range(of: Data(module.utf8), in: start..<program.endIndex) {
-        let name = program[found.upperBound...].prefix(60)
-        let text = String(decoding: name, as: UTF8.self)
-        let digits = text.prefix { $0.isNumber }
-        let identifier = text.dropFirst(digits.count).prefix(Int(digits) ?? 0)
-        if identifier.hasSuffix("Loop") { shared.insert(String(identifier)) }
-        start = found.upperBound
-      }
-    }
-    #expect(shared.isEmpty, "\(shared.sorted())")
-  }
 }
