@@ -149,19 +149,17 @@ extension Kernel {
     return y
   }
 
-  /// A tensor of `shape` whose channels from `first` on are those of `x`, the others 0.
-  public static func spreadColumns(_ x: Tensor, _ first: Int, shape: Shape) -> Tensor {
-    let y = Tensor.zeros(shape, x.precision)
-    let (width, channels) = (x.shape.channels, shape.channels)
-    precondition(x.shape.rows == shape.rows && first + width <= channels)
+  /// Overwrites the channels of `y` from `first` on with those of `x`, which has as many rows.
+  public static func write(_ x: Tensor, toColumns first: Int, of y: Tensor) {
+    let (width, channels) = (x.shape.channels, y.shape.channels)
+    precondition(x.shape.rows == y.shape.rows && first + width <= channels)
     func run<E: TensorElement>(_: E.Type) {
-      for row in 0..<shape.rows {
+      for row in 0..<x.shape.rows {
         (E.target(y) + row * channels + first).update(
           from: E.source(x) + row * width, count: width)
       }
     }
     run(x.element)
-    return y
   }
 
   /// x · factor, in place.

@@ -23,6 +23,18 @@ public struct Activated: Layer {
     self.activation = activation
   }
 
+  /// The same layers, with every rectifier joined to the layer before it where that can rectify in the pass that
+  /// writes its output.
+  public static func joining(_ layers: [any Layer]) -> [any Layer] {
+    layers.reduce(into: []) { joined, layer in
+      if layer as? Activation == .relu, let last = joined.last as? any FusedLayer {
+        joined[joined.count - 1] = Activated(last, .relu)
+      } else {
+        joined.append(layer)
+      }
+    }
+  }
+
   /// Applies the layer, then the activation.
   public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
     try self(x, adding: nil, on: tape)

@@ -50,11 +50,29 @@ extension Tape {
   /// Cuts the channels of `x` into `count` equal parts.
   public func split(_ x: Variable, into count: Int) -> [Variable] {
     let width = x.value.shape.channels / count
+    // The parts' gradients meet in one tensor. This entry comes before them, so that it flows back after them.
+    let parts = JoinedColumns()
+    let whole = record(
+      x.value,
+      inputPullback: { [gradient = x.gradient] dx, _ in
+        for part in 0..<count where !parts.written.contains(part) {
+          Kernel.write(
+            .zeros([dx.shape.rows, width], dx.precision), toColumns: part * width, of: dx)
+        }
+        gradient?.add(dx)
+      })
     return (0..<count).map { part in
       record(
         Kernel.columns(x.value, part * width..<(part + 1) * width),
-        inputPullback: { [gradient = x.gradient, shape = x.value.shape] dy, _ in
-          gradient?.add(Kernel.spreadColumns(dy, part * width, shape: shape))
+        inputPullback: { [gradient = whole.gradient, shape = x.value.shape] dy, _ in
+          if parts.written.isEmpty {
+            let dx = Tensor.uninitialized(shape, dy.precision)
+            parts.gradient = dx
+            gradient?.add(dx)
+          }
+          if let dx = parts.gradient { Kernel.write(dy, toColumns: part * width, of: dx) }
+          parts.written.insert(part)
+          if parts.written.count == count { parts.gradient = nil }
         })
     }
   }
@@ -87,6 +105,12 @@ extension Tape {
         b?.add(db)
       })
   }
+}
+
+/// The gradient of a tensor whose columns were split, while its parts' gradients come.
+private final class JoinedColumns {
+  var gradient: Tensor?
+  var written: Set<Int> = []
 }
 
 /// The angles of rotary positions, `[length, size / 2, 2]`: cosine and sine of

@@ -197,7 +197,7 @@ extension Model {
   ) throws {
     let context = ModelContext(input: input, classes: 0, seed: seed, norm: NormSettings(.none))
     let build = ModelBuilder(context, scopes: scopes)
-    let list = layers(build)
+    let list = Activated.joining(layers(build))
     if let problem = build.problem { throw problem }
     self.init(list, norms: build.norms, outputs: build.shape.channels)
   }

@@ -95,7 +95,7 @@ cells = [('resnet', 'batch', 1), ('resnet', 'batch', 2), ('resnet', 'sync-batch'
          ('resnet', 'group', 1), ('resnet', 'group', 2),
          ('gpt', 'layer', 1), ('gpt', 'layer', 2), ('gpt', 'rms', 1), ('gpt', 'rms', 2)]
 variants = {'eager': [], 'channels last': ['--channels-last'], 'compiled': ['--compile'],
-            'compiled, channels last': ['--compile', '--channels-last']}
+            'compiled channels last': ['--compile', '--channels-last']}
 
 
 def middle(documents, key):
@@ -146,7 +146,7 @@ class Row:
     def choose(self):
         """Runs everything once, and returns the two fastest variants."""
         self.run_lockstep([])  # which tells early that it cannot run
-        for variant in variants:
+        for variant in measured:
             if self.work == 'resnet' or 'channels last' not in variant:
                 self.run_torch(variant, self.choosing)
         return sorted(self.choosing, key=lambda variant: step_ms(self.choosing[variant][0]))[:2]
@@ -267,9 +267,15 @@ of_steps = kinds.choices['steps']
 of_steps.add_argument('--steps', type=count, default=10, help='steps in every run, 10 if not given')
 of_steps.add_argument('--precision', choices=['float32', 'bfloat16', 'both'], default='both')
 of_steps.add_argument('--only', choices=list(networks), help='this network alone')
+of_steps.add_argument('--variants', metavar='NAMES', default=','.join(variants),
+                      help='these of PyTorch alone, separated by commas (%(default)s): what was slower before '
+                           'need not be measured again')
 of_steps.add_argument('--json', metavar='FILE', help='where to write everything measured')
 arguments = parser.parse_args()
 if arguments.what == 'steps':
+    measured = arguments.variants.split(',')
+    if unknown := [name for name in measured if name not in variants]:
+        parser.error(f'--variants: "{unknown[0]}" is not one of {", ".join(variants)}')
     steps(arguments.turns, arguments.steps, arguments.precision, arguments.only, arguments.json)
 else:
     {'norms': norms, 'collectives': collectives}[arguments.what](arguments.turns)
