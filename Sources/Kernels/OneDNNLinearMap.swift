@@ -79,16 +79,44 @@
   }
 
   extension OneDNN {
-    /// Whether oneDNN can compute in bfloat16 on this processor, be it by emulation.
+    /// Whether oneDNN can compute all that training in bfloat16 needs on this processor, be it by emulation.
+    ///
+    /// Some processors and versions have the forward passes alone.
     static let canUseBFloat16: Bool = {
-      let extents = [16, 16]
-      let (x, w) = (
-        Description(extents, .bfloat16, CDNNL_PLAIN), Description(extents, .bfloat16, CDNNL_ANY)
+      let x = Description([16, 16], .bfloat16, CDNNL_PLAIN)
+      let (narrow, wide) = (
+        Description([16, 16], .bfloat16, CDNNL_ANY), Description([16, 16], .float32, CDNNL_PLAIN)
       )
-      return Primitive.isPossible {
-        cdnnl_inner_product(
-          &$0, engine, CDNNL_FORWARD, x.handle, w.handle, nil, x.handle, nil)
+      let image = Description([1, 16, 4, 4], .bfloat16, CDNNL_CHANNELS_LAST)
+      let (filter, filterGradient) = (
+        Description([16, 16, 3, 3], .bfloat16, CDNNL_ANY),
+        Description([16, 16, 3, 3], .float32, CDNNL_ANY)
+      )
+      func areAll(_ make: (inout dnnl_primitive_desc_t?, cdnnl_pass, Primitive?) -> dnnl_status_t)
+        -> Bool
+      {
+        guard let forward = Primitive.ifPossible({ make(&$0, CDNNL_FORWARD, nil) }) else {
+          return false
+        }
+        return [CDNNL_BACKWARD_DATA, CDNNL_BACKWARD_WEIGHTS].allSatisfy { pass in
+          Primitive.ifPossible { make(&$0, pass, forward) } != nil
+        }
       }
+      let hasLinearMaps = areAll { made, pass, hint in
+        let weights = pass == CDNNL_BACKWARD_WEIGHTS ? wide : narrow
+        return cdnnl_inner_product(
+          &made, engine, pass, x.handle, weights.handle, nil, x.handle, hint?.description)
+      }
+      let hasConvolutions = areAll { made, pass, hint in
+        let weights = pass == CDNNL_BACKWARD_WEIGHTS ? filterGradient : filter
+        return cdnnl_convolution(
+          &made, engine, pass, image.handle, weights.handle, image.handle, 1, 1,
+          hint?.description)
+      }
+      let product = Primitive.ifPossible {
+        cdnnl_matmul(&$0, engine, x.handle, x.handle, wide.handle, 1)
+      }
+      return hasLinearMaps && hasConvolutions && product != nil
     }()
   }
 #endif

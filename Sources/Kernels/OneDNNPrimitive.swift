@@ -59,11 +59,11 @@
       self.init(made.description, made.primitive, made.stream)
     }
 
-    /// Whether oneDNN can make an operation on this processor.
-    static func isPossible(_ make: (inout dnnl_primitive_desc_t?) -> dnnl_status_t) -> Bool {
-      guard let made = made(make) else { return false }
-      _ = Primitive(made.description, made.primitive, made.stream)
-      return true
+    /// An operation, or nil if oneDNN cannot make it on this processor.
+    static func ifPossible(_ make: (inout dnnl_primitive_desc_t?) -> dnnl_status_t)
+      -> Primitive?
+    {
+      made(make).map { Primitive($0.description, $0.primitive, $0.stream) }
     }
 
     private typealias Made = (
@@ -71,6 +71,8 @@
     )
 
     private static func made(_ make: (inout dnnl_primitive_desc_t?) -> dnnl_status_t) -> Made? {
+      // The thread that makes a primitive is not always one that has run one.
+      cdnnl_use_one_thread()
       var description: dnnl_primitive_desc_t?
       var primitive: dnnl_primitive_t?
       var stream: dnnl_stream_t?
@@ -112,6 +114,7 @@
     func run(
       at arguments: [(kind: Int32, description: cdnnl_desc, address: UnsafeMutableRawPointer)]
     ) {
+      cdnnl_use_one_thread()
       let scratch = scratchBytes > 0 ? Storage<Float>(count: (scratchBytes + 3) / 4) : nil
       var bound: [dnnl_exec_arg_t] = []
       bound.reserveCapacity(arguments.count + 1)
