@@ -73,7 +73,7 @@ struct BenchCollectivesTests {
     (["--sizes", "2g"], "the size \"2g\" is not a number of bytes from 1 to 1g"),
     (["--sizes", "12"], "--sizes has 12 bytes, which is not a whole number of elements"),
     (["--sizes", "64,64"], "a size is repeated"),
-    (["--ranks", "4"], "--ranks: 4 of 2 rank(s)"),
+    (["--ranks", "4"], "--ranks: 4 of only 2 rank(s)"),
     (["--ranks", "0"], "the rank count \"0\""),
     (["--repetitions", "0"], "--repetitions is 0"),
     (["--warmup", "0"], "--warmup is 0"),
