@@ -51,24 +51,24 @@ public final class LinearMap {
   }
 
   /// y `[…, outputs]` of x `[…, inputs]`.
-  public func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, version: Int) -> Tensor {
+  public func forward(_ x: Tensor, weights: Tensor, bias: Tensor?) -> Tensor {
     check(x, geometry.inputs, weights)
     precondition((bias != nil) == geometry.hasBias)
     let y = Tensor.uninitialized(
       Shape(x.shape.dimensions.dropLast() + [geometry.outputs]), geometry.precision)
     if y.count > 0 {
-      implementation.forward(x, weights: weights, bias: bias, version: version, into: y)
+      implementation.forward(x, weights: weights, bias: bias, into: y)
     }
     return y
   }
 
   /// dx of dy, in `shape`.
-  public func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, shape: Shape) -> Tensor {
+  public func inputGradient(_ dy: Tensor, weights: Tensor, shape: Shape) -> Tensor {
     check(dy, geometry.outputs, weights)
     let dx = Tensor.uninitialized(shape, geometry.precision)
     precondition(dx.shape.rows == geometry.rows && dx.shape.channels == geometry.inputs)
     if dx.count > 0 {
-      implementation.inputGradient(dy, weights: weights, version: version, into: dx)
+      implementation.inputGradient(dy, weights: weights, into: dx)
     }
     return dx
   }
@@ -99,8 +99,8 @@ public final class LinearMap {
 
 /// What a library, or matrix products, have to offer; no tensor is empty.
 protocol LinearMapImplementation {
-  func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, version: Int, into y: Tensor)
-  func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor)
+  func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, into y: Tensor)
+  func inputGradient(_ dy: Tensor, weights: Tensor, into dx: Tensor)
   func weightGradient(
     _ x: Tensor, _ dy: Tensor, into gradient: Tensor, accumulating: Bool, bias: Tensor?,
     accumulatingBias: Bool)
@@ -109,7 +109,7 @@ protocol LinearMapImplementation {
 /// By matrix products in float32: what float32 uses, and for bfloat16 the reference, which stands in where
 /// there is no faster way.
 struct ProductLinearMap: LinearMapImplementation {
-  func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, version: Int, into y: Tensor) {
+  func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, into y: Tensor) {
     let product = y.precision == .float32 ? y : .uninitialized(y.shape)
     Kernel.matrixProduct(
       Operand(Kernel.converted(x, to: .float32)), .transpose(weights.rounded(to: y.precision)),
@@ -118,7 +118,7 @@ struct ProductLinearMap: LinearMapImplementation {
     if y.precision == .bfloat16 { Kernel.convert(product, into: y) }
   }
 
-  func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor) {
+  func inputGradient(_ dy: Tensor, weights: Tensor, into dx: Tensor) {
     let product = dx.precision == .float32 ? dx : .uninitialized(dx.shape)
     Kernel.matrixProduct(
       Operand(Kernel.converted(dy, to: .float32)), Operand(weights.rounded(to: dx.precision)),

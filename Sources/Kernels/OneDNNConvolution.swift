@@ -33,7 +33,7 @@
           &$0, engine, pass, input.handle, weights.handle, output.handle,
           Int64(geometry.stride), Int64(geometry.padding), hint?.primitive.description)
       }
-      return WeightedPass(primitive, pass, plain: plain, keepsCopy: true)
+      return WeightedPass(primitive, pass, plain: plain)
     }
 
     func forward(_ x: Tensor, weights: Tensor, version: Int, into y: Tensor) {

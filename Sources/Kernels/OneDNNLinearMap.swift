@@ -12,7 +12,7 @@
     private let bias: Description
     private lazy var forwardPass = pass(CDNNL_FORWARD, wanted, hint: nil)
     private lazy var dataPass = pass(CDNNL_BACKWARD_DATA, wanted, hint: forwardPass)
-    // In the layer's layout: a layout of the primitive's own is 5% faster, and its reorder costs more.
+    // In the layer's layout: a layout of the primitive's own would have to be reordered.
     private lazy var weightsPass = pass(CDNNL_BACKWARD_WEIGHTS, plain, hint: forwardPass)
 
     init(_ geometry: LinearGeometry) {
@@ -33,12 +33,12 @@
           &$0, engine, pass, input.handle, weights.handle, geometry.hasBias ? bias.handle : nil,
           output.handle, hint?.primitive.description)
       }
-      return WeightedPass(primitive, pass, plain: plain, keepsCopy: false)
+      return WeightedPass(primitive, pass, plain: plain)
     }
 
-    func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, version: Int, into y: Tensor) {
+    func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, into y: Tensor) {
       cdnnl_use_one_thread()
-      let packed = forwardPass.packed(weights, version)
+      let packed = forwardPass.packed(weights)
       forwardPass.primitive.run(
         [
           (cdnnl_arg_src(), input.handle, x),
@@ -47,9 +47,9 @@
         ] + (bias.map { [(cdnnl_arg_bias(), self.bias.handle, $0)] } ?? []))
     }
 
-    func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor) {
+    func inputGradient(_ dy: Tensor, weights: Tensor, into dx: Tensor) {
       cdnnl_use_one_thread()
-      let packed = dataPass.packed(weights, version)
+      let packed = dataPass.packed(weights)
       dataPass.primitive.run(
         [
           (cdnnl_arg_diff_dst(), output.handle, dy),

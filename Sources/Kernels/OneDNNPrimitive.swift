@@ -145,7 +145,6 @@
     /// The weights as the primitive takes them.
     let weights: cdnnl_desc
     private let plain: Description
-    private let keepsCopy: Bool
     private var packedWeights: Tensor?
     private var packedVersion = Int.min
     private lazy var pack = Primitive("reorder", ["weights"]) {
@@ -156,9 +155,8 @@
     }
 
     /// A pass of `primitive`; `plain` says how the layer holds its weights.
-    init(_ primitive: Primitive, _ pass: cdnnl_pass, plain: Description, keepsCopy: Bool) {
+    init(_ primitive: Primitive, _ pass: cdnnl_pass, plain: Description) {
       self.primitive = primitive
-      self.keepsCopy = keepsCopy
       self.plain = plain
       weights = cdnnl_weights_desc(primitive.description, pass)
     }
@@ -169,8 +167,9 @@
     /// Memory for weights in this pass's layout.
     private var room: Tensor { .uninitialized([(cdnnl_desc_bytes(weights) + 3) / 4]) }
 
-    /// The weights in this pass's precision and layout.
-    func packed(_ plainWeights: Tensor, _ version: Int) -> Tensor {
+    /// The weights in this pass's precision and layout, kept until `version` changes; with no version they are not
+    /// kept.
+    func packed(_ plainWeights: Tensor, _ version: Int? = nil) -> Tensor {
       if isPlain { return plainWeights }
       if let packedWeights, packedVersion == version { return packedWeights }
       let packed = packedWeights ?? room
@@ -179,7 +178,7 @@
           (cdnnl_arg_src(), plain.handle, plainWeights),
           (cdnnl_arg_dst(), weights, packed),
         ])
-      if keepsCopy { (packedWeights, packedVersion) = (packed, version) }
+      if let version { (packedWeights, packedVersion) = (packed, version) }
       return packed
     }
 

@@ -37,17 +37,17 @@ public struct Linear: Layer {
   public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
     let x = tape.stored(x)
     let (input, shape) = (x.value, x.value.shape)
-    let (weight, version) = (try weight.use(on: tape), weight.version)
+    let weight = try weight.use(on: tape)
     let map = prepared[
       LinearGeometry(
         rows: shape.rows, inputs: shape.channels, outputs: weight.value.shape[0],
         hasBias: bias != nil, precision: input.precision)]
-    let y = map.forward(input, weights: weight.value, bias: bias?.value, version: version)
+    let y = map.forward(input, weights: weight.value, bias: bias?.value)
     return tape.record(
       y, by: name, uses: weight.parameters + (bias.map { [$0] } ?? []),
       inputPullback: { [gradient = x.gradient] dy, _ in
         gradient?.add(
-          map.inputGradient(dy, weights: weight.value, version: version, shape: shape))
+          map.inputGradient(dy, weights: weight.value, shape: shape))
       },
       weightPullback: { [bias, again = x.again] dy in
         let input = again()

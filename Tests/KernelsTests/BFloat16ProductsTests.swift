@@ -63,8 +63,8 @@ import Testing
           x, dy, into: gradient, accumulating: accumulating, bias: biasGradient,
           accumulatingBias: accumulating)
         return [
-          map.forward(x, weights: weights, bias: bias, version: 0),
-          map.inputGradient(dy, weights: weights, version: 0, shape: [rows, inputs]), gradient,
+          map.forward(x, weights: weights, bias: bias),
+          map.inputGradient(dy, weights: weights, shape: [rows, inputs]), gradient,
         ] + (biasGradient.map { [$0] } ?? [])
       }
       for (found, expected) in zip(passes(reference: false), passes(reference: true)) {
