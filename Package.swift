@@ -319,7 +319,8 @@ targets += [
   tests(
     "Norms",
     [
-      "LockstepNorms", "LockstepAutograd", "LockstepCollectives", "LockstepKernelLoops",
+      "LockstepNorms", "LockstepAutograd", "LockstepLayers", "LockstepCollectives",
+      "LockstepKernelLoops",
       "LockstepTensors",
     ]),
   tests("Optimizers", ["LockstepOptimizers", "LockstepAutograd", "LockstepTensors"]),
