@@ -26,6 +26,110 @@ func instructionSet(_ march: String) -> [SwiftSetting] {
   loops + [.unsafeFlags(["-Xcc", "-march=\(march)"], .when(platforms: [.linux]))]
 }
 
+// MPI. LOCKSTEP_MPI chooses it; headers and library always come from the same one:
+//   nothing      what pkg-config's mpi-c says, else what mpicc says
+//   openmpi      the system's Open MPI (pkg-config's ompi-c)
+//   mpich        the system's MPICH (pkg-config's mpich)
+//   PREFIX       an MPI with PREFIX/include/mpi.h and its library in PREFIX/lib
+//   abi:PREFIX   the same through the standard ABI of MPI 5 (mpi_abi.h, libmpi_abi.so)
+struct MPI {
+  /// The name of the file that pkg-config reads; nil where the flags below say all.
+  var pkgConfig: String?
+  var compiler: [String] = []
+  var linker: [String] = []
+
+  static func chosen(by setting: String) -> MPI {
+    switch setting {
+    case "":
+      if let known = MPI(knownToPkgConfigAs: "mpi-c") { return known }
+      // MPICH and Intel MPI know this option of mpicc alone, and Open MPI knows it too.
+      guard let line = prints(["mpicc", "-show"]) else { return MPI(pkgConfig: "mpi-c") }
+      return MPI(flags: line)
+    case "openmpi", "mpich":
+      let (file, package) =
+        setting == "mpich" ? ("mpich", "libmpich-dev") : ("ompi-c", "libopenmpi-dev")
+      if let known = MPI(knownToPkgConfigAs: file) { return known }
+      fail(
+        "is \(setting), but pkg-config knows no \(file); install \(package) (and pkg-config), or give the "
+          + "folder that its include and lib are in")
+    default:
+      let isABI = setting.hasPrefix("abi:")
+      let prefix = isABI ? String(setting.dropFirst(4)) : setting
+      guard prefix.hasPrefix("/") else {
+        fail(
+          "is \"\(setting)\"; give openmpi, mpich, or the folder that an MPI's include and lib are in"
+        )
+      }
+      let header = isABI ? "mpi_abi.h" : "mpi.h"
+      let names = isABI ? ["mpi_abi"] : ["mpi", "mpich"]
+      let headers = ["include", "include/mpich", "include/openmpi"].map { "\(prefix)/\($0)" }
+      guard let include = headers.first(where: { exists("\($0)/\(header)") }) else {
+        fail("is \(setting), but there is no \(header) in \(headers.joined(separator: ", "))")
+      }
+      let folders = ["lib", "lib/release", "lib64", "lib/x86_64-linux-gnu"].map {
+        "\(prefix)/\($0)"
+      }
+      for folder in folders {
+        for name in names where exists("\(folder)/lib\(name).so") {
+          return MPI(
+            compiler: ["-I\(include)"] + (isABI ? ["-DLOCKSTEP_MPI_ABI"] : []),
+            linker: ["-L\(folder)", "-Xlinker", "-rpath=\(folder)", "-l\(name)"])
+        }
+      }
+      fail(
+        "is \(setting), but there is no lib\(names.joined(separator: ".so or lib")).so in "
+          + folders.joined(separator: ", "))
+    }
+  }
+
+  private init(pkgConfig: String? = nil, compiler: [String] = [], linker: [String] = []) {
+    (self.pkgConfig, self.compiler, self.linker) = (pkgConfig, compiler, linker)
+  }
+
+  /// Lets the package manager ask pkg-config, unless there are flags that it would warn of.
+  private init?(knownToPkgConfigAs file: String) {
+    guard let flags = Self.prints(["pkg-config", "--cflags", "--libs", file]) else { return nil }
+    self = flags.contains("-Wl,") ? MPI(flags: flags) : MPI(pkgConfig: file)
+  }
+
+  /// Takes the folders and libraries from the flags for a C compiler.
+  private init(flags: String) {
+    let words = flags.split(whereSeparator: \.isWhitespace).map(String.init)
+    compiler = words.filter { $0.hasPrefix("-I") }
+    linker = words.filter { $0.hasPrefix("-L") || $0.hasPrefix("-l") }
+    let system = ["-L/usr/lib", "-L/lib"]
+    for word in linker where word.hasPrefix("-L") && !system.contains(where: word.hasPrefix) {
+      linker += ["-Xlinker", "-rpath=\(word.dropFirst(2))"]
+    }
+  }
+
+  private static func exists(_ path: String) -> Bool {
+    FileManager.default.fileExists(atPath: path)
+  }
+
+  /// What a command prints; nil if it cannot be run or fails.
+  private static func prints(_ command: [String]) -> String? {
+    let (process, output) = (Process(), Pipe())
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = command
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return nil }
+    let data = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return process.terminationStatus == 0 ? String(decoding: data, as: UTF8.self) : nil
+  }
+
+  private static func fail(_ reason: String) -> Never {
+    FileHandle.standardError.write(Data("LOCKSTEP_MPI \(reason)\n".utf8))
+    exit(2)
+  }
+}
+let mpi = MPI.chosen(by: Context.environment["LOCKSTEP_MPI"] ?? "")
+let mpiSettings: [SwiftSetting] =
+  mpi.compiler.isEmpty ? [] : [.unsafeFlags(mpi.compiler.flatMap { ["-Xcc", $0] })]
+let mpiLinker: [LinkerSetting] = mpi.linker.isEmpty ? [] : [.unsafeFlags(mpi.linker)]
+
 // oneDNN is optional. LOCKSTEP_ONEDNN=off builds without it; LOCKSTEP_ONEDNN=PREFIX
 // takes it from PREFIX/include and PREFIX/lib.
 let oneDNNSetting = Context.environment["LOCKSTEP_ONEDNN"] ?? ""
@@ -84,11 +188,11 @@ if FileManager.default.fileExists(atPath: "/usr/include/isa-l/crc.h") {
 /// and folders do not.
 func house(
   _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [],
-  resources: [Resource] = []
+  resources: [Resource] = [], settings: [SwiftSetting] = [], linker: [LinkerSetting] = []
 ) -> Target {
   .target(
     name: name, dependencies: dependencies, path: folder(of: name), exclude: exclude,
-    resources: resources, swiftSettings: strict)
+    resources: resources, swiftSettings: strict + settings, linkerSettings: linker)
 }
 
 func folder(of name: String) -> String {
@@ -101,7 +205,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 targets += [
   .systemLibrary(
-    name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
+    name: "CMPI", pkgConfig: mpi.pkgConfig, providers: [.apt(["libopenmpi-dev"])]),
   .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
   .systemLibrary(name: "CIntrinsics"),
   house(
@@ -145,7 +249,8 @@ targets += [
     ]),
   house(
     "LockstepMPIBackend",
-    ["LockstepTensors", "LockstepFiles", "LockstepCollectives", "CMPI"]),
+    ["LockstepTensors", "LockstepFiles", "LockstepCollectives", "CMPI"], settings: mpiSettings,
+    linker: mpiLinker),
   house(
     "LockstepAutograd",
     ["LockstepTensors", "LockstepKernels", "LockstepCollectives"]),

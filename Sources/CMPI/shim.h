@@ -2,16 +2,37 @@
 // same types whether an MPI's handles are pointers (Open MPI) or integers (MPICH).
 // Nothing beyond the MPI 3.1 standard.
 #pragma once
-#if __has_include(<mpi.h>)
-#include <mpi.h>
+#ifdef LOCKSTEP_MPI_ABI
+#include <mpi_abi.h>
 #else
-#include <mpi/mpi.h>  // where Debian puts it, for builds without pkg-config
+#include <mpi.h>
 #endif
 
-typedef struct { MPI_Comm handle; } cmpi_comm;
-typedef struct { MPI_Request handle; } cmpi_request;
+// Which MPI these headers are of, in the words of its own MPI_Get_library_version. Package.swift chooses
+// the folder of mpi.h together with the library.
+#define CMPI_TEXT_OF(x) #x
+#define CMPI_TEXT(x) CMPI_TEXT_OF(x)
+static inline const char *cmpi_header_version(void) {
+#if defined(LOCKSTEP_MPI_ABI)
+  return "MPI ABI " CMPI_TEXT(MPI_ABI_VERSION) "." CMPI_TEXT(MPI_ABI_SUBVERSION);
+#elif defined(I_MPI_VERSION)
+  return "Intel(R) MPI Library " I_MPI_VERSION;
+#elif defined(OMPI_MAJOR_VERSION)
+  return "Open MPI v" CMPI_TEXT(OMPI_MAJOR_VERSION) "." CMPI_TEXT(OMPI_MINOR_VERSION) "." CMPI_TEXT(
+      OMPI_RELEASE_VERSION);
+#elif defined(MPICH_VERSION)
+  return "MPICH Version: " MPICH_VERSION;
+#else
+  return "";
+#endif
+}
+
+// A handle is as unsafe where it is an integer as where it is a pointer.
+#define CMPI_HANDLE __attribute__((swift_attr("unsafe")))
+typedef struct CMPI_HANDLE { MPI_Comm handle; } cmpi_comm;
+typedef struct CMPI_HANDLE { MPI_Request handle; } cmpi_request;
 // A reduction of a program's own, with the type of its elements.
-typedef struct { MPI_Op operation; MPI_Datatype element; } cmpi_op;
+typedef struct CMPI_HANDLE { MPI_Op operation; MPI_Datatype element; } cmpi_op;
 // MPI_User_function, whose last parameter has another type in every MPI.
 typedef void cmpi_reduction(void *operand, void *result, int *count, void *datatype);
 typedef enum { CMPI_FLOAT, CMPI_DOUBLE, CMPI_INT64, CMPI_BYTE, CMPI_BFLOAT16 } cmpi_type;
@@ -78,6 +99,10 @@ static inline int cmpi_op_create(
   int code = MPI_Op_create((MPI_User_function *)reduction, 1, &op->operation);
   if (code == MPI_SUCCESS) code = MPI_Type_contiguous(width, cmpi_datatype(type), &op->element);
   return code == MPI_SUCCESS ? MPI_Type_commit(&op->element) : code;
+}
+static inline int cmpi_op_free(cmpi_op *op) {
+  int code = MPI_Op_free(&op->operation);
+  return code == MPI_SUCCESS ? MPI_Type_free(&op->element) : code;
 }
 static inline int cmpi_allreduce(void *values, int count, cmpi_op op, cmpi_comm c) {
   return MPI_Allreduce(MPI_IN_PLACE, values, count, op.element, op.operation, c.handle);

@@ -67,6 +67,8 @@ public final class CheckedCommunicator: Communicator {
   public var size: Int { inner.size }
   /// Counts the traffic of the checked communicator.
   public var meter: TrafficMeter { inner.meter }
+  /// The library of the checked communicator.
+  public var library: String { inner.library }
   /// Counts the messages of the checks.
   public var checks: TrafficMeter? { check.communicator.meter }
 

@@ -19,6 +19,8 @@ public protocol Communicator: AnyObject {
   /// Counts the messages by which ranks agree on every collective before they issue it; nil without such
   /// checks.
   var checks: TrafficMeter? { get }
+  /// The name and version of the library that moves the data.
+  var library: String { get }
 
   /// Replaces `values` on every rank by the element-wise sum over all ranks, with the same bits on
   /// every rank.
@@ -165,6 +167,9 @@ public struct CommunicationError: ProgramError, Hashable, Sendable {
 extension Communicator {
   /// Nil, because only a communicator that checks its collectives has such a meter.
   public var checks: TrafficMeter? { nil }
+
+  /// What moves data where there is no MPI.
+  public var library: String { "one process without MPI" }
 
   /// The traffic through this communicator so far.
   public var traffic: Traffic { meter.traffic }

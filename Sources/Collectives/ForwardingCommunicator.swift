@@ -15,6 +15,7 @@ extension ForwardingCommunicator {
   package var rank: Int { inner.rank }
   package var size: Int { inner.size }
   package var meter: TrafficMeter { inner.meter }
+  package var library: String { inner.library }
   package var checks: TrafficMeter? { inner.checks }
 
   package func sum<Element: Communicable>(

@@ -44,7 +44,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
     try session.lookAtMachines()
     let network = NetworkModel(
       try session.agreeing { try fabric.read() },
-      library: MPILibrary(version: MPIRuntime.version))
+      library: MPIRuntime.library)
     let check = try PredictionCheck(
       settings, norms: norms.kinds, steps: steps, on: network, data: data,
       context: session.context)

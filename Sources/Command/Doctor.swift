@@ -29,6 +29,7 @@ struct Doctor: ParsableCommand, RankedCommand {
     let lockstep: String
     let mpi: String
     let mpiStandard: String
+    let mpiHeaders: String
     let launcher: String
     let onednn: String
     let onednnInstructionSet: String
@@ -44,6 +45,7 @@ struct Doctor: ParsableCommand, RankedCommand {
     private enum CodingKeys: String, CodingKey {
       case lockstep, mpi, launcher, onednn, bfloat16, kernels, ranks, neighbours, steadiness, notes
       case mpiStandard = "mpi_standard"
+      case mpiHeaders = "mpi_headers"
       case onednnInstructionSet = "onednn_instruction_set"
       case kernelsAvailable = "kernels_available"
       case oversubscribedHosts = "oversubscribed_hosts"
@@ -77,8 +79,8 @@ struct Doctor: ParsableCommand, RankedCommand {
     notes += RankPlace.notes(ranks)
     let report = Report(
       lockstep: LockstepCommand.configuration.version, mpi: MPIRuntime.version,
-      mpiStandard: MPIRuntime.standardVersion,
-      launcher: LaunchEnvironment.current.launcherName ?? "none (started alone)",
+      mpiStandard: MPIRuntime.standardVersion, mpiHeaders: MPIRuntime.headerVersion,
+      launcher: LaunchEnvironment.current.launcher(of: MPIRuntime.library),
       onednn: OneDNN.version ?? "not built in",
       onednnInstructionSet: OneDNN.instructionSet ?? "–", bfloat16: OneDNN.bfloat16.text,
       kernels: Kernel.table.name,
@@ -96,7 +98,8 @@ struct Doctor: ParsableCommand, RankedCommand {
     let notes = report.notes.map { "note: \($0)" }
     return
       ([
-        report.lockstep, "MPI       \(report.mpi) (standard \(report.mpiStandard))",
+        report.lockstep,
+        "MPI       \(report.mpi) (standard \(report.mpiStandard)), built with \(report.mpiHeaders)",
         "launcher  \(report.launcher)",
         "oneDNN    \(report.onednn), \(report.onednnInstructionSet)",
         "bfloat16  \(report.bfloat16)",

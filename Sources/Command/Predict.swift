@@ -1,10 +1,11 @@
 public import ArgumentParser
 import Foundation
 import LockstepAnalysis
+public import LockstepCollectives
 import LockstepFiles
 import LockstepMPIBackend
 import LockstepMachine
-public import LockstepPrediction
+import LockstepPrediction
 import LockstepRuns
 
 /// `lockstep predict`.
@@ -78,7 +79,7 @@ struct Predict: ParsableCommand, LocalCommand {
 
   func run(_ console: Console) throws -> Int32 {
     let network = NetworkModel(
-      try fabric.read(), library: library ?? MPILibrary(version: MPIRuntime.version),
+      try fabric.read(), library: library ?? MPIRuntime.library,
       node: try nodeFabric.map { (ranksPerNode, try $0.read()) })
     let sources = try PredictionSources.read(
       runs, courses: price != nil, targetLoss: targetLoss)
@@ -125,7 +126,7 @@ struct Predict: ParsableCommand, LocalCommand {
     }
     return """
       on \(prediction.fabric): \(prediction.fabricSource)
-      algorithms as \(prediction.library.rawValue) chooses them; noise: \(noiseText(of: prediction))
+      \(prediction.library.algorithmsText); noise: \(noiseText(of: prediction))
 
       \(table.text)
       \(costs(of: prediction))

@@ -43,9 +43,9 @@ struct ReportCommand: ParsableCommand, LocalCommand {
 
   /// Writes the page, and returns what is to be printed.
   private func write() throws -> String {
-    let library = MPILibrary(version: MPIRuntime.version)
     let report = try RunReport(
-      paths: runs, predictingOn: fabric.map { NetworkModel(try $0.read(), library: library) })
+      paths: runs,
+      predictingOn: fabric.map { NetworkModel(try $0.read(), library: MPIRuntime.library) })
     var lines = report.notes.map { "note: \($0)" }
     if output != nil || !json {
       let path = output ?? "\(runs[0])/report.html"

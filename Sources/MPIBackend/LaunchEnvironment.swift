@@ -1,4 +1,5 @@
 import Foundation
+public import LockstepCollectives
 public import LockstepFiles
 
 /// What the launcher put into the environment.
@@ -41,16 +42,17 @@ public struct LaunchEnvironment: Sendable {
   /// The name of the launcher; nil if the process was started alone.
   public var launcherName: String? { found.first?.launcher.name }
 
-  /// Asks Open MPI for recursive doubling in nonblocking all-reduces of two or three ranks.
+  /// The launcher in words, and that it belongs to `library`, which has been asked for the ranks.
   ///
-  /// It has to be called before MPI begins, and respects what the user asks for. Open MPI's own choice
-  /// there is a tree. In a tree all bytes travel twice, and one rank waits for the answer of another, which
-  /// cannot answer while it computes. From four ranks on large sums have a better algorithm, which this
-  /// setting would turn off.
-  func chooseAlgorithms() {
-    guard let size = found.first?.size, size < 4 else { return }
-    _ = unsafe setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "4", 0)
+  /// Another MPI's launcher would have ended in ``check(worldSize:library:)``.
+  public func launcher(of library: MPILibrary) -> String {
+    guard let launcher = found.first else { return "none (started alone)" }
+    guard launcher.size > 1 else { return "\(launcher.launcher.name), one rank" }
+    return "\(launcher.launcher.name), which belongs to \(library.name)"
   }
+
+  /// The number of ranks according to the launcher; nil if none says.
+  var rankCount: Int? { found.first?.size }
 
   /// Throws if the launcher says that there are several ranks and MPI says that there is one.
   ///
@@ -61,8 +63,8 @@ public struct LaunchEnvironment: Sendable {
       description:
         "\(wrong.launcher.name) started \(wrong.size) processes (\(wrong.launcher.size)="
         + "\(wrong.size)), but the MPI that lockstep is linked with, \(library), sees each of them "
-        + "alone. Start it with that MPI's own mpirun, or under Slurm with "
-        + "`srun --mpi=pmix` (`srun --mpi=list` lists what there is).")
+        + "alone. \(MPILibrary(version: library).launchAdvice) (`srun --mpi=list` lists what there is)."
+    )
   }
 }
 

@@ -15,6 +15,8 @@ public final class MPICommunicator: Communicator {
   public let rank: Int
   /// The number of processes in the group.
   public let size: Int
+  /// MPI's name and version.
+  public var library: String { MPIRuntime.version }
   /// A number that is the same on all ranks, and different for each of their communicators.
   private let identity: UInt64
   private var children = 0

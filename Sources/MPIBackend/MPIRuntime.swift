@@ -15,9 +15,11 @@ public enum MPIRuntime {
   /// longer than ``RankActivity/limitSeconds`` for a collective, and that the launcher is alive.
   ///
   /// - Throws: ``LaunchError`` if another MPI's launcher started this process, so that every
-  ///   process would seem to be alone; ``CommunicationError`` if MPI fails.
+  ///   process would seem to be alone, or if headers and library are of different MPIs;
+  ///   ``CommunicationError`` if MPI fails.
   public static func start() throws -> MPICommunicator {
-    LaunchEnvironment.current.chooseAlgorithms()
+    try MPILibrary.check(header: headerVersion, library: fullVersion)
+    library.chooseAlgorithms(ranks: LaunchEnvironment.current.rankCount)
     var provided: CInt = 0
     try check(
       unsafe cmpi_init_thread(cmpi_thread_funneled(), &provided), "MPI_Init_thread")
@@ -39,6 +41,7 @@ public enum MPIRuntime {
   public static func finish() {
     watchdog.withLock(\.self)?.awaitEnd()
     activity.beginFinish()
+    Reduction.freeAll()
     _ = MPI_Finalize()
     watchdog.withLock { $0?.stop() }
   }
@@ -49,12 +52,21 @@ public enum MPIRuntime {
     fatalError("MPI_Abort returned")
   }
 
-  /// The first line of the MPI library's name and version.
-  public static var version: String {
-    let version = unsafe text(capacity: cmpi_max_library_version_string()) { text, length in
+  /// The MPI library's family.
+  public static var library: MPILibrary { MPILibrary(version: fullVersion) }
+
+  /// The MPI library's name and version, on one line.
+  public static var version: String { MPILibrary.oneLine(fullVersion) }
+
+  /// The name and version of the MPI whose headers this program was compiled with.
+  public static var headerVersion: String {
+    MPILibrary.oneLine(unsafe String(cString: cmpi_header_version()))
+  }
+
+  private static var fullVersion: String {
+    unsafe text(capacity: cmpi_max_library_version_string()) { text, length in
       unsafe MPI_Get_library_version(text, length)
-    }
-    return version?.split(whereSeparator: \.isNewline).first.map(String.init) ?? "unknown MPI"
+    } ?? "unknown MPI"
   }
 
   /// The version of the MPI standard that the library implements.

@@ -1,10 +1,11 @@
 internal import CMPI
 import LockstepCollectives
 import LockstepTensors
+import Synchronization
 
 /// A reduction as MPI knows it, with the type of its elements.
 ///
-/// It is made at its first use and lives as long as MPI. MPI may cut a reduction between elements, never
+/// It is made at its first use and lives until ``freeAll()``. MPI may cut a reduction between elements, never
 /// within one.
 @safe
 struct Reduction: @unchecked Sendable {
@@ -40,6 +41,17 @@ struct Reduction: @unchecked Sendable {
     var handle = unsafe cmpi_op()
     try check(unsafe cmpi_op_create(reduction, CInt(width), type, &handle), "MPI_Op_create")
     unsafe self.init(handle: handle)
+    Self.made.withLock { $0.append(self) }
+  }
+
+  private static let made = Mutex<[Reduction]>([])
+
+  /// Frees what was made; only the end of MPI may follow.
+  static func freeAll() {
+    for reduction in made.withLock(\.self) {
+      var handle = unsafe reduction.handle
+      _ = unsafe cmpi_op_free(&handle)
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+public import LockstepCollectives
 
 /// An algorithm by which a library performs an all-reduce.
 public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
@@ -27,12 +28,16 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
 
   /// What a library chooses for an all-reduce of `bytes` on `ranks` ranks of a world of `world` ranks.
   ///
-  /// - Open MPI 4.1, blocking (`coll_tuned_decision_fixed.c`): recursive doubling below 8 KiB, and
+  /// - Open MPI 4.1 and 5.0, blocking (`coll_tuned_decision_fixed.c`): recursive doubling below 8 KiB, and
   ///   Rabenseifner's above. Its table differs from this at some numbers of ranks.
-  /// - Open MPI 4.1, nonblocking (`nbc_iallreduce.c`): a tree below 64 KiB, and Rabenseifner's above. In
+  /// - Open MPI, nonblocking (`nbc_iallreduce.c`): a tree below 64 KiB, and Rabenseifner's above. In
   ///   worlds below 4 ranks Lockstep asks for recursive doubling.
-  /// - MPICH, blocking or not: recursive doubling up to 2 KiB, and Rabenseifner's above (Thakur,
-  ///   Rabenseifner & Gropp, 2005, section 4.5). Other libraries are taken for MPICH.
+  /// - MPICH 4 and 5 (`maint/tuning/coll/mpir/generic.json`; the algorithms are those of Thakur,
+  ///   Rabenseifner & Gropp, 2005, section 4.5): recursive doubling up to 8 bytes, or 2 KiB where it is
+  ///   nonblocking, and for fewer elements than ranks; else Rabenseifner's. A program's own operations, as
+  ///   `welford` and bfloat16 gradients need, always take recursive doubling; that is left out here. Within
+  ///   a node it may reduce in shared memory, whose times only a measured fabric knows.
+  /// - Of Intel MPI and others it is not known. They are taken for MPICH.
   public static func chosen(
     by library: MPILibrary, bytes: Int, ranks: Int, world: Int, blocking: Bool
   ) -> AllReduceAlgorithm {
@@ -42,18 +47,23 @@ public enum AllReduceAlgorithm: String, CaseIterable, Codable, Sendable {
     // Below 4 ranks it has only the tree.
     case .openMPI where ranks < 4: .tree
     case .openMPI: bytes < 65536 ? .tree : .recursiveHalving
-    case .mpich: bytes <= 2048 ? .recursiveDoubling : .recursiveHalving
+    case .mpich, .intel, .other:
+      bytes <= (blocking ? 8 : 2048) || bytes / 8 < powerOfTwo(upTo: ranks)
+        ? .recursiveDoubling : .recursiveHalving
     }
+  }
+
+  /// The largest power of two that is not larger than `ranks`.
+  private static func powerOfTwo(upTo ranks: Int) -> Int {
+    1 << (Int.bitWidth - 1 - max(ranks, 1).leadingZeroBitCount)
   }
 }
 
-/// A family of MPI libraries that choose algorithms alike.
-public enum MPILibrary: String, CaseIterable, Codable, Sendable {
-  /// Open MPI.
-  case openMPI = "openmpi"
-  /// MPICH and those made from it.
-  case mpich
-
-  /// The family of the library that calls itself `version`.
-  public init(version: String) { self = version.hasPrefix("Open MPI") ? .openMPI : .mpich }
+extension MPILibrary {
+  /// Whose choice of algorithms a prediction assumes, in words.
+  package var algorithmsText: String {
+    publishesItsAlgorithms
+      ? "algorithms as \(name) chooses them"
+      : "how \(name) chooses algorithms is unknown; MPICH's choice is assumed"
+  }
 }

@@ -1,4 +1,5 @@
 import Foundation
+public import LockstepCollectives
 
 /// What all-reduces cost on a cluster, with one fabric between nodes and another within them.
 public struct NetworkModel: Sendable {

@@ -1,5 +1,5 @@
 public import LockstepAnalysis
-import LockstepCollectives
+public import LockstepCollectives
 import LockstepFiles
 public import LockstepMachine
 public import LockstepRecording

@@ -8,6 +8,8 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
   public let ranks: Int
   /// When the run was started, in UTC.
   public let started: String
+  /// The name and version of the MPI library; nil in runs of earlier versions.
+  public let library: String?
   /// The later starts that resumed the run, in order; nil if there were none.
   public internal(set) var resumed: [Resumed]?
 
@@ -19,25 +21,28 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
     public let command: String
     /// The number of ranks.
     public let ranks: Int
+    /// The name and version of the MPI library; nil in runs of earlier versions.
+    public let library: String?
     /// When the run was resumed, in UTC.
     public let started: String
   }
 
   /// Adds this process's start, with `ranks` ranks and after `step` steps.
-  mutating func resume(after step: Int, ranks: Int) {
-    let start = LaunchRecord(ranks: ranks)
+  mutating func resume(after step: Int, ranks: Int, library: String?) {
+    let start = LaunchRecord(ranks: ranks, library: library)
     let record = Resumed(
-      step: step, command: start.command, ranks: ranks, started: start.started)
+      step: step, command: start.command, ranks: ranks, library: library,
+      started: start.started)
     resumed = ((resumed ?? []) + [record]).suffix(Self.limit)
   }
 
   /// How many of the latest starts are kept, so that the file stays small.
   private static let limit = 1000
 
-  /// Describes how this process was started, as one of `ranks` ranks.
-  init(ranks: Int) {
+  /// Describes how this process was started, as one of `ranks` ranks of an MPI `library`.
+  init(ranks: Int, library: String?) {
     command = Self.command.map(Self.quoted).joined(separator: " ")
-    self.ranks = ranks
+    (self.ranks, self.library) = (ranks, library)
     started = Date().formatted(.iso8601)
   }
 
@@ -50,22 +55,38 @@ public struct LaunchRecord: Codable, Hashable, Sendable {
   }
 
   private static let launchers = ["mpirun", "mpiexec", "orterun", "prterun", "srun"]
+  /// What launchers start on each node, also on the one that they run on themselves.
+  private static let proxies = ["hydra_", "prted", "orted"]
 
-  /// The words of the command line: the launcher's if it is this process's parent, else this process's own.
+  /// The words of the command line: the launcher's if one on this machine started this process, else this
+  /// process's own.
   ///
-  /// The launcher is the parent on the machine that it was started on.
+  /// The launcher is on the machine that it was started on, and there it is the parent of its ranks or of
+  /// its proxy, which is theirs.
   private static var command: [String] {
     let own = CommandLine.arguments
-    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    guard
-      let parent = status.split(separator: "\n").first(where: { $0.hasPrefix("PPid:") })?
-        .split(whereSeparator: \.isWhitespace).last,
-      let line = FileManager.default.contents(atPath: "/proc/\(parent)/cmdline")
-    else { return own }
-    let words = line.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-    guard let first = words.first, launchers.contains(URL(fileURLWithPath: first).lastPathComponent)
-    else { return own }
-    return words
+    var process = "self"
+    while let parent = parent(of: process) {
+      guard let line = FileManager.default.contents(atPath: "/proc/\(parent)/cmdline") else {
+        return own
+      }
+      // A launcher may be a script, whose interpreter comes first.
+      let words = line.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+      let names = words.prefix(2).map { URL(fileURLWithPath: $0).lastPathComponent }
+      if let place = names.firstIndex(where: { name in launchers.contains(where: name.hasPrefix) })
+      {
+        return Array(words.dropFirst(place))
+      }
+      guard proxies.contains(where: { names.first?.hasPrefix($0) == true }) else { return own }
+      process = parent
+    }
+    return own
+  }
+
+  private static func parent(of process: String) -> String? {
+    let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("PPid:") }
+    return line?.split(whereSeparator: \.isWhitespace).last.map(String.init)
   }
 
   /// A word, quoted for a shell if need be.

@@ -83,7 +83,9 @@ public final class Recorder {
       do {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         try OutputFile.write(
-          Data((try jsonDocument(LaunchRecord(ranks: control.size)) + "\n").utf8),
+          Data(
+            (try jsonDocument(LaunchRecord(ranks: control.size, library: control.library)) + "\n")
+              .utf8),
           path: "\(path)/launch.json")
         try Data().write(to: URL(fileURLWithPath: "\(path)/metrics.jsonl"))
         let metrics = try MetricsFile(path: "\(path)/metrics.jsonl")

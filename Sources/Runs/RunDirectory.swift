@@ -32,7 +32,7 @@ public final class RunDirectory {
   /// - Throws: ``ConfigurationError`` if ``check(_:)`` does, or the directory cannot be created.
   public init(
     creating path: String, _ configuration: RunConfiguration, ranks: Int,
-    vocabulary: Vocabulary? = nil
+    library: String? = nil, vocabulary: Vocabulary? = nil
   ) throws {
     try Self.check(path)
     let yaml = try configuration.resolvedYAML
@@ -41,7 +41,7 @@ public final class RunDirectory {
         atPath: "\(folder)/checkpoints", withIntermediateDirectories: true)
       try Data().write(to: URL(fileURLWithPath: "\(folder)/metrics.jsonl"))
       try OutputFile.write(
-        Data((try jsonDocument(LaunchRecord(ranks: ranks)) + "\n").utf8),
+        Data((try jsonDocument(LaunchRecord(ranks: ranks, library: library)) + "\n").utf8),
         path: "\(folder)/launch.json")
       let words = "\(folder)/vocabulary.json"
       if let vocabulary {
@@ -93,8 +93,8 @@ public final class RunDirectory {
   ///
   /// - Throws: ``ConfigurationError`` if it cannot be written.
   init(
-    resuming path: String, _ configuration: RunConfiguration, ranks: Int, after step: Int,
-    goesBack: Bool, lock: RunLock
+    resuming path: String, _ configuration: RunConfiguration, ranks: Int, library: String?,
+    after step: Int, goesBack: Bool, lock: RunLock
   ) throws {
     let yaml = try configuration.resolvedYAML
     let files = FileManager.default
@@ -113,8 +113,8 @@ public final class RunDirectory {
       if try String(contentsOfFile: "\(path)/config.yaml", encoding: .utf8) != yaml {
         try OutputFile.write(Data(yaml.utf8), path: "\(path)/config.yaml")
       }
-      var launch = LaunchRecord(run: path) ?? LaunchRecord(ranks: ranks)
-      launch.resume(after: step, ranks: ranks)
+      var launch = LaunchRecord(run: path) ?? LaunchRecord(ranks: ranks, library: library)
+      launch.resume(after: step, ranks: ranks, library: library)
       try OutputFile.write(
         Data((try jsonDocument(launch) + "\n").utf8), path: "\(path)/launch.json")
       metrics = try MetricsFile(path: "\(path)/metrics.jsonl")

@@ -76,14 +76,14 @@ public final class RunFiles {
       switch resumption.place {
       case .newDirectory:
         return try Self.create(
-          path, mayCount: mayCount, configuration, ranks: context.size, vocabulary: vocabulary)
+          path, mayCount: mayCount, configuration, of: context.control, vocabulary: vocabulary)
       case .firstStep, .checkpoint:
         guard let lock = resumption.lock else { preconditionFailure("rank 0 has found no run") }
         // The events of an earlier start have another clock, and maybe another number of ranks.
         if context.log != nil { try? FileManager.default.removeItem(atPath: "\(path)/events") }
         return try RunDirectory(
-          resuming: path, configuration, ranks: context.size, after: step ?? 0,
-          goesBack: resumption.goesBack, lock: lock)
+          resuming: path, configuration, ranks: context.size, library: context.control.library,
+          after: step ?? 0, goesBack: resumption.goesBack, lock: lock)
       case .end: preconditionFailure("a run that has ended is not opened")
       }
     }
@@ -283,8 +283,8 @@ public final class RunFiles {
 extension RunFiles {
   /// Creates the run directory, on rank 0.
   private static func create(
-    _ path: String, mayCount: Bool, _ configuration: RunConfiguration, ranks: Int,
-    vocabulary: Vocabulary?
+    _ path: String, mayCount: Bool, _ configuration: RunConfiguration,
+    of communicator: any Communicator, vocabulary: Vocabulary?
   ) throws -> RunDirectory {
     var number = 1
     while true {
@@ -293,7 +293,8 @@ extension RunFiles {
       if mayCount, FileManager.default.fileExists(atPath: next) { continue }
       do {
         return try RunDirectory(
-          creating: next, configuration, ranks: ranks, vocabulary: vocabulary)
+          creating: next, configuration, ranks: communicator.size, library: communicator.library,
+          vocabulary: vocabulary)
       } catch {
         // Another process may have been first.
         guard mayCount, error as? ConfigurationError == RunDirectory.exists(next) else {

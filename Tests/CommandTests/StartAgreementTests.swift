@@ -21,12 +21,11 @@ struct StartAgreementTests {
     let file = folder + "/run.yaml"
     try Data(Self.configuration.utf8).write(to: URL(fileURLWithPath: file))
     let ranks = zip(binaries, assignments).map { binary, assignments in
-      ["-n", "1", binary, "train", file, "--run-dir", folder + "/run"]
+      [binary, "train", file, "--run-dir", folder + "/run"]
         + assignments.flatMap { ["--set", $0] }
     }
-    return try spawn(
-      ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
-        + ranks[0] + [":"] + ranks[1])
+    let first = try #require(Launcher.current).line(1) + ranks[0]
+    return try spawn(first + [":", "-n", "1"] + ranks[1])
   }
 
   private func expectRefusal(_ finished: Finished, in folder: String, _ words: [String]) {

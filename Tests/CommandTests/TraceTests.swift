@@ -107,12 +107,10 @@ struct TraceTests {
       {
         Thread.sleep(forTimeInterval: 0.05)
       }
-      let mpirunID = process.processIdentifier
-      let children = try String(
-        contentsOfFile: "/proc/\(mpirunID)/task/\(mpirunID)/children", encoding: .utf8
-      ).split(separator: " ").compactMap { pid_t($0) }
-      #expect(children.count == 2)
-      for id in children { kill(id, SIGKILL) }
+      let ranks = try spawn(["pgrep", "-f", "^\(executable("lockstep")) .*\(path)"]).output
+        .split(separator: "\n").compactMap { pid_t($0) }
+      #expect(ranks.count == 2)
+      for id in ranks { kill(id, SIGKILL) }
       process.waitUntilExit()
       #expect(!exists(path + "/summary.json"))
 

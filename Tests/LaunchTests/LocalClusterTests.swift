@@ -4,7 +4,7 @@ import Testing
 
 /// Whether this machine lets a cluster be made: root, the programs, and namespaces.
 private let canMakeClusters: Bool = {
-  let programs = ["ip", "tc", "mpirun", "unshare"].allSatisfy {
+  let programs = ["ip", "tc", "unshare"].allSatisfy {
     (try? spawn(["which", $0]))?.status == 0
   }
   return programs && (try? spawn(["unshare", "--net", "true"]))?.status == 0
@@ -26,7 +26,7 @@ private func cluster(
 
 /// Clusters on this machine, made and taken down.
 @Suite(
-  .serialized, .enabled(if: canMakeClusters, "needs root, iproute2, Open MPI and namespaces"),
+  .serialized, .enabled(if: canMakeClusters, "needs root, iproute2, an MPI and namespaces"),
   .enabled(if: hasTwoCores, "needs a core for each of two ranks"))
 struct LocalClusterTests {
   /// What runs COMMAND in the shell of each node.
@@ -116,7 +116,8 @@ struct LocalClusterTests {
     let finished = try cluster(
       ["-n", "2", "--delay", "20ms"],
       inEachNode(
-        "[ $OMPI_COMM_WORLD_RANK = 1 ] || '\(executable("delay-relay"))' measure 10.0.0.2"))
+        "[ ${PMI_RANK:-$OMPI_COMM_WORLD_RANK} = 1 ] || '\(executable("delay-relay"))' measure 10.0.0.2"
+      ))
     #expect(finished.status == 0, "\(finished.errors)")
     let quartiles = finished.output.split(separator: " ").compactMap {
       Double($0.trimmingCharacters(in: .newlines))
@@ -169,7 +170,7 @@ struct LocalClusterUsageTests {
   }
 
   @Test(
-    .enabled(if: canMakeClusters, "needs root, iproute2, Open MPI and namespaces"),
+    .enabled(if: canMakeClusters, "needs root, iproute2, an MPI and namespaces"),
     arguments: [
       (["-n", "1", "--", "/nowhere/lockstep"], "there is no program \"/nowhere/lockstep\""),
       (["-n", "1", "--rate", "1bit", "--", "true"], "--rate is 1bit, which tc refuses"),
@@ -178,8 +179,12 @@ struct LocalClusterUsageTests {
     expectOneMessage(try spawn(["Launch/local-cluster"] + arguments), expected)
   }
 
-  @Test(arguments: [("ip", "iproute2"), ("tc", "iproute2"), ("mpirun", "openmpi-bin")])
-  func aMissingProgramIsNamedWithItsPackage(program: String, package: String) throws {
+  @Test(arguments: [
+    ("ip", "there is no ip on the PATH; install iproute2"),
+    ("tc", "there is no tc on the PATH; install iproute2"),
+    ("mpirun", "there is no mpiexec; install openmpi-bin or mpich"),
+  ])
+  func aMissingProgramIsNamedWithItsPackage(program: String, message: String) throws {
     try withTemporaryFolder { folder in
       for name in [
         "bash", "dirname", "readlink", "sed", "seq", "cat", "awk", "unshare", "hostname",
@@ -195,7 +200,7 @@ struct LocalClusterUsageTests {
       expectOneMessage(
         try spawn(
           ["Launch/local-cluster", "-n", "1", "--", "true"], environment: ["PATH": folder]),
-        "there is no \(program) on the PATH; install \(package)")
+        message)
     }
   }
 

@@ -11,16 +11,59 @@ struct RunTests {
     private static let futex = 98
   #endif
 
-  /// Runs Launch/run where `program`, in Perl, is mpirun.
-  private func run(withMPIRun program: String) throws -> Finished {
+  /// Runs Launch/run where `program`, in Perl, is a launcher that says `version` of itself.
+  private func run(
+    withMPIRun program: String, version: String = "mpirun (Open MPI) 4.1.4"
+  ) throws -> Finished {
     try withTemporaryFolder { folder in
       let mpirun = "\(folder)/mpirun"
-      try Data("#!/usr/bin/perl\n\(program)\n".utf8).write(to: URL(fileURLWithPath: mpirun))
+      let says = "if (\"@ARGV\" eq \"--version\") { print \"\(version)\\n\"; exit }"
+      try Data("#!/usr/bin/perl\n\(says)\n\(program)\n".utf8)
+        .write(to: URL(fileURLWithPath: mpirun))
       try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: mpirun)
-      let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
       return try spawn(
-        ["Launch/run", "-n", "2", "--", "true"], environment: ["PATH": "\(folder):\(path)"])
+        ["Launch/run", "-n", "2", "--", "true"], environment: ["LOCKSTEP_MPIEXEC": mpirun])
     }
+  }
+
+  @Test(arguments: [
+    ("mpirun (Open MPI) 4.1.4", "--bind-to"), ("mpirun (Open MPI) 5.0.5", "--bind-to"),
+    ("HYDRA build details:", "-bind-to"),
+    ("Intel(R) MPI Library for Linux* OS, Version 2021.13", "-genv I_MPI_PIN"),
+  ])
+  func everyLauncherIsSpokenToInItsOwnWords(version: String, words: String) throws {
+    let finished = try run(withMPIRun: "print \"@ARGV\";", version: version)
+    #expect(finished.status == 0, "\(finished.errors)")
+    #expect(finished.output.contains("-n 2 ") && finished.output.hasSuffix(" true"))
+    #expect(finished.output.contains(" \(words)"), "\(finished.output)")
+    #expect(
+      finished.output.contains("--allow-run-as-root") == (words == "--bind-to" && getuid() == 0))
+  }
+
+  /// Lines that Open MPI's mpirun adds about the status of ranks.
+  private static let epilogue = """
+    my $line = "-" x 74;
+    print STDERR "our message\n$line\nmpirun has exited due to process rank 0\n$line\n";
+    """
+
+  @Test(arguments: [(2, false), (3, false), (75, false), (1, true), (137, true)])
+  func whatALauncherAddsIsShownOnlyWhereRanksDidNotChooseTheStatus(
+    status: Int32, isShown: Bool
+  ) throws {
+    let finished = try run(withMPIRun: "\(Self.epilogue) exit \(status);")
+    #expect(finished.status == status)
+    #expect(finished.errors.contains("our message"))
+    #expect(finished.errors.contains("mpirun has exited") == isShown, "\(finished.errors)")
+  }
+
+  @Test func aLauncherThatIsNotThereIsNamed() throws {
+    let finished = try spawn(
+      ["Launch/run", "-n", "2", "--", "true"], environment: ["LOCKSTEP_MPIEXEC": "/nowhere/mpiexec"]
+    )
+    #expect(finished.status == 2)
+    #expect(
+      finished.errors
+        == "Launch/run: LOCKSTEP_MPIEXEC is \"/nowhere/mpiexec\", which is not a program\n")
   }
 
   /// Whether the kernel says what other processes wait for.

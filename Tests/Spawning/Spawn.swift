@@ -20,9 +20,14 @@ public let sharedFolder = packageRoot + "/../shared"
 /// Whether there is a file or folder at `path`.
 public func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 
-/// The path of one of this package's executables, built beside the tests.
+/// The path of one of this package's executables: built beside the tests, or with another MPI, in the
+/// folder that LOCKSTEP_PROGRAMS names.
 public func executable(_ name: String) -> String {
-  URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path + "/" + name
+  let environment = ProcessInfo.processInfo.environment
+  let folder =
+    environment["LOCKSTEP_PROGRAMS"]
+    ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path
+  return folder + "/" + name
 }
 
 /// A folder of its own for a test, removed afterwards.
@@ -36,7 +41,7 @@ public func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throw
 /// This process's environment, without what would make a rank or a job step of what it starts.
 private let surroundings = ProcessInfo.processInfo.environment.filter { name, _ in
   name == "SLURM_CONF"
-    || !["SLURM_", "PMI_", "PMIX_", "OMPI_COMM_"].contains(where: name.hasPrefix)
+    || !["SLURM_", "PMI_", "PMIX_", "OMPI_COMM_", "HYD"].contains(where: name.hasPrefix)
 }
 
 /// Held while a command runs: two jobs beside each other would wait for each other's time slices, and a
@@ -82,16 +87,62 @@ public func spawn(
   }
 }
 
-/// Whether mpirun is installed.
-public let hasMPIRun = exists("/usr/bin/mpirun")
+/// The launcher of the MPI that the executables are linked with, and how it is spoken to, as Launch/mpi.sh
+/// says.
+public struct Launcher: Sendable {
+  /// openmpi (Open MPI up to 4), prrte (Open MPI 5), hydra (MPICH) or intel.
+  public let dialect: String
+  /// The words before the number of ranks.
+  public let begin: [String]
+  /// The words after it, for ranks that share cores.
+  public let sharing: [String]
+
+  /// The tests' launcher; nil if there is none.
+  public static let current = Launcher()
+
+  /// The path of the compiler wrapper beside the launcher: mpicc, or mpicc.mpich beside mpiexec.mpich.
+  public let compiler: String?
+
+  /// Whether it is Open MPI's, of any version.
+  public var isOpenMPI: Bool { ["openmpi", "prrte"].contains(dialect) }
+
+  private init?() {
+    let script = """
+      root=$1
+      source Launch/machine.sh
+      source Launch/mpi.sh
+      find_launcher tests "$2"
+      begin_line ranks
+      let_ranks_share_cores
+      compiler=$(dirname "$launcher")/mpicc
+      [[ "$launcher" != *.mpich && "$launcher" != *.openmpi ]] || compiler+=.${launcher##*.}
+      printf '%s\\0' "$dialect" "$(type -P "$compiler")" "${line[@]}"
+      """
+    guard
+      let found = try? spawn(
+        ["bash", "-c", script, "bash", packageRoot, executable("mpi-checks")], seconds: 60),
+      found.status == 0
+    else { return nil }
+    let words = found.output.split(separator: "\0", omittingEmptySubsequences: false)
+      .map(String.init).dropLast()
+    guard let place = words.firstIndex(of: "ranks") else { return nil }
+    dialect = words[0]
+    compiler = words[1].isEmpty ? nil : words[1]
+    begin = Array(words[2..<place])
+    sharing = Array(words[(place + 1)...])
+  }
+
+  /// The words that start `ranks` ranks on shared cores.
+  public func line(_ ranks: Int) -> [String] { begin + ["\(ranks)"] + sharing }
+}
+
+/// Whether there is a launcher for the executables.
+public let hasMPIRun = Launcher.current != nil
 
 /// The command that runs one of this package's executables on `ranks` ranks, more than there are
 /// cores if need be.
 public func mpirunCommand(_ ranks: Int, _ name: String, _ arguments: [String]) -> [String] {
-  [
-    "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "--mca",
-    "mpi_yield_when_idle", "1", "-n", "\(ranks)", executable(name),
-  ] + arguments
+  (Launcher.current?.line(ranks) ?? []) + [executable(name)] + arguments
 }
 
 /// Runs one of this package's executables on `ranks` ranks.
