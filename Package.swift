@@ -126,8 +126,11 @@ struct MPI {
   }
 }
 let mpi = MPI.chosen(by: Context.environment["LOCKSTEP_MPI"] ?? "")
-let mpiSettings: [SwiftSetting] =
-  mpi.compiler.isEmpty ? [] : [.unsafeFlags(mpi.compiler.flatMap { ["-Xcc", $0] })]
+// Only this module's own code is compiled with the headers: what other modules inline of it would need them too,
+// and a package that depends on this one cannot have them.
+let mpiSettings: [SwiftSetting] = [
+  .unsafeFlags(mpi.compiler.flatMap { ["-Xcc", $0] } + ["-disable-cmo"])
+]
 let mpiLinker: [LinkerSetting] = mpi.linker.isEmpty ? [] : [.unsafeFlags(mpi.linker)]
 
 // oneDNN is optional. LOCKSTEP_ONEDNN=off builds without it; LOCKSTEP_ONEDNN=PREFIX
