@@ -33,8 +33,7 @@ func instructionSet(_ march: String) -> [SwiftSetting] {
 //   PREFIX       an MPI with PREFIX/include/mpi.h and its library in PREFIX/lib
 //   abi:PREFIX   the same through the standard ABI of MPI 5 (mpi_abi.h, libmpi_abi.so)
 struct MPI {
-  /// The name of the file that pkg-config reads; nil where the flags below say all.
-  var pkgConfig: String?
+  /// The flags for Clang, by which Swift reads the headers.
   var compiler: [String] = []
   var linker: [String] = []
 
@@ -43,8 +42,7 @@ struct MPI {
     case "":
       if let known = MPI(knownToPkgConfigAs: "mpi-c") { return known }
       // MPICH and Intel MPI know this option of mpicc alone, and Open MPI knows it too.
-      guard let line = prints(["mpicc", "-show"]) else { return MPI(pkgConfig: "mpi-c") }
-      return MPI(flags: line)
+      return MPI(flags: prints(["mpicc", "-show"]) ?? "-lmpi")
     case "openmpi", "mpich":
       let (file, package) =
         setting == "mpich" ? ("mpich", "libmpich-dev") : ("ompi-c", "libopenmpi-dev")
@@ -82,25 +80,26 @@ struct MPI {
     }
   }
 
-  private init(pkgConfig: String? = nil, compiler: [String] = [], linker: [String] = []) {
-    (self.pkgConfig, self.compiler, self.linker) = (pkgConfig, compiler, linker)
+  private init(compiler: [String], linker: [String]) {
+    // Clang keeps compiled headers, and does not tell those of different folders apart, but definitions.
+    let name = compiler.joined().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" }
+    self.compiler = compiler + ["-DLOCKSTEP_MPI_HEADERS=\(String(name))"]
+    self.linker = linker
   }
 
-  /// Lets the package manager ask pkg-config, unless there are flags that it would warn of.
   private init?(knownToPkgConfigAs file: String) {
     guard let flags = Self.prints(["pkg-config", "--cflags", "--libs", file]) else { return nil }
-    self = flags.contains("-Wl,") ? MPI(flags: flags) : MPI(pkgConfig: file)
+    self.init(flags: flags)
   }
 
   /// Takes the folders and libraries from the flags for a C compiler.
   private init(flags: String) {
     let words = flags.split(whereSeparator: \.isWhitespace).map(String.init)
-    compiler = words.filter { $0.hasPrefix("-I") }
-    linker = words.filter { $0.hasPrefix("-L") || $0.hasPrefix("-l") }
-    let system = ["-L/usr/lib", "-L/lib"]
-    for word in linker where word.hasPrefix("-L") && !system.contains(where: word.hasPrefix) {
+    var linker = words.filter { $0.hasPrefix("-L") || $0.hasPrefix("-l") }
+    for word in linker where word.hasPrefix("-L/") && !word.hasPrefix("-L/usr/lib") {
       linker += ["-Xlinker", "-rpath=\(word.dropFirst(2))"]
     }
+    self.init(compiler: words.filter { $0.hasPrefix("-I") }, linker: linker)
   }
 
   private static func exists(_ path: String) -> Bool {
@@ -126,8 +125,8 @@ struct MPI {
   }
 }
 let mpi = MPI.chosen(by: Context.environment["LOCKSTEP_MPI"] ?? "")
-// Only this module's own code is compiled with the headers: what other modules inline of it would need them too,
-// and a package that depends on this one cannot have them.
+// Only the module that calls MPI is compiled with its headers: what other modules inlined of it would need them
+// too, and a package that depends on this one cannot have them.
 let mpiSettings: [SwiftSetting] = [
   .unsafeFlags(mpi.compiler.flatMap { ["-Xcc", $0] } + ["-disable-cmo"])
 ]
@@ -207,8 +206,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 targets += [
-  .systemLibrary(
-    name: "CMPI", pkgConfig: mpi.pkgConfig, providers: [.apt(["libopenmpi-dev"])]),
+  .systemLibrary(name: "CMPI", providers: [.apt(["libopenmpi-dev"])]),
   .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
   .systemLibrary(name: "CIntrinsics"),
   house(

@@ -108,17 +108,3 @@ struct Doctor: ParsableCommand, RankedCommand {
       ] + ranks + report.neighbours.compactMap(\.text) + notes).joined(separator: "\n")
   }
 }
-
-extension MachineSteadiness {
-  /// The figures in words.
-  fileprivate var text: String {
-    let clock = clockMhz.map { "\(counted($0.rounded())) MHz, " } ?? ""
-    let resolved =
-      resolution.map {
-        "; a comparison of 24 rounds can tell differences of \(fixed(100 * $0, 2))% or more"
-      } ?? "; too busy to tell any difference"
-    return clock + "switched out \(fixed(switchesPerSecond, 1)) times a second, "
-      + "\(fixed(100 * stolenShare, 1))% stolen, a fixed loop's times spread by \(fixed(100 * spread, 2))%"
-      + resolved
-  }
-}

@@ -3,7 +3,7 @@ import Foundation
 import LockstepCollectives
 import LockstepDataParallel
 import LockstepFiles
-import LockstepKernelLoops
+import LockstepFloatLoops
 import LockstepKernels
 import LockstepMPIBackend
 public import LockstepNorms

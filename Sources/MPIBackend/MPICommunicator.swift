@@ -235,7 +235,10 @@ public final class MPICommunicator: Communicator {
   }
 
   /// Ends every process of the group with `status` (`MPI_Abort`).
-  func abort(status: Int32) { _ = unsafe cmpi_abort(handle, status) }
+  func abort(status: Int32) {
+    MPIRuntime.library.letLastLinesThrough()
+    _ = unsafe cmpi_abort(handle, status)
+  }
 }
 
 extension MPICommunicator {

@@ -49,8 +49,7 @@ struct Reduction: @unchecked Sendable {
   /// Frees what was made; only the end of MPI may follow.
   static func freeAll() {
     for reduction in made.withLock(\.self) {
-      var handle = unsafe reduction.handle
-      _ = unsafe cmpi_op_free(&handle)
+      _ = unsafe cmpi_op_free(reduction.handle)
     }
   }
 }

@@ -116,3 +116,17 @@ private struct FixedLoop {
     for _ in 0..<turns { value = (value ^ value >> 29) &* 6_364_136_223_846_793_005 }
   }
 }
+
+extension MachineSteadiness {
+  /// The figures in words.
+  package var text: String {
+    let clock = clockMhz.map { "\(counted($0.rounded())) MHz, " } ?? ""
+    let resolved =
+      resolution.map {
+        "; a comparison of 24 rounds can tell differences of \(fixed(100 * $0, 2))% or more"
+      } ?? "; too busy to tell any difference"
+    return clock + "switched out \(fixed(switchesPerSecond, 1)) times a second, "
+      + "\(fixed(100 * stolenShare, 1))% stolen, a fixed loop's times spread by \(fixed(100 * spread, 2))%"
+      + resolved
+  }
+}
