@@ -11,6 +11,25 @@ mpi_packages() {
   esac
 }
 
+# Prints the MPI of this system, openmpi or mpich, that is not built with by default; nothing if there is only
+# one, or LOCKSTEP_MPI chooses.
+other_mpi() {
+  local name
+  [[ -z "${LOCKSTEP_MPI:-}" ]] || return 0
+  for name in mpich:mpich openmpi:ompi-c; do
+    if pkg-config --exists mpi-c "${name#*:}" &&
+      [[ "$(pkg-config --cflags mpi-c)" != "$(pkg-config --cflags "${name#*:}")" ]]; then
+      echo "${name%:*}"
+      return
+    fi
+  done
+}
+
+# The tests that depend on the MPI, as a filter for `swift test`: checks on real ranks, watchdog, commands,
+# interruption and resume, kills, mismatches, launching, clusters.
+mpi_suites='^MPITests\.|^FaultTests\.|^LaunchTests\.(LocalCluster|Run|LaunchScript)'
+mpi_suites+='|^CommandTests\.(Interruption|StartAgreement|Counting|Trace|BatchJob|BenchCollectives)'
+
 # Ends with status 2 and a message if LOCKSTEP_MPI names nothing that one can build with. The manifest
 # decides, and the package manager would surround its message with its own.
 check_mpi_choice() {

@@ -218,6 +218,8 @@ final class Watchdog: @unchecked Sendable {
       observe()
       send(.answer, to: message.sender, state)
     case .lastQuestion:
+      // Where two ranks ask at once, the lower one ends the job.
+      if let inquiry, inquiry.isLast, message.sender < rank { self.inquiry = nil }
       isEnding.store(true, ordering: .releasing)
       observe()
       printState()

@@ -64,7 +64,7 @@ struct LaunchScriptTests {
       #expect(exists("\(place)/a run/summary.json"))
       // What is printed is typed as it stands.
       let line = try #require(
-        finished.errors.split(separator: "\n").first { $0.contains("mpirun -n 1") })
+        finished.errors.split(separator: "\n").first { $0.contains(" -n 1 ") })
       let again = try spawn(
         [
           "bash", "-c", String(line).replacing("a run'", with: "another'"),
