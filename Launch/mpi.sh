@@ -1,13 +1,19 @@
 # Which MPI a program is linked with, the launcher that belongs to it, and how that launcher is spoken to.
 # For scripts to source, after machine.sh. All that scripts have to know of one launcher is here.
 
-# The packages that an MPI of Debian needs: LOCKSTEP_MPI's choice, else the one that is installed, else
-# Open MPI. None for an MPI in a folder of its own.
+# Prints the packages that an MPI of Debian needs: LOCKSTEP_MPI's choice, else what is missing of the one that
+# mpicc belongs to, else Open MPI. None for an MPI in a folder of its own.
 mpi_packages() {
   case "${LOCKSTEP_MPI:-}" in
     openmpi) echo libopenmpi-dev openmpi-bin ;;
     mpich) echo libmpich-dev mpich ;;
-    '') if ! command -v mpicc >/dev/null; then echo libopenmpi-dev openmpi-bin; fi ;;
+    '')
+      if ! command -v mpicc >/dev/null; then
+        echo libopenmpi-dev openmpi-bin
+      elif ! command -v mpiexec >/dev/null; then
+        if [[ "$(mpicc -show 2>/dev/null)" == *mpich* ]]; then echo mpich; else echo openmpi-bin; fi
+      fi
+      ;;
   esac
 }
 
