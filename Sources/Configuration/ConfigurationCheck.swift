@@ -13,6 +13,18 @@ package enum ConfigurationCheck {
         configuration.places["model.norm.kind"],
         "nGPT has norms of its own and no site for \(kind.rawValue) norm")
     }
+    if configuration.model.norm.zeroCentered, kind != .rms {
+      throw ConfigurationError(
+        configuration.places["model.norm.zeroCentered"],
+        "model.norm.zeroCentered is true, but \(kind.rawValue) norm has no zero-centred gain; only rms norm has"
+      )
+    }
+    if configuration.model.norm.ghostBatch > 0, kind != .batch {
+      throw ConfigurationError(
+        configuration.places["model.norm.ghostBatch"],
+        "model.norm.ghostBatch is \(configuration.model.norm.ghostBatch), but only batch norm takes statistics "
+          + "over a part of a rank's samples, not \(kind.rawValue)")
+    }
     try attention(configuration)
   }
 

@@ -33,6 +33,8 @@ public struct ModelConfiguration: Hashable, Sendable {
   public var norm = NormSettings(.none)
   /// Whether the weights of linear layers and convolutions are trained by direction and length.
   public var weightNorm = false
+  /// Whether the weights of convolutions are standardized.
+  public var weightStandardization = false
   /// The activation.
   public var activation: Activation
   /// The input as the section describes it, in parity files; nil in a run, whose data describe themselves.
@@ -74,7 +76,7 @@ public struct ModelConfiguration: Hashable, Sendable {
   ) -> Model {
     let context = ModelContext(
       input: input, classes: classes, seed: seed, norm: norm, weightNorm: weightNorm,
-      synchronized: synchronized)
+      weightStandardization: weightStandardization, synchronized: synchronized)
     return switch kind {
     case .mlp(let hidden): .mlp(MLPSettings(hidden: hidden, activation: activation), context)
     case .resNet(let blocks, let widths):
@@ -136,6 +138,15 @@ extension ModelConfiguration: SectionOfKinds {
       // An nGPT brings its own norms and its own constraint on weights.
     } else {
       try coder.bool("weightNorm", &weightNorm)
+      if case .resNet = kind {
+        try coder.bool("weightStandardization", &weightStandardization)
+        if let section = coder.section, weightNorm && weightStandardization {
+          throw ConfigurationError(
+            section.place("weightStandardization"),
+            "\(coder.path).weightStandardization and weightNorm both say how a weight is computed; leave one out"
+          )
+        }
+      }
       try coder.givenSection("norm", &norm)
     }
     if describesInput { try describeInput(&coder) }

@@ -66,6 +66,15 @@ public struct ElementKernels<E: KernelElement>: Sendable {
     @Sendable (
       Source<E>, Source<E>, GroupShape, Input, Input, Sums, RectifierMask<E>, Target<E>, Sums, Sums
     ) -> Void = groupGradientReference
+  /// Dynamic tanh: x, rows, width, α, gain, bias, y.
+  public var dynamicTanh: @Sendable (Source<E>, Int, Int, Float, Input, Input, Target<E>) -> Void =
+    dynamicTanhReference
+  /// Dynamic tanh backward: x, dy, rows, width, α, gain, dx, sums, scratch; the gradient of α.
+  public var dynamicTanhGradient:
+    @Sendable (Source<E>, Source<E>, Int, Int, Float, Input, Target<E>, Sums, Output) -> Double = {
+      (x, dy, rows, width, alpha, gain, dx, sums, _) in
+      dynamicTanhGradientReference(x, dy, rows, width, alpha, gain, dx, sums)
+    }
   /// Rows of one length: x, rows, width, gain, its count, ε, epilogue, y, saved.
   public var unitRows:
     @Sendable (

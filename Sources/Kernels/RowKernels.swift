@@ -55,6 +55,39 @@ extension Kernel {
     return (dy.dx, all[..<parameters], all[parameters...])
   }
 
+  /// gain · tanh(α x) + bias, by channel.
+  public static func dynamicTanh(_ x: Tensor, alpha: Float, gain: Tensor, bias: Tensor) -> Tensor {
+    let width = x.shape.channels
+    precondition(gain.count == width && bias.count == width)
+    let y = Tensor.uninitialized(x.shape, x.precision)
+    func run<E: TensorElement>(_: E.Type) {
+      E.kernels.dynamicTanh(
+        E.source(x), x.shape.rows, width, alpha, gain.input, bias.input, E.target(y))
+    }
+    run(x.element)
+    return y
+  }
+
+  /// The backward pass of ``dynamicTanh(_:alpha:gain:bias:)``; dx is written over dy where `overwriting`.
+  public static func dynamicTanhGradient(
+    _ x: Tensor, _ dy: Tensor, alpha: Float, gain: Tensor, overwriting: Bool = false
+  ) -> (dx: Tensor, dalpha: Double, dgain: ArraySlice<Double>, dbias: ArraySlice<Double>) {
+    let width = x.shape.channels
+    precondition(gain.count == width && dy.count == x.count)
+    let dx = overwriting ? dy : .uninitialized(x.shape, x.precision)
+    let scratch = Tensor.uninitialized([2 * width])
+    let sums = Storage<Double>(count: 2 * width, filledWith: 0)
+    defer { withExtendedLifetime(scratch) {} }
+    func run<E: TensorElement>(_: E.Type) -> Double {
+      E.kernels.dynamicTanhGradient(
+        E.source(x), E.source(dy), x.shape.rows, width, alpha, gain.input, E.target(dx),
+        sums.pointer, scratch.output)
+    }
+    let dalpha = run(x.element)
+    let all = sums.copy(0..<2 * width)
+    return (dx, dalpha, all[..<width], all[width...])
+  }
+
   /// dx = gain · r · dy, with the rows' scales r that
   /// ``rowNormalize(_:_:width:gain:bias:rule:epilogue:)`` saved; `dx` may be `dy`.
   public static func rowScale(_ dy: Tensor, gain: Tensor, saved: Tensor, into dx: Tensor) {

@@ -13,6 +13,18 @@ extension Tape {
       })
   }
 
+  /// factor · x.
+  public func scale(_ x: Variable, by factor: Float) -> Variable {
+    func scaled(_ x: Tensor) -> Tensor {
+      let y = x.copy()
+      Kernel.scale(y, by: factor)
+      return y
+    }
+    return record(
+      scaled(x.value),
+      inputPullback: { [gradient = x.gradient] dy, _ in gradient?.add(scaled(dy)) })
+  }
+
   /// a − b, element by element.
   public func subtract(_ a: Variable, _ b: Variable) -> Variable {
     func negated(_ x: Tensor) -> Tensor {

@@ -102,19 +102,22 @@ public struct ModelContext {
   public let norm: NormSettings
   /// Whether the weights of linear layers and convolutions are trained by direction and length.
   public let weightNorm: Bool
+  /// Whether the weights of convolutions are standardized.
+  public let weightStandardization: Bool
   /// Over which ranks sync-batch norms take their statistics.
   public let synchronized: StatisticsScope
 
   /// Puts the context together.
   public init(
     input: Shape, classes: Int, seed: UInt64, norm: NormSettings, weightNorm: Bool = false,
-    synchronized: StatisticsScope = .thisRank
+    weightStandardization: Bool = false, synchronized: StatisticsScope = .thisRank
   ) {
     self.input = input
     self.classes = classes
     self.seed = seed
     self.norm = norm
     self.weightNorm = weightNorm
+    self.weightStandardization = weightStandardization
     self.synchronized = synchronized
   }
 }

@@ -76,7 +76,10 @@ public final class ModelBuilder {
     let value = initial {
       Convolution2D.initialWeight(inputs: inputs, outputs: outputs, kernel: kernel, using: &$0)
     }
-    return Convolution2D(name, weight(name, value), stride: stride, padding: (kernel - 1) / 2)
+    let weight =
+      context.weightStandardization
+      ? WeightStandardization.weight(name, value) : weight(name, value)
+    return Convolution2D(name, weight, stride: stride, padding: (kernel - 1) / 2)
   }
 
   /// The model's norm.

@@ -89,11 +89,16 @@ extension Model {
         PositionEmbedding(
           "transformer.wpe", build.normal([settings.context, settings.width], settings.deviation)))
     }
+    if settings.placement == .peri {
+      layers.append(
+        build.norm("transformer.ln_e", channels: settings.width, positions: settings.context))
+    }
     layers.append(build.dropout(settings.dropout))
     for block in 0..<settings.layers {
       layers.append(
         TransformerBlock(
-          "transformer.h.\(block)", settings.placement(of: block), settings, build))
+          "transformer.h.\(block)", number: block + 1, settings.placement(of: block), settings,
+          build))
     }
     // After post blocks the stream is normalized already.
     if settings.placement != .post {

@@ -10,6 +10,14 @@ public enum Placement: String, CaseIterable, Hashable, Sendable {
   case pre
   /// norm(x + f(x)): the first transformer's (Vaswani et al., 2017).
   case post
+  /// x + norm(f(x)) (OLMo Team, 2024, OLMo 2, <https://arxiv.org/abs/2501.00656>).
+  case output
+  /// x + f(norm(x) / √l) in the l-th block (Sun et al., 2025, LayerNorm Scaling,
+  /// <https://arxiv.org/abs/2502.05795>).
+  case scaled
+  /// Sandwich, and a norm on the embedding as well (Kim et al., 2025, Peri-LN,
+  /// <https://arxiv.org/abs/2502.02732>).
+  case peri
   /// x + norm(f(norm x)) (Ding et al., 2021, <https://arxiv.org/abs/2105.13290>).
   case sandwich
   /// Post in the first share of the blocks, pre in the others (Li et al., 2025, Mix-LN,
@@ -192,6 +200,8 @@ struct FeedForward: Layer {
 /// One block of a transformer.
 struct TransformerBlock: Layer {
   private let placement: Placement
+  /// 1 / √l in the l-th block.
+  private let scale: Float
   private let norms: [any Layer]
   private let attention: SelfAttention
   private let feedForward: FeedForward
@@ -205,9 +215,11 @@ struct TransformerBlock: Layer {
   var counters: [Counter] { layers.flatMap(\.counters) }
 
   init(
-    _ name: String, _ placement: Placement, _ settings: TransformerSettings, _ build: ModelBuilder
+    _ name: String, number: Int, _ placement: Placement, _ settings: TransformerSettings,
+    _ build: ModelBuilder
   ) {
     self.placement = placement
+    scale = 1 / Float(number).squareRoot()
     func norm(_ part: String) -> any Layer {
       build.norm("\(name).\(part)", channels: settings.width, positions: settings.context)
     }
@@ -216,7 +228,8 @@ struct TransformerBlock: Layer {
       "\(name).attn", settings,
       normalizesParts: placement.normalizesQueryKeyValue, build)
     norms =
-      [first, norm("ln_2")] + (placement == .sandwich ? [norm("ln_3"), norm("ln_4")] : [])
+      [first, norm("ln_2")]
+      + ([.sandwich, .peri].contains(placement) ? [norm("ln_3"), norm("ln_4")] : [])
     feedForward = FeedForward("\(name).mlp", settings, build)
   }
 
@@ -234,7 +247,13 @@ struct TransformerBlock: Layer {
     case .post:
       let y = try norm(0, tape.add(x, attend(x)))
       return try norm(1, tape.add(y, feed(y)))
-    case .sandwich:
+    case .output:
+      let y = tape.add(x, try norm(0, attend(x)))
+      return tape.add(y, try norm(1, feed(y)))
+    case .scaled:
+      let y = tape.add(x, try attend(tape.scale(norm(0, x), by: scale)))
+      return tape.add(y, try feed(tape.scale(norm(1, y), by: scale)))
+    case .sandwich, .peri:
       let y = tape.add(x, try norm(2, attend(norm(0, x))))
       return tape.add(y, try norm(3, feed(norm(1, y))))
     case .hybrid, .hybridStar:

@@ -8,20 +8,25 @@ public struct Affine {
   public let gain: Parameter?
   /// β `[C]`; nil where it is 0.
   public let bias: Parameter?
+  /// What is added to the learned gain: 1 where it begins at 0.
+  private let offset: Float
   private let ones: Tensor
   private let zeros: Tensor
 
-  /// The two from 1 and 0; `isSummedByLayer` says whether the norm's own collective sums their gradients.
+  /// The two from 1 and 0; a zero-centred γ begins at 0 and has 1 added. `isSummedByLayer` says whether the norm's own collective sums their gradients.
   public init(
-    _ site: NormSite, affine: Bool = true, hasBias: Bool = true, isSummedByLayer: Bool = false
+    _ site: NormSite, affine: Bool = true, hasBias: Bool = true, isZeroCentered: Bool = false,
+    isSummedByLayer: Bool = false
   ) {
+    offset = isZeroCentered ? 1 : 0
     let channels = site.channels
     ones = .filled([channels], with: 1)
     zeros = .zeros([channels])
     gain =
       affine
       ? Parameter(
-        "\(site.name).weight", .filled([channels], with: 1), isSummedByLayer: isSummedByLayer)
+        "\(site.name).weight", .filled([channels], with: 1 - offset),
+        isSummedByLayer: isSummedByLayer)
       : nil
     bias =
       affine && hasBias
@@ -30,8 +35,11 @@ public struct Affine {
 
   /// What of the two is learned.
   public var parameters: [Parameter] { [gain, bias].compactMap(\.self) }
-  /// γ, or ones.
-  public var gainValue: Tensor { gain?.value ?? ones }
+  /// γ, 1 + γ where it is zero-centred, or ones.
+  public var gainValue: Tensor {
+    guard offset != 0, let value = gain?.value else { return gain?.value ?? ones }
+    return Tensor(value.elements.map { $0 + offset }, shape: value.shape)
+  }
   /// β, or zeros.
   public var biasValue: Tensor { bias?.value ?? zeros }
 }

@@ -44,7 +44,7 @@ struct PerRankBatchNorm: BatchStatisticsNorm {
   static let kind = NormKind.batch
   static let settings: [any NormSettingDescription] = [
     NormSetting<Double>.epsilon, NormSetting<Double?>.momentum, NormSetting<Bool>.affine,
-    NormSetting<Bool>.masked,
+    NormSetting<Bool>.masked, NormSetting<Int>.ghostBatch,
   ]
   let module: BatchNorm.Module
 
@@ -57,15 +57,16 @@ struct PerRankBatchNorm: BatchStatisticsNorm {
 struct SyncBatchNorm: BatchStatisticsNorm {
   static let kind = NormKind.syncBatch
   static let settings: [any NormSettingDescription] =
-    PerRankBatchNorm.settings + [
-      NormSetting<StatisticsGroup>.statisticsGroup, NormSetting<StatisticsMerge>.merge,
+    PerRankBatchNorm.settings.filter { $0.name != "ghostBatch" } + [
+      NormSetting<Int>.every, NormSetting<StatisticsGroup>.statisticsGroup,
+      NormSetting<StatisticsMerge>.merge,
       NormSetting<StatisticsOverlap>.overlap,
     ]
   static func synchronizes(_ settings: NormSettings) -> Bool { true }
   let module: BatchNorm.Module
 
   init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
-    module = BatchNorm.Module(site, settings, scope.synchronized)
+    module = BatchNorm.Module(site, settings, scope.synchronized, every: settings.every)
   }
 }
 
@@ -86,6 +87,9 @@ extension BatchNorm {
     private let momentum: Double?
     private let merge: StatisticsMerge
     private let limits: BatchRenorm.Limits?
+    /// The statistics are over all ranks of the scope in every so many steps, and over this rank between them.
+    private let every: Int
+    private let sumsParameters: Bool
     private let name: LayerName
 
     var parameters: [Parameter] { affine.parameters }
@@ -94,9 +98,12 @@ extension BatchNorm {
 
     init(
       _ site: NormSite, _ settings: NormSettings, _ scope: StatisticsScope,
-      limits: BatchRenorm.Limits? = nil
+      limits: BatchRenorm.Limits? = nil, every: Int = 1
     ) {
-      affine = Affine(site, affine: settings.affine, isSummedByLayer: scope.coversAllRanks)
+      self.every = every
+      // Where the layer's own collective is left out now and then, the gradients travel with the others.
+      sumsParameters = scope.coversAllRanks && every == 1
+      affine = Affine(site, affine: settings.affine, isSummedByLayer: sumsParameters)
       running = RunningStatistics(site.name, channels: site.channels)
       self.scope = scope
       (epsilon, momentum, merge) = (settings.epsilon, settings.momentum, settings.merge)
@@ -115,32 +122,36 @@ extension BatchNorm {
             epilogue: epilogue
           ).y, by: name, inputPullback: { _, _ in })
       }
-      let (y, saved, moments, pullback) = try normalize(x.value, epilogue)
+      let synchronizes = scope.communicates && tape.origin.step % every == 0
+      let (y, saved, moments, pullback) = try normalize(
+        x.value, epilogue, over: synchronizes ? scope.communicator : Solo())
       let tail = FusedTail(residual, rectified: rectified, y) { saved.output(epilogue) }
-      running.update(moments, momentum: momentum)
+      // Moments of this rank alone would leave each rank with running statistics of its own.
+      if synchronizes || every == 1 { running.update(moments, momentum: momentum) }
       return tape.record(
         y, by: name, uses: parameters,
-        inputPullback: { [affine, scope, name, merge, gradient = x.gradient] dy, backward in
+        inputPullback: {
+          [affine, sumsParameters, name, merge, gradient = x.gradient] dy, backward in
           let exchange = StatisticsExchange(
             merge, for: .statistics(name.event, .backward), meanwhile: backward.computeDeferred)
           let dy = tail.gradient(dy, backward)
           let gradients = try pullback(dy, exchange)
           gradient?.add(gradients.dx)
           tail.flow(dy)
-          let own = scope.coversAllRanks ? gradients.summed : gradients.own
+          let own = sumsParameters ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain[...])
           affine.bias?.contribute(own.bias[...])
-        }, waitsForRanks: scope.communicates, again: tail.again)
+        }, waitsForRanks: synchronizes, again: tail.again)
     }
 
     private typealias Pullback = (
       _ dy: OutputGradient, _ exchange: StatisticsExchange
     ) throws -> Gradients
 
-    private func normalize(_ x: Tensor, _ epilogue: NormEpilogue) throws -> (
-      y: Tensor, saved: Saved, moments: Moments, Pullback
-    ) {
-      let (gain, bias, communicator) = (affine.gainValue, affine.biasValue, scope.communicator)
+    private func normalize(
+      _ x: Tensor, _ epilogue: NormEpilogue, over communicator: any Communicator
+    ) throws -> (y: Tensor, saved: Saved, moments: Moments, Pullback) {
+      let (gain, bias) = (affine.gainValue, affine.biasValue)
       let purpose = Purpose.statistics(name.event, .forward)
       if let limits {
         let (y, saved, moments) = try BatchRenorm.forward(

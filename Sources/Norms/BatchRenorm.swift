@@ -98,7 +98,7 @@ public enum BatchRenorm {
 struct BatchRenormLayer: BatchStatisticsNorm {
   static let kind = NormKind.batchRenorm
   static let settings: [any NormSettingDescription] =
-    SyncBatchNorm.settings + [
+    SyncBatchNorm.settings.filter { $0.name != "every" } + [
       NormSetting<Bool>.synchronized, NormSetting<Double>.maximumScale,
       NormSetting<Double>.maximumShift,
     ]

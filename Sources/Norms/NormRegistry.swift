@@ -15,6 +15,7 @@ public enum NormRegistry {
     GroupNorm.Module.self,
     InstanceNorm.Module.self,
     ScaleNorm.Module.self,
+    DynamicTanh.Module.self,
     L2Norm.Module.self,
   ]
 
@@ -93,5 +94,8 @@ public func makeNorm(_ site: NormSite, _ settings: NormSettings, _ scope: NormSc
   -> any Layer
 {
   let norm = settings.norm.init(site, settings, scope)
+  if settings.kind == .batch, settings.ghostBatch > 0 {
+    return GhostBatches(norm: norm, size: settings.ghostBatch)
+  }
   return settings.masked && settings.usesBatchStatistics ? MaskedRows(norm: norm) : norm
 }

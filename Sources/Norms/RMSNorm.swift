@@ -8,7 +8,8 @@ public import LockstepTensors
 ///     y = γ · x / √(mean x² + ε)
 ///
 /// with the mean over the channels of one row. `epsilonPlacement: outside` divides by
-/// √(mean x²) + ε instead.
+/// √(mean x²) + ε instead. With `zeroCentered` the gain is 1 + γ, and γ begins at 0, so that weight decay pulls the
+/// gain to 1 (Gemma Team, 2024, <https://arxiv.org/abs/2403.08295>).
 ///
 /// - Shapes: x and y `[…, C]`, γ `[C]`.
 /// - Communication: none.
@@ -51,7 +52,7 @@ public enum RMSNorm {
     static let statistics = NormStatistics.channels
     static let settings: [any NormSettingDescription] = [
       NormSetting<Double>.epsilon, NormSetting<Bool>.affine,
-      NormSetting<EpsilonPlacement>.epsilonPlacement,
+      NormSetting<EpsilonPlacement>.epsilonPlacement, NormSetting<Bool>.zeroCentered,
     ]
     static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? {
       site.channels == 1
@@ -66,7 +67,8 @@ public enum RMSNorm {
 
     init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
       name = site.layerName
-      affine = Affine(site, affine: settings.affine, hasBias: false)
+      affine = Affine(
+        site, affine: settings.affine, hasBias: false, isZeroCentered: settings.zeroCentered)
       rule = RowRule(
         epsilon: Float(settings.epsilon), outside: settings.epsilonPlacement == .outside)
     }
@@ -90,6 +92,19 @@ public enum RMSNorm {
           affine.gain?.contribute(dgain)
         }, again: tail.again)
     }
+  }
+}
+
+extension NormSetting where Value == Bool {
+  /// Whether RMS norm's gain is 1 + γ, with γ from 0.
+  public static let zeroCentered = NormSetting("zeroCentered", default: false)
+}
+
+extension NormSettings {
+  /// Whether RMS norm's gain is 1 + γ, with γ from 0.
+  public var zeroCentered: Bool {
+    get { self[.zeroCentered] }
+    set { self[.zeroCentered] = newValue }
   }
 }
 

@@ -24,9 +24,15 @@ package struct ParityCase: Decodable, Sendable {
     case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift, precision
   }
 
+  /// The layers that are no norm of a model, or one with a setting.
+  private static let otherLayers = [
+    "weight", "adaptive-instance", "weight-standardization", "ghost-batch", "rms-zero-centered",
+  ]
+
   /// The tensors of a case that are inputs; all others are expected results.
   private static let inputs: Set<String> = [
     "x", "weight", "bias", "dy", "running_mean", "running_var", "style", "counts", "mask",
+    "alpha",
   ]
 
   static func decode(_ json: String, path: String) throws(StateError) -> [ParityCase] {
@@ -106,6 +112,9 @@ package struct ParityCase: Decodable, Sendable {
       switch layer {
       case "weight": try weightNorm(file, x)
       case "adaptive-instance": try adaptiveInstanceNorm(file, x)
+      case "weight-standardization": try weightStandardization(file, x)
+      case "ghost-batch": try norm(.batch, file, x)
+      case "rms-zero-centered": try norm(.rms, file, x)
       case "batch": try batchNorm(file, counts: [x.shape[0]], context)
       case "sync-batch": try batchNorm(file, counts: counts(file), context)
       case "batch-renorm": try batchRenorm(file, context)
@@ -114,7 +123,7 @@ package struct ParityCase: Decodable, Sendable {
       default:
         throw StateError(
           description: "\(file.path): case \(name) is of unknown layer \"\(layer)\""
-            + suggestion(layer, NormRegistry.names + ["weight", "adaptive-instance"]))
+            + suggestion(layer, NormRegistry.names + Self.otherLayers))
       }
     var errors: [String: Double] = [:]
     let prefix = "\(name)."

@@ -10,7 +10,7 @@ extension ParityCase {
   /// Replays the layer of a norm, with parameters found by their names.
   func norm(_ kind: NormKind, _ file: SafetensorsFile, _ x: Tensor) throws -> [String: [Float]] {
     let settings = try settings(kind, file)
-    let isImage = settings.norm.statistics == .sample
+    let isImage = [.sample, .batch].contains(settings.norm.statistics)
     func read(_ tensor: Tensor) -> Tensor { isImage ? tensor.channelsLast() : tensor }
     func write(_ tensor: Tensor) -> [Float] {
       isImage ? tensor.channelsFirst().elements : tensor.elements
@@ -34,6 +34,10 @@ extension ParityCase {
       parameter.value.write(given)
       parameter.valueChanged()
     }
+    for buffer in layer.buffers {
+      let short = String(buffer.name.dropFirst(site.name.count + 1))
+      if case .float32(let given)? = file.tensors["\(name).\(short)"] { buffer.value.write(given) }
+    }
     let tape = Tape(.training)
     var dx = Tensor.zeros(input.shape)
     let y = try layer(tape.record(input, inputPullback: { dy, _ in dx = dy.copy() }), on: tape)
@@ -44,7 +48,19 @@ extension ParityCase {
       let short = String(parameter.name.dropFirst(site.name.count + 1))
       outputs["d\(short)"] = parameter.gradient.elements
     }
+    for buffer in layer.buffers {
+      let short = String(buffer.name.dropFirst(site.name.count + 1))
+      outputs["\(short)_out"] = buffer.value.elements
+    }
     return outputs
+  }
+
+  func weightStandardization(_ file: SafetensorsFile, _ v: Tensor) throws(StateError)
+    -> [String: [Float]]
+  {
+    let (w, saved) = WeightStandardization.forward(v, epsilon: epsilon ?? 1e-5)
+    let dv = WeightStandardization.backward(try tensor("dy", file), saved: saved)
+    return ["y": w.elements, "dx": dv.elements]
   }
 
   func weightNorm(_ file: SafetensorsFile, _ v: Tensor) throws(StateError) -> [String: [Float]] {

@@ -85,8 +85,33 @@ package enum RunCheck {
           ? "model.norm.\(problem.text)" : problem.text)
     }
     for few in model.norms where few.settings.usesBatchStatistics && few.site.positions == 1 {
+      try ghosts(
+        of: few, accumulate: accumulate, ranks: ranks, batchSizes: batchSizes, placeOf: placeOf)
       try samples(
         of: few, accumulate: accumulate, ranks: ranks, batchSizes: batchSizes, placeOf: placeOf)
+    }
+  }
+
+  /// Throws if a ghost batch of a norm with one position would have exactly one sample.
+  private static func ghosts(
+    of few: PlacedNorm, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
+    placeOf: (String) -> String
+  ) throws(ConfigurationError) {
+    let size = few.settings.ghostBatch
+    guard size > 0 else { return }
+    for batch in batchSizes.sorted() {
+      for part in 0..<accumulate {
+        let slots = share(part, of: accumulate, in: 0..<batch)
+        for rank in 0..<ranks {
+          let samples = share(rank, of: ranks, in: slots).count
+          guard samples > 1, size == 1 || samples % size == 1 else { continue }
+          throw ConfigurationError(
+            placeOf("model.norm.ghostBatch"),
+            "model.norm.ghostBatch is \(size), which leaves rank \(rank) a ghost batch of one sample of its "
+              + "\(samples) at \(few.site.name), and one value a channel has no variance; give a size that "
+              + "divides them, or use dropLast where only the last batch is that small")
+        }
+      }
     }
   }
 

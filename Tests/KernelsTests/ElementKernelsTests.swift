@@ -83,6 +83,42 @@ import Testing
   }
 
   @Test(arguments: vectorTables)
+  func dynamicTanhMatchesThePlainLoopInBothPrecisions(table: KernelTable) {
+    dynamicTanh(table.float32, reference.float32)
+    dynamicTanh(table.bfloat16, reference.bfloat16)
+  }
+
+  private func dynamicTanh<E: KernelElement>(
+    _ loops: ElementKernels<E>, _ plain: ElementKernels<E>
+  ) {
+    for width in [1, 15, 16, 17, 33, 64] {
+      for rows in [0, 1, 3, 70] {
+        let name = "[\(rows), \(width)]"
+        let x = numbers(rows * width, seed: 1, as: E.self)
+        let dy = numbers(rows * width, seed: 2, as: E.self)
+        let (gain, bias) = (random(width, seed: 3), random(width, seed: 4))
+        func forward(_ loops: ElementKernels<E>) -> [E] {
+          var y = results(rows * width, as: E.self)
+          loops.dynamicTanh(x, rows, width, 0.7, gain, bias, &y)
+          return y
+        }
+        expectSame(forward(loops), forward(plain), "y of \(name)")
+        func backward(_ loops: ElementKernels<E>) -> (dx: [E], sums: [Double]) {
+          var dx = results(rows * width, as: E.self)
+          var sums = [Double](repeating: 0, count: 2 * width)
+          var scratch = room(2 * width)
+          let slope = loops.dynamicTanhGradient(
+            x, dy, rows, width, 0.7, gain, &dx, &sums, &scratch)
+          return (dx, sums + [slope])
+        }
+        let (found, expected) = (backward(loops), backward(plain))
+        expectSame(found.dx, expected.dx, "dx of \(name)")
+        expectClose(found.sums, expected.sums, tolerance: 2e-5, "sums of \(name)")
+      }
+    }
+  }
+
+  @Test(arguments: vectorTables)
   func stridedRowsMatchThePlainLoopsInBothPrecisions(table: KernelTable) {
     stridedRows(table.float32, reference.float32)
     stridedRows(table.bfloat16, reference.bfloat16)

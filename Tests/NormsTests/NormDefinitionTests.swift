@@ -112,7 +112,8 @@ import Testing
     }
   }
 
-  @Test(arguments: NormRegistry.kinds)
+  /// Dynamic tanh has its slope in any case.
+  @Test(arguments: NormRegistry.kinds.filter { $0 != .dynamicTanh })
   func aNormThatIsNotAffineHasNoParameters(kind: NormKind) {
     var settings = NormSettings(kind)
     settings.affine = false

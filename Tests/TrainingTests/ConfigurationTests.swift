@@ -60,6 +60,14 @@ import Testing
       "{kind: layer}", "{kind: batch-renorm, maximumScale: 0.5}",
       "model.norm.maximumScale is \"0.5\", expected a number from 1.0 on"
     ),
+    (
+      "{kind: layer}", "{kind: sync-batch, every: 0}",
+      "model.norm.every is \"0\", expected a whole number from 1 to 1000000"
+    ),
+    (
+      "widths: [8]", "widths: [8]\n  weightNorm: true\n  weightStandardization: true",
+      "both say how a weight is computed"
+    ),
     ("sgd", "adam", "unknown optimizer.kind \"adam\"; did you mean \"adamw\"?"),
     ("name: test", "name: \"a\\u0007b\"", "expected one line of at most 200 bytes"),
     ("epochs: 1", "epochs: 1\nschedule: {final: 0.1}", "schedule.final has no meaning"),
@@ -213,6 +221,18 @@ import Testing
     (
       ["model.norm.groups=3", "model.norm.kind=group"], 1,
       "--set model.norm.groups=3: model.norm.groups 3 does not divide"
+    ),
+    (
+      ["model.norm={kind: layer, zeroCentered: true}"], 1,
+      "model.norm.zeroCentered is true, but layer norm has no zero-centred gain"
+    ),
+    (
+      ["model.norm={kind: group, ghostBatch: 4}"], 1,
+      "model.norm.ghostBatch is 4, but only batch norm"
+    ),
+    (
+      ["model={kind: mlp, hidden: [8], norm: {kind: batch, ghostBatch: 3}}", "batch=8"], 2,
+      "model.norm.ghostBatch is 3, which leaves rank 0 a ghost batch of one sample of its 4"
     ),
   ])
   func aRunThatCannotWorkIsRefusedBeforeItsFirstStep(
