@@ -104,6 +104,7 @@ extension Comparison {
     onStep: (NormKind, StepResult, Double) -> Void
   ) throws {
     var steps: [[StepResult]] = norms.map { _ in [] }
+    var whole: [[StepResult]] = norms.map { _ in [] }
     var finals: [[FinalFigures]] = norms.map { _ in [] }
     var diverged: [[Divergence]] = norms.map { _ in [] }
     var paired = PairedSteps(variants: norms.count)
@@ -175,6 +176,8 @@ extension Comparison {
           run.counted(taken[i][$0..<min($0 + Interleaving.turn, taken[i].count)])
         }
         steps[i] += turns.flatMap(\.self)
+        let largest = taken[i].map(\.samples).max()
+        whole[i] += taken[i].filter { $0.samples == largest }
       }
     }
     ranks = context.size
@@ -182,7 +185,7 @@ extension Comparison {
     disturbed = paired.leftOut
     disturbedShare = paired.leftOut.share
     results = norms.indices.map { i in
-      let times = StepTimes(steady: steps[i])
+      let times = StepTimes(steady: steps[i], of: whole[i])
       return Result(
         norm: norms[i].rawValue, stepMilliseconds: times.stepMilliseconds,
         statistics: times.statistics,

@@ -82,10 +82,11 @@ public struct StepBenchmark: Codable, Sendable {
     disturbed = DisturbedSteps(results.map(\.disturbance))
     disturbedShare = disturbed.share
     let clean = results.filter(\.disturbance.isNone)
+    let all = results
     if !clean.isEmpty { results = clean }
     let times = MedianInterval(results.map { Double($0.nanoseconds) / 1e6 })
-    let statistics = TrafficPerStep(results.map(\.statistics))
-    let gradients = TrafficPerStep(results.map(\.gradients))
+    let statistics = TrafficPerStep(all.map(\.statistics), timed: results.map(\.statistics))
+    let gradients = TrafficPerStep(all.map(\.gradients), timed: results.map(\.gradients))
     work = configuration.name
     norm = configuration.model.normName
     ranks = context.size

@@ -17,9 +17,11 @@ public func dynamicTanhReference<E: KernelElement>(
   }
 }
 
+/// The backward pass, which returns Σ h · x, the gradient of α.
+///
 /// With h = dy · gain · (1 − t²):
 ///
-///     dx = α · h,  sums[c] += Σ dy · t,  sums[width + c] += Σ dy,  and returns Σ h · x, the gradient of α
+///     dx = α · h,  sums[c] += Σ dy · t,  sums[width + c] += Σ dy
 public func dynamicTanhGradientReference<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ width: Int, _ alpha: Float, _ gain: Input,
   _ dx: Target<E>, _ sums: Sums

@@ -6,7 +6,7 @@ public import LockstepTensors
 
 /// A network for classification: samples in, logits out, one row of them for each label.
 public struct Model: Layer {
-  private let network: any Layer
+  private let layers: [any Layer]
   private let constraints: [Constraint]
   /// How many logits it puts out, where that is known.
   public let outputs: Int?
@@ -25,15 +25,14 @@ public struct Model: Layer {
     outputs: Int? = nil
   ) {
     self.outputs = outputs
-    let network = Sequential(layers)
-    self.network = network
+    self.layers = layers
     self.constraints = constraints
     self.norms = norms
     var known: Set<ObjectIdentifier> = []
     // A tied parameter belongs to two layers.
-    parameters = network.parameters.filter { known.insert(ObjectIdentifier($0)).inserted }
-    buffers = network.buffers
-    counters = network.counters
+    parameters = layers.flatMap(\.parameters).filter { known.insert(ObjectIdentifier($0)).inserted }
+    buffers = layers.flatMap(\.buffers)
+    counters = layers.flatMap(\.counters)
   }
 
   /// Brings the parameters back to where the model wants them, after each update: nGPT's weights to
@@ -44,7 +43,17 @@ public struct Model: Layer {
 
   /// Applies the network: `[N, …]` to `[N, classes]`.
   public func callAsFunction(_ x: Variable, on tape: Tape) throws -> Variable {
-    try network(x, on: tape)
+    try Sequential(layers)(x, on: tape)
+  }
+
+  /// The outputs of its outermost layers, in order: in a transformer the embeddings, the residual stream after
+  /// every block, the last norm, and the logits.
+  package func outputsOfLayers(_ x: Variable, on tape: Tape) throws -> [Tensor] {
+    var y = x
+    return try layers.map { layer in
+      y = try layer(y, on: tape)
+      return y.value
+    }
   }
 }
 

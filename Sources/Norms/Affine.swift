@@ -13,7 +13,9 @@ public struct Affine {
   private let ones: Tensor
   private let zeros: Tensor
 
-  /// The two from 1 and 0; a zero-centred γ begins at 0 and has 1 added. `isSummedByLayer` says whether the norm's own collective sums their gradients.
+  /// The two from 1 and 0.
+  ///
+  /// A zero-centred γ begins at 0 and has 1 added. `isSummedByLayer` says whether the norm's own collective sums their gradients.
   public init(
     _ site: NormSite, affine: Bool = true, hasBias: Bool = true, isZeroCentered: Bool = false,
     isSummedByLayer: Bool = false

@@ -21,11 +21,13 @@ public struct TrafficPerStep: Codable, Hashable, Sendable {
     case blockedMilliseconds = "blocked_ms"
   }
 
-  package init(_ steps: [Traffic]) {
-    let n = Double(max(steps.count, 1))
-    collectivesPerStep = steps.reduce(0) { $0 + Double($1.collectives) } / n
-    bytesPerStep = steps.reduce(0) { $0 + Double($1.bytes) } / n
-    blockedMilliseconds = MedianInterval(steps.isEmpty ? [0] : steps.map(\.blockedMilliseconds))
+  /// Counts over all of some steps, and times of those that are `timed`: which steps communicate may depend on
+  /// their number.
+  package init(_ all: [Traffic], timed: [Traffic]) {
+    let n = Double(max(all.count, 1))
+    collectivesPerStep = all.reduce(0) { $0 + Double($1.collectives) } / n
+    bytesPerStep = all.reduce(0) { $0 + Double($1.bytes) } / n
+    blockedMilliseconds = MedianInterval(timed.isEmpty ? [0] : timed.map(\.blockedMilliseconds))
   }
 }
 
@@ -94,21 +96,26 @@ public struct StepTimes: Codable, Hashable, Sendable {
   /// Summarizes the steps of one run or several.
   public init(_ runs: [[StepResult]]) {
     let steady = runs.flatMap { steps in
-      let largest = steps.map(\.samples).max() ?? 0
-      let whole = steps.filter { $0.samples == largest }
+      let whole = Self.whole(steps)
       return whole.count > 3 ? Array(whole.dropFirst(3)) : whole
     }
-    self.init(steady: steady)
+    self.init(steady: steady, of: runs.flatMap { Self.whole($0) })
   }
 
-  /// Summarizes steady steps.
-  package init(steady: [StepResult]) {
+  /// The steps with a whole batch.
+  private static func whole(_ steps: [StepResult]) -> [StepResult] {
+    let largest = steps.map(\.samples).max() ?? 0
+    return steps.filter { $0.samples == largest }
+  }
+
+  /// Summarizes steady steps of `all` steps, over which collectives and bytes are counted.
+  package init(steady: [StepResult], of all: [StepResult]) {
     let clean = steady.filter { $0.disturbance.isNone }
     let counted = clean.isEmpty ? steady : clean
     stepMilliseconds = MedianInterval(
       counted.isEmpty ? [0] : counted.map(\.milliseconds))
-    statistics = TrafficPerStep(counted.map(\.statistics))
-    gradients = TrafficPerStep(counted.map(\.gradients))
+    statistics = TrafficPerStep(all.map(\.statistics), timed: counted.map(\.statistics))
+    gradients = TrafficPerStep(all.map(\.gradients), timed: counted.map(\.gradients))
     disturbed = DisturbedSteps(steady.map(\.disturbance))
   }
 }
