@@ -3,7 +3,7 @@
 usage: compare.py norms [--turns N]        every norm's forward + backward on one thread
        compare.py steps [--turns N] [--steps N] [--precision float32|bfloat16|both] [--only resnet|gpt] [--json FILE]
                                            training steps of ResNet-20 and GPT-mini on 1 and 2 ranks
-       compare.py collectives [--turns N]  all-reduces on 2 ranks against a loop in C
+       compare.py collectives [--turns N]  all-reduces on 2 ranks against a loop in C of the same MPI
 
 Needs `swift build -c release --product lockstep`; norms and steps need PyTorch for the Python that
 runs this (`pip install torch`), collectives needs mpicc. A ratio is the median over turns of the other's time
@@ -229,28 +229,53 @@ def steps(turns, each, precision, only, file):
               '| ratio |\n| --- | --- | ---: | ---: | ---: | ---: |', *gains, sep='\n')
 
 
-def collectives(turns):
-    sizes = [8, 64, 1024, 16384, 262144, 1 << 20]
-    ours, theirs = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        peer = folder + '/collectives'
-        run(['mpicc', '-O2', '-o', peer, str(root / 'Tests/Peers/collectives.c')])
-        on_two = mpirun + ['-n', '2']
-        bench = [lockstep, 'bench', 'collectives', '--operations', 'all-reduce', '--csv', '--sizes',
-                 ','.join(map(str, sizes))]
-        def measure(table, command):
-            for row in csv.DictReader(run(on_two + command).splitlines()):
-                table.setdefault(int(row['bytes']), []).append(float(row['tight_median_us']))
+def launch(program, ranks):
+    """The words that start a program on ranks with a core each, by the launcher of its MPI, and its mpicc."""
+    script = """
+      root=$1
+      source Launch/machine.sh
+      source Launch/mpi.sh
+      find_launcher compare.py "$2"
+      begin_line "$3"
+      bind_to_cores
+      compiler=$(dirname "$launcher")/mpicc
+      [[ "$launcher" != *.mpich && "$launcher" != *.openmpi ]] || compiler+=.${launcher##*.}
+      printf '%s\\n' "$(type -P "$compiler" || echo mpicc)" "${line[@]}"
+      """
+    words = run(['bash', '-c', script, 'bash', str(root), program, str(ranks)]).splitlines()
+    return words[0], words[1:]
 
-        for turn in range(turns):
+
+def collectives(turns, programs):
+    sizes = [8, 64, 1024, 16384, 262144, 1 << 20]
+    ours, theirs = [{} for _ in programs], [{} for _ in programs]
+    with tempfile.TemporaryDirectory() as folder:
+        works = []
+        for number, program in enumerate(programs):
+            compiler, on_two = launch(program, 2)
+            peer = f'{folder}/collectives-{number}'
+            run([compiler, '-O2', '-o', peer, str(root / 'Tests/Peers/collectives.c')])
+            bench = [program, 'bench', 'collectives', '--operations', 'all-reduce', '--csv', '--sizes',
+                     ','.join(map(str, sizes))]
+
+            def measure(table, command, on_two=on_two):
+                for row in csv.DictReader(run(on_two + command).splitlines()):
+                    table.setdefault(int(row['bytes']), []).append(float(row['tight_median_us']))
+
             # 20 batches each, which is one for every five of the benchmark's repetitions.
-            in_any_order(turn, lambda: measure(ours, bench + ['--repetitions', '100']),
-                         lambda: measure(theirs, [peer, '20'] + list(map(str, sizes))))
-    print('| bytes | Lockstep µs | C µs | ratio |\n| ---: | ---: | ---: | ---: |')
-    for size in sizes:
-        ratio = interval([t / o for t, o in zip(theirs[size], ours[size])], len(sizes))
-        print(f'| {size} | {statistics.median(ours[size]):.2f} '
-              f'| {statistics.median(theirs[size]):.2f} | {ratio} |')
+            works += [
+                lambda table=ours[number], line=bench + ['--repetitions', '100'], m=measure: m(table, line),
+                lambda table=theirs[number], line=[peer, '20'] + list(map(str, sizes)), m=measure: m(table, line)]
+        for turn in range(turns):
+            in_any_order(turn, *works)
+    for number, program in enumerate(programs):
+        doctor = run([program, 'doctor']).splitlines()
+        print('\n' + next(line for line in doctor if line.startswith('MPI')).split(None, 1)[1] + '\n')
+        print('| bytes | Lockstep µs | C µs | ratio |\n| ---: | ---: | ---: | ---: |')
+        for size in sizes:
+            ratio = interval([t / o for t, o in zip(theirs[number][size], ours[number][size])], len(sizes))
+            print(f'| {size} | {statistics.median(ours[number][size]):.2f} '
+                  f'| {statistics.median(theirs[number][size]):.2f} | {ratio} |')
 
 
 def count(text):
@@ -263,6 +288,9 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 kinds = parser.add_subparsers(dest='what', required=True)
 for name in ('norms', 'steps', 'collectives'):
     kinds.add_parser(name).add_argument('--turns', type=count, default=5, help='5 if not given')
+kinds.choices['collectives'].add_argument(
+    '--programs', metavar='PATHS', default=lockstep,
+    help='lockstep built with one MPI or several, separated by commas (%(default)s)')
 of_steps = kinds.choices['steps']
 of_steps.add_argument('--steps', type=count, default=10, help='steps in every run, 10 if not given')
 of_steps.add_argument('--precision', choices=['float32', 'bfloat16', 'both'], default='both')
@@ -277,5 +305,7 @@ if arguments.what == 'steps':
     if unknown := [name for name in measured if name not in variants]:
         parser.error(f'--variants: "{unknown[0]}" is not one of {", ".join(variants)}')
     steps(arguments.turns, arguments.steps, arguments.precision, arguments.only, arguments.json)
+elif arguments.what == 'collectives':
+    collectives(arguments.turns, [str(pathlib.Path(path).resolve()) for path in arguments.programs.split(',')])
 else:
-    {'norms': norms, 'collectives': collectives}[arguments.what](arguments.turns)
+    norms(arguments.turns)
