@@ -18,6 +18,9 @@ public struct LockstepCommand: ParsableCommand {
       Every subcommand works alone and under `mpirun -n P lockstep …`; `Launch/run -n P -- \
       lockstep …` chooses the binding. Only rank 0 prints.
 
+      Norms, by what they communicate: \(NormRegistry.namesByTraffic). sync-batch with every: k does so in every \
+      k-th step; batch-renorm with synchronized: true as sync-batch does.
+
       Exit status: 0 done; 1 a parity case or a check failed; 2 bad usage, configuration or input; 3 a run \
       failed, or a result cannot be written; 75 training was interrupted by SIGTERM, SIGINT or SIGUSR1 and \
       wrote a checkpoint: start it again with --resume. After SIGTERM and SIGINT, mpirun turns 75 into 1; \

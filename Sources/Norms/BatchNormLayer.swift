@@ -62,6 +62,7 @@ struct SyncBatchNorm: BatchStatisticsNorm {
       NormSetting<StatisticsMerge>.merge,
       NormSetting<StatisticsOverlap>.overlap,
     ]
+  static let traffic = NormTraffic.twice
   static func synchronizes(_ settings: NormSettings) -> Bool { true }
   let module: BatchNorm.Module
 

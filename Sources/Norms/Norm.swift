@@ -13,6 +13,8 @@ public protocol Norm: Layer, SendableMetatype {
   static var settings: [any NormSettingDescription] { get }
   /// Whether it takes its statistics over the ranks of a statistics group, by these settings.
   static func synchronizes(_ settings: NormSettings) -> Bool
+  /// What its layer communicates in a step of training, by its default settings.
+  static var traffic: NormTraffic { get }
   /// What is wrong with the norm in this place; nil where nothing is.
   static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem?
   /// Makes the norm's layer in this place.
@@ -24,6 +26,8 @@ extension Norm {
   public static var settings: [any NormSettingDescription] { [] }
   /// Statistics of this rank alone unless the norm says otherwise.
   public static func synchronizes(_ settings: NormSettings) -> Bool { false }
+  /// Nothing unless the norm says so.
+  public static var traffic: NormTraffic { .nothing }
   /// Nothing unless the norm says so.
   public static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? { nil }
 }
@@ -38,6 +42,16 @@ public enum NormStatistics: Hashable, Sendable {
   case sample
   /// A batch: training and evaluation differ, and running statistics are kept.
   case batch
+}
+
+/// What a norm's layer communicates in a step of training.
+public enum NormTraffic: String, CaseIterable, Sendable {
+  /// Nothing.
+  case nothing
+  /// Sums by channel, once forward and once backward.
+  case twice = "twice a layer a step"
+  /// More than a few numbers a channel.
+  case more = "more than that"
 }
 
 /// A place in a model where a norm stands.

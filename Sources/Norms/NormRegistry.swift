@@ -66,6 +66,14 @@ public enum NormRegistry {
   /// The names of all norms.
   public static var names: [String] { kinds.map(\.rawValue) }
 
+  /// The names of all norms, by what they communicate.
+  public static var namesByTraffic: String {
+    NormTraffic.allCases.map { traffic in
+      let names = norms.filter { $0.traffic == traffic }.map { $0.kind.rawValue }
+      return "\(traffic.rawValue): \(names.joined(separator: ", "))"
+    }.joined(separator: "; ")
+  }
+
   /// The norm of a kind; nil where there is none.
   public static subscript(kind: NormKind) -> (any Norm.Type)? { norms.first { $0.kind == kind } }
 
