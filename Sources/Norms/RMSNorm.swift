@@ -67,8 +67,7 @@ public enum RMSNorm {
     init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
       name = site.layerName
       affine = Affine(site, affine: settings.affine, hasBias: false)
-      rule = RowRule(
-        epsilon: Float(settings.epsilon), outside: settings.epsilonPlacement == .outside)
+      rule = settings.rowRule
     }
 
     func callAsFunction(

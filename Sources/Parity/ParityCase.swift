@@ -17,16 +17,20 @@ package struct ParityCase: Decodable, Sendable {
   let maximumScale: Double?
   let maximumShift: Double?
   let precision: String?
+  /// The norm inside an LSTM.
+  let norm: String?
   /// The norm settings that the case gives, as text.
   private var given: [String: String] = [:]
 
   private enum CodingKeys: CodingKey {
-    case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift, precision
+    case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift, precision,
+      norm
   }
 
   /// The tensors of a case that are inputs; all others are expected results.
   private static let inputs: Set<String> = [
     "x", "weight", "bias", "dy", "running_mean", "running_var", "style", "counts", "mask",
+    "weight_ih", "weight_hh", "gain_ih", "shift_ih", "gain_hh", "shift_hh", "gain_c", "shift_c",
   ]
 
   static func decode(_ json: String, path: String) throws(StateError) -> [ParityCase] {
@@ -109,12 +113,13 @@ package struct ParityCase: Decodable, Sendable {
       case "batch": try batchNorm(file, counts: [x.shape[0]], context)
       case "sync-batch": try batchNorm(file, counts: counts(file), context)
       case "batch-renorm": try batchRenorm(file, context)
+      case "lstm": try lstm(file, x)
       case let kind where NormRegistry.names.contains(kind):
         try norm(NormKind(rawValue: kind), file, x)
       default:
         throw StateError(
           description: "\(file.path): case \(name) is of unknown layer \"\(layer)\""
-            + suggestion(layer, NormRegistry.names + ["weight", "adaptive-instance"]))
+            + suggestion(layer, NormRegistry.names + ["weight", "adaptive-instance", "lstm"]))
       }
     var errors: [String: Double] = [:]
     let prefix = "\(name)."
