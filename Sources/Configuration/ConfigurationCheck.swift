@@ -13,6 +13,9 @@ package enum ConfigurationCheck {
         configuration.places["model.norm.kind"],
         "nGPT has norms of its own and no site for \(kind.rawValue) norm")
     }
+    if case .lstm = configuration.model.kind, let problem = LSTM.problem(kind) {
+      throw ConfigurationError(configuration.places["model.norm.kind"], problem)
+    }
     try attention(configuration)
   }
 
