@@ -143,7 +143,11 @@ extension ModelConfiguration: SectionOfKinds {
     if context == nil { try coder.choice("activation", &activation) }
     switch kind {
     case .nGPT: break  // It brings its own norms and its own constraint on weights.
-    case .lstm: try coder.givenSection("norm", &norm)
+    case .lstm:
+      try coder.givenSection("norm", &norm)
+      if let section = coder.section, let problem = LSTM.problem(norm.kind) {
+        throw ConfigurationError(section.place("norm"), problem)
+      }
     default:
       try coder.bool("weightNorm", &weightNorm)
       try coder.givenSection("norm", &norm)

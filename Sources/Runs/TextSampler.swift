@@ -34,7 +34,6 @@ public struct TextSampler {
     else {
       throw ConfigurationError("\(path)/vocabulary.json", "is damaged: it holds no vocabulary")
     }
-    try ConfigurationCheck.model(configuration)
     self.vocabulary = vocabulary
     let found = try CheckpointFolder(run: path).newest()
     problems = found.problems
