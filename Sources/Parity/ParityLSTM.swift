@@ -16,16 +16,18 @@ extension ParityCase {
       throw StateError(description: "\(file.path): case \(name): \(problem)")
     }
     let (weight, dy) = (try tensor("weight_hh", file), try tensor("dy", file))
-    guard x.shape.rank == 3, weight.shape.rank == 2, weight.shape[1] > 0,
-      dy.shape == [x.shape[0], x.shape[1], weight.shape[1]], x.shape[1] > 0
+    let hidden = weight.shape.channels
+    guard x.shape.rank == 3, x.shape[1] > 0, hidden > 0, weight.shape == [4 * hidden, hidden],
+      try tensor("weight_ih", file).shape == [4 * hidden, x.shape[2]],
+      dy.shape == [x.shape[0], x.shape[1], hidden]
     else {
       throw StateError(
-        description: "\(file.path): case \(name): expected x [N, T, C], weight_hh [4 H, H] and dy "
-          + "[N, T, H]")
+        description: "\(file.path): case \(name): expected x [N, T, C], weight_ih [4·H, C], "
+          + "weight_hh [4·H, H] and dy [N, T, H]")
     }
     var random = RandomStream(seed: 0, site: .initialization)
     let layer = LSTM(
-      "lstm", inputs: x.shape[2], hidden: weight.shape[1], context: x.shape[1], norm: settings,
+      "lstm", inputs: x.shape[2], hidden: hidden, context: x.shape[1], norm: settings,
       using: &random)
     // An unnormalized layer has two biases, of which the case gives the sum.
     for parameter in layer.parameters where parameter.name == "lstm.bias_hh_l0" {
