@@ -7,7 +7,7 @@ import Logging
 /// `lockstep sample`.
 struct Sample: ParsableCommand, LocalCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Continue a text with the transformer of a run directory.")
+    abstract: "Continue a text with the language model of a run directory.")
 
   @Argument(help: "The run directory.")
   var run: String

@@ -25,6 +25,9 @@ package enum ConfigurationCheck {
         "model.norm.ghostBatch is \(configuration.model.norm.ghostBatch), but only batch norm takes statistics "
           + "over a part of a rank's samples, not \(kind.rawValue)")
     }
+    if case .lstm = configuration.model.kind, let problem = LSTM.problem(kind) {
+      throw ConfigurationError(configuration.places["model.norm.kind"], problem)
+    }
     try attention(configuration)
   }
 

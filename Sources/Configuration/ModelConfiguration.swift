@@ -17,6 +17,8 @@ public struct ModelConfiguration: Hashable, Sendable {
     case transformer(TransformerSettings)
     /// A transformer whose states and weights are unit vectors.
     case nGPT(NormalizedTransformerSettings)
+    /// Layers of long short-term memory.
+    case lstm(LSTMSettings)
   }
 
   /// The shape of a sample and the number of classes.
@@ -66,6 +68,7 @@ public struct ModelConfiguration: Hashable, Sendable {
     switch kind {
     case .transformer(let settings): settings.context
     case .nGPT(let settings): settings.context
+    case .lstm(let settings): settings.context
     case .mlp, .resNet: nil
     }
   }
@@ -83,12 +86,14 @@ public struct ModelConfiguration: Hashable, Sendable {
       .resNet(ResNetSettings(blocks: blocks, widths: widths, activation: activation), context)
     case .transformer(let settings): .transformer(settings, context)
     case .nGPT(let settings): .normalizedTransformer(settings, context)
+    case .lstm(let settings): .lstm(settings, context)
     }
   }
 }
 
 extension ModelConfiguration: SectionOfKinds {
   static let kinds: [(name: String, initial: ModelConfiguration)] = [
+    ("lstm", ModelConfiguration(.lstm(.initial))),
     ("mlp", ModelConfiguration(.mlp(hidden: []))),
     ("ngpt", ModelConfiguration(.nGPT(.initial))),
     ("resnet", ModelConfiguration(.resNet(blocks: [], widths: []))),
@@ -107,6 +112,7 @@ extension ModelConfiguration: SectionOfKinds {
     case .resNet: "resnet"
     case .transformer: "transformer"
     case .nGPT: "ngpt"
+    case .lstm: "lstm"
     }
   }
 
@@ -132,11 +138,19 @@ extension ModelConfiguration: SectionOfKinds {
     case .nGPT(var settings):
       try settings.describe(&coder)
       kind = .nGPT(settings)
+    case .lstm(var settings):
+      try settings.describe(&coder)
+      kind = .lstm(settings)
     }
     if context == nil { try coder.choice("activation", &activation) }
-    if case .nGPT = kind {
-      // An nGPT brings its own norms and its own constraint on weights.
-    } else {
+    switch kind {
+    case .nGPT: break  // It brings its own norms and its own constraint on weights.
+    case .lstm:
+      try coder.givenSection("norm", &norm)
+      if let section = coder.section, let problem = LSTM.problem(norm.kind) {
+        throw ConfigurationError(section.place("norm"), problem)
+      }
+    default:
       try coder.bool("weightNorm", &weightNorm)
       if case .resNet = kind {
         try coder.bool("weightStandardization", &weightStandardization)

@@ -107,7 +107,7 @@ public struct RunConfiguration: Sendable {
       throw ConfigurationError(
         places["data"],
         data.isTokens
-          ? "data are sequences of tokens, which only model.kind transformer and ngpt take"
+          ? "data are sequences of tokens, which only model.kind lstm, ngpt and transformer take"
           : "data are images, which only model.kind mlp and resnet take")
     }
     if gradientNormalization != .none && clipNorm != nil {

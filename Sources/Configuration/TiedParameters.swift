@@ -8,6 +8,7 @@ extension ModelConfiguration {
     switch kind {
     case .transformer(let settings): return settings.fixesEmbeddingNorm || weightNorm ? [] : [head]
     case .nGPT: return [head]
+    case .lstm: return [TiedParameter(name: "embedding.weight", alias: head.alias)]
     case .mlp, .resNet: return []
     }
   }
@@ -17,6 +18,7 @@ extension ModelConfiguration {
     switch kind {
     case .transformer(let settings): settings.tiedEmbedding ? ties : []
     case .nGPT(let settings): settings.tiedEmbedding ? ties : []
+    case .lstm(let settings): settings.tiedEmbedding ? ties : []
     case .mlp, .resNet: []
     }
   }

@@ -35,6 +35,17 @@ public struct KernelTable: Sendable {
   public var crossEntropyGradient: @Sendable (Input, Labels, Int, Int, Float, Output) -> Void = {
     crossEntropyGradientLoop($0, $1, $2, $3, $4, $5)
   }
+  /// An LSTM's gates and next cell: gates, cell, rows, width, next.
+  public var lstmCell: @Sendable (Output, Input, Int, Int, Output) -> Void = lstmCellReference
+  /// Its output: gates, z, rows, width, tanh z, h.
+  public var lstmOutput: @Sendable (Input, Input, Int, Int, Output, Output) -> Void =
+    lstmOutputReference
+  /// The output's backward pass: gates, tanh z, dh, rows, width, da, dz.
+  public var lstmOutputGradient: @Sendable (Input, Input, Input, Int, Int, Output, Output) -> Void =
+    lstmOutputGradientReference
+  /// The cell's backward pass: gates, cell, dz, rows, width, da, dcell.
+  public var lstmCellGradient: @Sendable (Input, Input, Input, Int, Int, Output, Output) -> Void =
+    lstmCellGradientReference
   /// A step of SGD: p, g, velocity, count, numbers.
   public var sgd: @Sendable (Output, Input, Output, Int, SGDStep) -> Void = {
     sgdLoop($0, $1, $2, $3, $4)

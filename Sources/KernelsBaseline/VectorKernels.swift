@@ -13,6 +13,10 @@ public func useVectorKernels(in table: inout KernelTable) {
   table.attentionTileGradient = { attentionTileGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8) }
   table.crossEntropy = { crossEntropyLoop($0, $1, $2, $3, $4, $5) }
   table.crossEntropyGradient = { crossEntropyGradientLoop($0, $1, $2, $3, $4, $5) }
+  table.lstmCell = { lstmCellLoop($0, $1, $2, $3, $4) }
+  table.lstmOutput = { lstmOutputLoop($0, $1, $2, $3, $4, $5) }
+  table.lstmOutputGradient = { lstmOutputGradientLoop($0, $1, $2, $3, $4, $5, $6) }
+  table.lstmCellGradient = { lstmCellGradientLoop($0, $1, $2, $3, $4, $5, $6) }
   table.sgd = { sgdLoop($0, $1, $2, $3, $4) }
   table.adamW = { adamWLoop($0, $1, $2, $3, $4, $5) }
   table.smallProduct = { smallProductLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }

@@ -8,6 +8,8 @@ public import LockstepTensors
 public struct Model: Layer {
   private let layers: [any Layer]
   private let constraints: [Constraint]
+  /// The network again where it can go on from a state.
+  let recurrent: LSTMNetwork?
   /// How many logits it puts out, where that is known.
   public let outputs: Int?
   /// Its norms, in order.
@@ -22,10 +24,11 @@ public struct Model: Layer {
   /// A network of `layers` whose norms, all of them, are `norms`.
   init(
     _ layers: [any Layer], norms: [PlacedNorm], constraints: [Constraint] = [],
-    outputs: Int? = nil
+    outputs: Int? = nil, recurrent: LSTMNetwork? = nil
   ) {
     self.outputs = outputs
     self.layers = layers
+    self.recurrent = recurrent
     self.constraints = constraints
     self.norms = norms
     var known: Set<ObjectIdentifier> = []

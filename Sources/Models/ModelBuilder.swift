@@ -65,6 +65,23 @@ public final class ModelBuilder {
     initial { .normal(shape, standardDeviation: deviation, using: &$0) }
   }
 
+  /// Initial values of a part by itself, uniform in ±`bound`.
+  func uniform(_ shape: Shape, _ bound: Float) -> Tensor {
+    initial { .uniform(shape, bound, using: &$0) }
+  }
+
+  /// A recurrent layer with the model's norm inside.
+  func lstm(_ name: String, index: Int, _ inputs: Int, _ hidden: Int, context steps: Int) -> LSTM {
+    let scope = scope(of: context.norm)
+    let layer = initial {
+      LSTM(
+        name, index: index, inputs: inputs, hidden: hidden, context: steps, norm: context.norm,
+        synchronized: scope, using: &$0)
+    }
+    for site in layer.normSites { note(site, context.norm, scope) }
+    return layer
+  }
+
   func dropout(_ probability: Double) -> Dropout {
     defer { dropouts += 1 }
     return Dropout(probability, index: dropouts)
@@ -89,17 +106,25 @@ public final class ModelBuilder {
 
   /// A norm in its place.
   func norm(_ site: NormSite, _ settings: NormSettings) -> any Layer {
-    var scope = StatisticsScope.thisRank
-    if settings.synchronizes {
-      do { scope = try scopes(settings.statisticsGroup) } catch { problem = problem ?? error }
-    }
-    if settings.kind != .none {
-      norms.append(
-        PlacedNorm(
-          site: site, settings: settings, ranks: scope.communicator.size,
-          coversAllRanks: scope.coversAllRanks))
-    }
+    let scope = scope(of: settings)
+    if settings.kind != .none { note(site, settings, scope) }
     return makeNorm(site, settings, NormScope(synchronized: scope, shared: shared))
+  }
+
+  /// The ranks that a norm takes its statistics over.
+  private func scope(of settings: NormSettings) -> StatisticsScope {
+    guard settings.synchronizes else { return .thisRank }
+    do { return try scopes(settings.statisticsGroup) } catch {
+      problem = problem ?? error
+      return .thisRank
+    }
+  }
+
+  private func note(_ site: NormSite, _ settings: NormSettings, _ scope: StatisticsScope) {
+    norms.append(
+      PlacedNorm(
+        site: site, settings: settings, ranks: scope.communicator.size,
+        coversAllRanks: scope.coversAllRanks))
   }
 
   /// A norm of a kind of its own, where the model's norm does not stand.

@@ -26,6 +26,11 @@ public enum BatchNorm {
     public let means: [Double]
     /// v by channel, over `count`.
     public let variances: [Double]
+
+    /// The moments of `count` rows.
+    public init(count: Double, means: [Double], variances: [Double]) {
+      (self.count, self.means, self.variances) = (count, means, variances)
+    }
   }
 
   /// What the forward pass keeps for the backward pass.

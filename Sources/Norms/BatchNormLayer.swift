@@ -20,7 +20,7 @@ public struct StatisticsScope {
   public static var thisRank: StatisticsScope { StatisticsScope(Solo(), coversAllRanks: false) }
 
   /// Whether statistics over these ranks are communicated, if only with this rank itself.
-  var communicates: Bool { !(communicator is Solo) }
+  public var communicates: Bool { !(communicator is Solo) }
 }
 
 /// A norm whose layer is a ``BatchNorm/Module``.

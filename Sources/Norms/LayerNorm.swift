@@ -76,9 +76,7 @@ public enum LayerNorm {
     init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
       name = site.layerName
       affine = Affine(site, affine: settings.affine)
-      rule = RowRule(
-        epsilon: Float(settings.epsilon), outside: settings.epsilonPlacement == .outside,
-        unbiased: settings.unbiased)
+      rule = settings.rowRule
       detached = settings.detached
     }
 
@@ -133,6 +131,13 @@ extension NormSetting where Value == Bool {
 }
 
 extension NormSettings {
+  /// How layer or RMS norm scales a row.
+  public var rowRule: RowRule {
+    RowRule(
+      epsilon: Float(epsilon), outside: epsilonPlacement == .outside,
+      unbiased: kind == .layer && unbiased)
+  }
+
   /// Where ε stands, for layer and RMS norm.
   public var epsilonPlacement: EpsilonPlacement {
     get { self[.epsilonPlacement] }

@@ -69,8 +69,7 @@ public enum RMSNorm {
       name = site.layerName
       affine = Affine(
         site, affine: settings.affine, hasBias: false, isZeroCentered: settings.zeroCentered)
-      rule = RowRule(
-        epsilon: Float(settings.epsilon), outside: settings.epsilonPlacement == .outside)
+      rule = settings.rowRule
     }
 
     func callAsFunction(

@@ -23,6 +23,19 @@ public final class RunningStatistics {
     batches = Counter("\(name).num_batches_tracked")
   }
 
+  /// The statistics of `step` of `steps`, which lie one after the other in these; they share the memory, but
+  /// not the count.
+  public func part(_ step: Int, of steps: Int) -> RunningStatistics {
+    let shape: Shape = [mean.value.count / steps]
+    return RunningStatistics(
+      Buffer(mean.name, mean.value.part(step, shape: shape)),
+      Buffer(variance.name, variance.value.part(step, shape: shape)), Counter(batches.name))
+  }
+
+  private init(_ mean: Buffer, _ variance: Buffer, _ batches: Counter) {
+    (self.mean, self.variance, self.batches) = (mean, variance, batches)
+  }
+
   /// Takes in a batch's moments.
   ///
   /// A batch of one row has no unbiased variance, and one of none no moments: they leave the

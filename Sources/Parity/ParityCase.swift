@@ -17,22 +17,27 @@ package struct ParityCase: Decodable, Sendable {
   let maximumScale: Double?
   let maximumShift: Double?
   let precision: String?
+  /// The norm inside an LSTM.
+  let norm: String?
   /// The norm settings that the case gives, as text.
   private var given: [String: String] = [:]
 
   private enum CodingKeys: CodingKey {
-    case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift, precision
+    case name, layer, epsilon, momentum, training, masked, maximumScale, maximumShift, precision,
+      norm
   }
 
   /// The layers that are no norm of a model, or one with a setting.
   private static let otherLayers = [
     "weight", "adaptive-instance", "weight-standardization", "ghost-batch", "rms-zero-centered",
+    "lstm",
   ]
 
   /// The tensors of a case that are inputs; all others are expected results.
   private static let inputs: Set<String> = [
     "x", "weight", "bias", "dy", "running_mean", "running_var", "style", "counts", "mask",
     "alpha",
+    "weight_ih", "weight_hh", "gain_ih", "shift_ih", "gain_hh", "shift_hh", "gain_c", "shift_c",
   ]
 
   static func decode(_ json: String, path: String) throws(StateError) -> [ParityCase] {
@@ -118,6 +123,7 @@ package struct ParityCase: Decodable, Sendable {
       case "batch": try batchNorm(file, counts: [x.shape[0]], context)
       case "sync-batch": try batchNorm(file, counts: counts(file), context)
       case "batch-renorm": try batchRenorm(file, context)
+      case "lstm": try lstm(file, x)
       case let kind where NormRegistry.names.contains(kind):
         try norm(NormKind(rawValue: kind), file, x)
       default:

@@ -8,7 +8,7 @@ import LockstepModels
 import LockstepNorms
 import LockstepTensors
 
-/// A trained transformer from a run directory, which writes text.
+/// A trained transformer or LSTM from a run directory, which writes text.
 public struct TextSampler {
   private let model: Model
   private let vocabulary: Vocabulary
@@ -23,7 +23,7 @@ public struct TextSampler {
   public init(run path: String) throws {
     let configuration = try RunConfiguration(path: "\(path)/config.yaml")
     guard let length = configuration.model.context else {
-      throw ConfigurationError(path, "the run's model takes images; only a transformer writes text")
+      throw ConfigurationError(path, "the run's model takes images; only one of tokens writes text")
     }
     guard let data = FileManager.default.contents(atPath: "\(path)/vocabulary.json") else {
       throw ConfigurationError(
@@ -49,10 +49,11 @@ public struct TextSampler {
   /// Returns `prompt` followed by `count` tokens from the model.
   ///
   /// Each token is drawn from the model's probabilities to the power of 1 / temperature. At a temperature of
-  /// 0 it is the likeliest one. The model sees as much of the text as fits into its context.
+  /// 0 it is the likeliest one. A transformer sees as much of the text as fits into its context; an LSTM goes on
+  /// from its state, one token at a time, and has no such limit.
   ///
   /// - Throws: ``ConfigurationError`` if the prompt is empty, has an unknown character, or is longer
-  ///   than the context; ``StateError`` if the model's output is not finite.
+  ///   than a transformer's context; ``StateError`` if the model's output is not finite.
   public func text(prompt: String, count: Int, temperature: Double, seed: UInt64) throws -> String {
     var tokens: [Int]
     switch vocabulary.encode(prompt) {
@@ -66,17 +67,17 @@ public struct TextSampler {
     guard !tokens.isEmpty else {
       throw ConfigurationError("--prompt", "is empty, expected at least one character")
     }
-    guard tokens.count <= context else {
+    let state = model.initialState
+    guard state != nil || tokens.count <= context else {
       throw ConfigurationError(
         "--prompt", "has \(tokens.count) tokens, but the model's context is only \(context)")
     }
     for position in 0..<count {
-      let window = tokens.suffix(context)
+      let window = tokens.suffix(state.map { tokens.count - $0.steps } ?? context)
       let tape = Tape(.evaluation)
-      let logits = try model(
-        tape.input(Tensor(window.map { Float($0) }, shape: [1, window.count])), on: tape
-      ).value
-      let row = logits.elements.suffix(vocabulary.characters.count)
+      let x = tape.input(Tensor(window.map { Float($0) }, shape: [1, window.count]))
+      let logits = try state.map { try model(x, carrying: $0, on: tape) } ?? model(x, on: tape)
+      let row = logits.value.elements.suffix(vocabulary.characters.count)
       guard row.allSatisfy(\.isFinite) else {
         throw StateError(
           description:
