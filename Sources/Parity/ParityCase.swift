@@ -107,7 +107,7 @@ package struct ParityCase: Decodable, Sendable {
       case "weight": try weightNorm(file, x)
       case "adaptive-instance": try adaptiveInstanceNorm(file, x)
       case "batch": try batchNorm(file, counts: [x.shape[0]], context)
-      case "sync-batch": try batchNorm(file, counts: counts(file), context)
+      case "sync-batch", "whitening": try batchNorm(file, counts: counts(file), context)
       case "batch-renorm": try batchRenorm(file, context)
       case let kind where NormRegistry.names.contains(kind):
         try norm(NormKind(rawValue: kind), file, x)

@@ -43,7 +43,7 @@ import Testing
     #expect(
       Set(importers.map(\.path)) == [
         "Norms/BatchNorm.swift", "Norms/BatchNormLayer.swift", "Norms/BatchRenorm.swift",
-        "Norms/StatisticsExchange.swift", "Norms/StatisticsMerge.swift",
+        "Norms/StatisticsExchange.swift", "Norms/StatisticsMerge.swift", "Norms/Whitening.swift",
       ])
   }
 
