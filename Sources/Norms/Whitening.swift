@@ -185,8 +185,11 @@ extension Whitening {
 
     /// Statistics before the first batch.
     public init(_ name: String, channels: Int, groups: Int) {
+      // A model is made before its norms' places are checked: groups may not divide the channels yet.
       let width = channels / groups
-      let identity = (0..<channels * width).map { Float($0 / width % width == $0 % width ? 1 : 0) }
+      let identity = (0..<groups * width * width).map {
+        Float($0 / width % width == $0 % width ? 1 : 0)
+      }
       mean = Buffer("\(name).running_mean", .zeros([channels]))
       covariance = Buffer(
         "\(name).running_cov", Tensor(identity, shape: [groups, width, width]))
@@ -222,6 +225,16 @@ extension Whitening {
       return NormProblem(
         "groups \(settings.groups) does not divide the \(site.channels) channels of \(site.name)",
         setting: "groups")
+    }
+
+    static func problem(at site: NormSite, _ settings: NormSettings, rows: Int) -> NormProblem? {
+      let width = site.channels / settings.groups
+      if rows == 1 { return NormProblem("one value a channel has no variance") }
+      guard rows <= width else { return nil }
+      let text = "\(rows) rows have no covariance of full rank for groups of \(width) channels"
+      return settings.epsilon == 0
+        ? NormProblem(text + ", so that epsilon must not be 0", setting: "epsilon")
+        : NormProblem(text + ", so that epsilon alone bounds the output", isWarning: true)
     }
 
     private let name: LayerName
