@@ -38,7 +38,7 @@ public struct ChannelGroups: Sendable {
 
   /// The rows that are taken at a time: a group's part of them stays in the first cache.
   @_alwaysEmitIntoClient @_transparent
-  public var rows: Int { max(8, 1_024 / max(padded, 1) & ~3) }
+  public var rows: Int { max(8, (1_024 / max(padded, 1)) & ~3) }
 
   /// The float64 numbers of scratch that the loops need.
   @_alwaysEmitIntoClient @_transparent
