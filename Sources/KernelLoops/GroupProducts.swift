@@ -183,7 +183,9 @@ func addProducts(
   }
 }
 
-/// The vector form: four rows by eight columns at a time. y may be a's or b's memory.
+/// The vector form: four rows by eight columns at a time.
+///
+/// y may be a's or b's memory.
 @_alwaysEmitIntoClient @_transparent
 public func groupTransformLoop<E: KernelElement>(
   _ a: CenteredRows<E>, _ left: Sums, _ b: CenteredRows<E>, _ right: Sums, _ adds: Bool,

@@ -29,7 +29,7 @@ struct InverseRoot: Sendable {
       Self.product(Self.transpose(vectors, size), scaled, size), size)
   }
 
-  /// dS of a gradient dF of the function's value, by the formula of Daleckii and Krein:
+  /// dS of a gradient dF of the function's value, by the formula of Daleckii and Krein.
   ///
   ///     dS = V · (K ∘ (Vᵀ · dF · V)) · Vᵀ,  K_ij = (f(λ_i) − f(λ_j)) / (λ_i − λ_j)
   ///
