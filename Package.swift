@@ -227,6 +227,11 @@ targets += [
     name: "LockstepKernels", dependencies: kernelsDependencies, path: "Sources/Kernels",
     swiftSettings: kernels,
     linkerSettings: kernelsLinker),
+  .target(
+    name: "LockstepWhiteningKernels",
+    dependencies: [
+      "LockstepTensors", "LockstepKernelLoops", "LockstepFloatLoops", "LockstepKernels",
+    ], path: "Sources/WhiteningKernels", swiftSettings: features + [.unsafeFlags(["-O"])]),
   house(
     "LockstepFiles",
     []),
@@ -268,16 +273,25 @@ targets += [
     exclude: ["Resources/digits.md"],
     resources: [.embedInCode("Resources/digits.csv.gz")]),
   house(
+    "LockstepStatistics",
+    ["LockstepTensors", "LockstepKernels", "LockstepCollectives", "LockstepAutograd"]),
+  house(
     "LockstepNorms",
     [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepFiles",
-      "LockstepCollectives", "LockstepAutograd", "LockstepLayers",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepWhiteningKernels",
+      "LockstepFiles", "LockstepCollectives", "LockstepAutograd", "LockstepLayers",
+      "LockstepStatistics",
+    ]),
+  house(
+    "LockstepWeightNorms",
+    [
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepAutograd",
     ]),
   house(
     "LockstepModels",
     [
       "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
-      "LockstepAutograd", "LockstepLayers", "LockstepNorms",
+      "LockstepAutograd", "LockstepLayers", "LockstepNorms", "LockstepWeightNorms",
     ]),
   house(
     "LockstepDataParallel",
@@ -338,6 +352,7 @@ targets += [
     [
       "LockstepTensors", "LockstepKernels", "LockstepFiles", "LockstepCollectives",
       "LockstepAutograd", "LockstepOptimizers", "LockstepDatasets", "LockstepNorms",
+      "LockstepWeightNorms",
       "LockstepModels", "LockstepDataParallel", "LockstepSafetensors", "LockstepCheckpoints",
       "LockstepTraining", "LockstepConfiguration",
     ]),
@@ -354,7 +369,8 @@ targets += [
     [
       "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepFiles",
       "LockstepCollectives", "LockstepAnalysis", "LockstepAutograd", "LockstepLayers",
-      "LockstepDatasets", "LockstepNorms", "LockstepModels", "LockstepDataParallel",
+      "LockstepDatasets", "LockstepNorms", "LockstepWeightNorms", "LockstepModels",
+      "LockstepDataParallel",
       "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration", "LockstepRuns",
       "LockstepBenchmarks",
     ]),
@@ -420,12 +436,13 @@ targets += [
     "Layers",
     [
       "LockstepLayers", "LockstepAutograd", "LockstepCollectives", "LockstepKernels",
-      "LockstepModels", "LockstepNorms", "LockstepTensors",
+      "LockstepModels", "LockstepNorms", "LockstepWeightNorms", "LockstepTensors",
     ]),
   tests(
     "Norms",
     [
-      "LockstepNorms", "LockstepAutograd", "LockstepLayers", "LockstepCollectives",
+      "LockstepNorms", "LockstepWeightNorms", "LockstepWhiteningKernels", "LockstepAutograd",
+      "LockstepLayers", "LockstepCollectives",
       "LockstepKernelLoops",
       "LockstepTensors",
     ]),

@@ -155,6 +155,7 @@ struct Train: ParsableCommand, RankedCommand {
     }
     progress.finish()
     if let finding = run.overlapFinding { session.log.info("\(finding)") }
+    for warning in run.warnings { session.log.warning("\(warning)") }
     guard let summary else {
       try files.interrupt(signal: InterruptionSignals.current)
       session.log.info(

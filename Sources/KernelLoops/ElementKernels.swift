@@ -75,6 +75,15 @@ public struct ElementKernels<E: KernelElement>: Sendable {
       (x, dy, rows, width, alpha, gain, dx, sums, _) in
       dynamicTanhGradientReference(x, dy, rows, width, alpha, gain, dx, sums)
     }
+  /// Sums of products by groups of channels: a, b, rows, groups, scratch, sums.
+  public var groupProducts:
+    @Sendable (CenteredRows<E>, CenteredRows<E>, Int, ChannelGroups, Sums, Sums) -> Void =
+      groupProductsReference
+  /// Products with matrices by groups of channels: a, A, b, B, adds b, bias, rows, groups, scratch, y.
+  public var groupTransform:
+    @Sendable (
+      CenteredRows<E>, Sums, CenteredRows<E>, Sums, Bool, Sums, Int, ChannelGroups, Sums, Target<E>
+    ) -> Void = groupTransformReference
   /// Rows of one length: x, rows, width, gain, its count, ε, epilogue, y, saved.
   public var unitRows:
     @Sendable (

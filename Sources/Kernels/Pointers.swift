@@ -1,6 +1,6 @@
-import LockstepFloatLoops
-import LockstepKernelLoops
-import LockstepTensors
+package import LockstepFloatLoops
+package import LockstepKernelLoops
+package import LockstepTensors
 
 // An address does not keep its memory alive: a tensor made for one call alone has to be kept past
 // it, or its block goes back to the pool while the loop runs.
@@ -20,7 +20,7 @@ extension Tensor {
 }
 
 /// A number that tensors hold, with the loops on it.
-protocol TensorElement: KernelElement {
+package protocol TensorElement: KernelElement {
   /// The loops of the instruction set in use.
   static var loops: ElementLoops<Self> { get }
   /// The first element's address in a tensor of this precision.
@@ -28,8 +28,8 @@ protocol TensorElement: KernelElement {
 }
 
 /// The loops on one kind of number; a class, since a copy of all of them would cost as much as a small loop.
-final class ElementLoops<E: KernelElement>: Sendable {
-  let kernels: ElementKernels<E>
+package final class ElementLoops<E: KernelElement>: Sendable {
+  package let kernels: ElementKernels<E>
   init(_ kernels: ElementKernels<E>) { self.kernels = kernels }
 }
 
@@ -37,28 +37,30 @@ private let float32Loops = ElementLoops(Kernel.table.float32)
 private let bfloat16Loops = ElementLoops(Kernel.table.bfloat16)
 
 extension Float: TensorElement {
-  static var loops: ElementLoops<Float> { float32Loops }
-  static func pointer(_ x: Tensor) -> Target<Float> { x.output }
+  package static var loops: ElementLoops<Float> { float32Loops }
+  package static func pointer(_ x: Tensor) -> Target<Float> { x.output }
 }
 
 extension BFloat16: TensorElement {
-  static var loops: ElementLoops<BFloat16> { bfloat16Loops }
-  static func pointer(_ x: Tensor) -> Target<BFloat16> { x.narrowStorage.pointer + x.offset }
+  package static var loops: ElementLoops<BFloat16> { bfloat16Loops }
+  package static func pointer(_ x: Tensor) -> Target<BFloat16> {
+    x.narrowStorage.pointer + x.offset
+  }
 }
 
 extension TensorElement {
-  static var kernels: ElementKernels<Self> {
+  package static var kernels: ElementKernels<Self> {
     _read { yield loops.kernels }
   }
   /// The first element's address, to read.
-  static func source(_ x: Tensor) -> Source<Self> { UnsafePointer(pointer(x)) }
+  package static func source(_ x: Tensor) -> Source<Self> { UnsafePointer(pointer(x)) }
   /// The first element's address, to write.
-  static func target(_ x: Tensor) -> Target<Self> { pointer(x) }
+  package static func target(_ x: Tensor) -> Target<Self> { pointer(x) }
 }
 
 extension Tensor {
   /// The type of the elements, for a function that is generic over it.
-  var element: any TensorElement.Type {
+  package var element: any TensorElement.Type {
     switch precision {
     case .float32: Float.self
     case .bfloat16: BFloat16.self

@@ -39,6 +39,8 @@ private func useVectorKernels<E: KernelElement>(in kernels: inout ElementKernels
   kernels.groupGradient = { groupGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   kernels.dynamicTanh = { dynamicTanhLoop($0, $1, $2, $3, $4, $5, $6) }
   kernels.dynamicTanhGradient = { dynamicTanhGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8) }
+  kernels.groupProducts = { groupProductsLoop($0, $1, $2, $3, $4, $5) }
+  kernels.groupTransform = { groupTransformLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   kernels.unitRows = { unitRowsLoop($0, $1, $2, $3, $4, $5, $6, $7, $8) }
   kernels.unitRowsGradient = { unitRowsGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9) }
   kernels.add = { addLoop($0, $1, $2, $3) }

@@ -4,6 +4,7 @@ import LockstepFiles
 public import LockstepLayers
 public import LockstepNorms
 public import LockstepTensors
+import LockstepWeightNorms
 
 /// Makes the parts of a model: each with its own stream of initial values, each norm's site noted.
 ///

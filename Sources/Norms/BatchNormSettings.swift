@@ -1,3 +1,6 @@
+// How statistics are agreed on is part of what a norm is set to.
+@_exported public import LockstepStatistics
+
 /// The ranks that share a synchronized batch norm's statistics.
 public enum StatisticsGroup: Hashable, Sendable {
   /// All ranks.

@@ -136,12 +136,12 @@ extension NormKind {
 }
 
 extension NormSetting where Value == Int {
-  /// The number of channel groups of a group norm.
+  /// The number of channel groups of a group or whitening norm.
   public static let groups = NormSetting("groups", default: 8, in: 1...(1 << 24))
 }
 
 extension NormSettings {
-  /// The number of channel groups of a group norm.
+  /// The number of channel groups of a group or whitening norm.
   public var groups: Int {
     get { self[.groups] }
     set { self[.groups] = newValue }

@@ -17,6 +17,9 @@ public protocol Norm: Layer, SendableMetatype {
   static var traffic: NormTraffic { get }
   /// What is wrong with the norm in this place; nil where nothing is.
   static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem?
+  /// What is wrong with statistics over so many rows, a batch's samples times their positions; nil where
+  /// nothing is.
+  static func problem(at site: NormSite, _ settings: NormSettings, rows: Int) -> NormProblem?
   /// Makes the norm's layer in this place.
   init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope)
 }
@@ -30,6 +33,11 @@ extension Norm {
   public static var traffic: NormTraffic { .nothing }
   /// Nothing unless the norm says so.
   public static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? { nil }
+  /// One row has no variance.
+  public static func problem(at site: NormSite, _ settings: NormSettings, rows: Int) -> NormProblem?
+  {
+    rows == 1 ? NormProblem("one value a channel has no variance") : nil
+  }
 }
 
 /// Over what a norm takes its statistics.
@@ -107,9 +115,11 @@ public struct NormProblem: Hashable, Sendable {
   public let text: String
   /// The setting that makes it so; nil where the norm's kind does.
   public let setting: String?
+  /// Whether the norm can be trained all the same, and it is enough to say so.
+  public let isWarning: Bool
 
   /// Describes a problem.
-  public init(_ text: String, setting: String? = nil) {
-    (self.text, self.setting) = (text, setting)
+  public init(_ text: String, setting: String? = nil, isWarning: Bool = false) {
+    (self.text, self.setting, self.isWarning) = (text, setting, isWarning)
   }
 }

@@ -10,6 +10,7 @@ public enum NormRegistry {
     PerRankBatchNorm.self,
     SyncBatchNorm.self,
     BatchRenormLayer.self,
+    Whitening.Module.self,
     LayerNorm.Module.self,
     RMSNorm.Module.self,
     GroupNorm.Module.self,

@@ -45,16 +45,18 @@ public final class RunningStatistics {
     batches.value += 1
     let weight = momentum ?? 1 / Double(batches.value)
     let unbiased = moments.count / (moments.count - 1)
-    func blend(_ old: [Float], _ new: [Double]) -> [Float] {
-      zip(old, new).map { old, new in
+    Self.blend(moments.means, into: mean, weight: weight)
+    Self.blend(moments.variances.map { $0 * unbiased }, into: variance, weight: weight)
+  }
+
+  /// Moves a buffer towards new values by `weight`.
+  static func blend(_ values: [Double], into buffer: Buffer, weight: Double) {
+    let largest = Double(Float.greatestFiniteMagnitude)
+    buffer.value.write(
+      zip(buffer.value.elements, values).map { old, new in
         let blended = (1 - weight) * Double(old) + weight * new
         // What is not finite stays so: then the network has diverged.
-        return blended.isFinite
-          ? Float(min(blended, Double(Float.greatestFiniteMagnitude))) : Float(blended)
-      }
-    }
-    mean.value.write(blend(mean.value.elements, moments.means))
-    variance.value.write(
-      blend(variance.value.elements, moments.variances.map { $0 * unbiased }))
+        return Float(blended.isFinite ? max(-largest, min(blended, largest)) : blended)
+      })
   }
 }

@@ -90,6 +90,9 @@ extension ParityCase {
     let channels = x.shape.channels
     let gain = optional("weight", file, channels, 1)
     let bias = optional("bias", file, channels, 0)
+    if layer == "whitening" {
+      return try whiteningPart(x, dy, file, gain: gain, bias: bias, over: communicator)
+    }
     let running = RunningStatistics("norm", channels: channels)
     running.mean.value.write(optional("running_mean", file, channels, 0))
     running.variance.value.write(optional("running_var", file, channels, 1))
@@ -128,6 +131,25 @@ extension ParityCase {
       y: spread(output), dx: spread(gradients.dx), dgain: gradients.summed.gain.map(Float.init),
       dbias: gradients.summed.bias.map(Float.init), mean: running.mean.value.elements,
       variance: running.variance.value.elements)
+  }
+
+  private func whiteningPart(
+    _ x: Tensor, _ dy: Tensor, _ file: SafetensorsFile, gain: Tensor, bias: Tensor,
+    over communicator: any Communicator
+  ) throws -> Part {
+    let settings = try settings(.whitening, file)
+    let site = NormSite("norm", channels: x.shape.channels)
+    if let problem = settings.norm.problem(at: site, settings) {
+      throw StateError(description: "\(file.path): case \(name): \(problem.text)")
+    }
+    let (y, saved, moments) = try Whitening.forward(
+      x, shift: .zeros(gain.shape), groups: settings.groups, gain: gain, bias: bias,
+      epsilon: settings.epsilon, over: communicator)
+    let gradients = try Whitening.backward(dy, saved: saved, over: communicator)
+    return Part(
+      y: y.elements, dx: gradients.dx.elements, dgain: gradients.summed.gain.map(Float.init),
+      dbias: gradients.summed.bias.map(Float.init), mean: moments.means.map(Float.init),
+      variance: [])
   }
 
   /// The rows that the mask keeps; nil if there is no mask.

@@ -4,6 +4,7 @@ import LockstepFiles
 import LockstepNorms
 import LockstepSafetensors
 import LockstepTensors
+import LockstepWeightNorms
 
 /// The norms that the registry knows, and the norms of weights and styles.
 extension ParityCase {

@@ -122,6 +122,9 @@ public final class TrainingRun {
     return StateDictionary(model)
   }
 
+  /// What is doubtful about the norms in batches of this size, a line each; the same on all ranks.
+  public var warnings: [String] { trainer.warnings }
+
   /// Whether weight gradients are computed while statistics are in flight; nil while steps still find out.
   public var overlaps: Bool? { trainer.overlap.overlaps }
 

@@ -84,21 +84,27 @@ package enum RunCheck {
         problem.setting.map(problem.text.hasPrefix) == true
           ? "model.norm.\(problem.text)" : problem.text)
     }
-    for few in model.norms where few.settings.usesBatchStatistics && few.site.positions == 1 {
+    for norm in model.norms where norm.settings.ghostBatch > 0 && norm.site.positions == 1 {
       try ghosts(
-        of: few, accumulate: accumulate, ranks: ranks, batchSizes: batchSizes, placeOf: placeOf)
-      try samples(
-        of: few, accumulate: accumulate, ranks: ranks, batchSizes: batchSizes, placeOf: placeOf)
+        of: norm, accumulate: accumulate, ranks: ranks, batchSizes: batchSizes, placeOf: placeOf)
+    }
+    try visitShares(
+      of: model, accumulate: accumulate, ranks: ranks, batchSizes: batchSizes
+    ) { share throws(ConfigurationError) in
+      guard !share.problem.isWarning else { return }
+      throw ConfigurationError(
+        placeOf("model.norm.\(share.problem.setting ?? "kind")"),
+        share.text + "; use another batch size, or dropLast where only the last batch is that small"
+      )
     }
   }
 
   /// Throws if a ghost batch of a norm with one position would have exactly one sample.
   private static func ghosts(
-    of few: PlacedNorm, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
+    of norm: PlacedNorm, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
     placeOf: (String) -> String
   ) throws(ConfigurationError) {
-    let size = few.settings.ghostBatch
-    guard size > 0 else { return }
+    let size = norm.settings.ghostBatch
     for batch in batchSizes.sorted() {
       for part in 0..<accumulate {
         let slots = share(part, of: accumulate, in: 0..<batch)
@@ -108,37 +114,70 @@ package enum RunCheck {
           throw ConfigurationError(
             placeOf("model.norm.ghostBatch"),
             "model.norm.ghostBatch is \(size), which leaves rank \(rank) a ghost batch of one sample of its "
-              + "\(samples) at \(few.site.name), and one value a channel has no variance; give a size that "
+              + "\(samples) at \(norm.site.name), and one value a channel has no variance; give a size that "
               + "divides them, or use dropLast where only the last batch is that small")
         }
       }
     }
   }
 
-  /// Throws if a norm with batch statistics and one position would have exactly one sample of a batch.
-  private static func samples(
-    of few: PlacedNorm, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
-    placeOf: (String) -> String
-  ) throws(ConfigurationError) {
-    let (kind, synchronizes) = (few.settings.kind.rawValue, few.settings.synchronizes)
-    let group = synchronizes ? few.ranks : 1
-    for size in batchSizes.sorted() {
-      for part in 0..<accumulate {
-        let slots = share(part, of: accumulate, in: 0..<size)
-        for first in stride(from: 0, to: ranks, by: group) {
-          let rows = (first..<first + group).reduce(0) {
-            $0 + share($1, of: ranks, in: slots).count
+  /// What is doubtful about norms that have few values in a batch, a line for each kind of norm.
+  static func warnings(_ model: Model, accumulate: Int, ranks: Int, batchSizes: Set<Int>)
+    -> [String]
+  {
+    var found: [(kind: NormKind, text: String, places: Set<String>)] = []
+    visitShares(of: model, accumulate: accumulate, ranks: ranks, batchSizes: batchSizes) { share in
+      guard share.problem.isWarning else { return }
+      let (kind, name) = (share.norm.settings.kind, share.norm.site.name)
+      guard let known = found.firstIndex(where: { $0.kind == kind }) else {
+        return found.append((kind, share.text, [name]))
+      }
+      found[known].places.insert(name)
+    }
+    return found.map {
+      $0.places.count == 1 ? $0.text : "\($0.text); so it is in \($0.places.count) places"
+    }
+  }
+
+  /// What ranks that share a norm's statistics have of a batch, where that is a problem.
+  private struct Share {
+    let norm: PlacedNorm
+    let problem: NormProblem
+    /// The problem in words.
+    let text: String
+  }
+
+  /// Visits the shares of batches that are a problem to a norm with batch statistics.
+  private static func visitShares<Failure>(
+    of model: Model, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
+    _ visit: (Share) throws(Failure) -> Void
+  ) throws(Failure) {
+    for norm in model.norms where norm.settings.usesBatchStatistics {
+      guard let positions = norm.site.positions else { continue }
+      let (settings, synchronizes) = (norm.settings, norm.settings.synchronizes)
+      let group = synchronizes ? norm.ranks : 1
+      for size in batchSizes.sorted() {
+        for part in 0..<accumulate {
+          let slots = share(part, of: accumulate, in: 0..<size)
+          for first in stride(from: 0, to: ranks, by: group) {
+            let samples = (first..<first + group).reduce(0) {
+              $0 + share($1, of: ranks, in: slots).count
+            }
+            guard samples > 0,
+              let problem = settings.norm.problem(
+                at: norm.site, settings, rows: samples * positions)
+            else { continue }
+            let who =
+              group == ranks && synchronizes
+              ? "the whole batch"
+              : group == 1 ? "rank \(first)" : "ranks \(first)–\(first + group - 1)"
+            try visit(
+              Share(
+                norm: norm, problem: problem,
+                text: "\(settings.kind.rawValue) norm at \(norm.site.name): \(who) would have "
+                  + "\(samples == 1 ? "one sample" : "\(samples) samples") of a batch of \(size), and "
+                  + problem.text))
           }
-          guard rows == 1 else { continue }
-          let who =
-            group == ranks && synchronizes
-            ? "the whole batch"
-            : group == 1 ? "rank \(first)" : "ranks \(first)–\(first + group - 1)"
-          throw ConfigurationError(
-            placeOf("model.norm.kind"),
-            "\(kind) norm at \(few.site.name): \(who) would have one sample of a batch of "
-              + "\(size), and one value a channel has no variance; use another batch size, or "
-              + "dropLast where only the last batch is that small")
         }
       }
     }

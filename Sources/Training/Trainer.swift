@@ -22,6 +22,8 @@ public final class Trainer {
   public let settings: TrainerSettings
   /// The total number of steps.
   public let totalSteps: Int
+  /// What is doubtful about the model's norms in batches of this size, a line each; the same on all ranks.
+  public let warnings: [String]
   /// The number of steps taken.
   public private(set) var stepsTaken = 0
   package let ranks: RankContext
@@ -77,6 +79,8 @@ public final class Trainer {
         model, accumulate: settings.accumulate, ranks: ranks.size, batchSizes: sizes,
         placeOf: placeOf)
     }
+    warnings = RunCheck.warnings(
+      model, accumulate: settings.accumulate, ranks: ranks.size, batchSizes: sizes)
     try agreeing(over: ranks.control, prepare)
     model.applyConstraints()
     try broadcastState(model, over: ranks.control)

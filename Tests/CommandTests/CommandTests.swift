@@ -7,7 +7,8 @@ import Testing
 struct CommandTests {
   private static let cases = [
     "layer", "rms", "group", "instance", "batch", "sync-batch", "batch-renorm", "scale", "l2",
-    "weight", "adaptive-instance",
+    "weight", "adaptive-instance", "dynamic-tanh", "ghost-batch", "rms-zero-centered",
+    "weight-standardization", "whitening", "lstm",
   ].map { "\(sharedFolder)/parity/\($0).safetensors" }
   private static let trajectories = [
     "resnet_sync", "resnet_group", "gpt_layer_pre", "gpt_layer_post", "gpt_rms_pre",
@@ -29,7 +30,7 @@ struct CommandTests {
     let report = try object(finished.output)
     #expect(report["ranks"] as? Int == ranks)
     #expect(report["failed"] as? Int == 0)
-    #expect((report["cases"] as? [Any])?.count == 61)
+    #expect((report["cases"] as? [Any])?.count == 79)
   }
 
   @Test(

@@ -2,6 +2,7 @@ import LockstepAutograd
 import LockstepLayers
 import LockstepNorms
 import LockstepTensors
+import LockstepWeightNorms
 import Testing
 
 /// Every layer's gradients agree with central differences.

@@ -26,6 +26,7 @@ struct Matrix {
         case .none: [i]
         case .batch, .syncBatch, .batchRenorm: [channel]
         case .layer, .rms, .scale, .l2: [row]
+        case .whitening: [channel / (channels / groups)]
         case .group: [row / positions, channel / (channels / groups)]
         case .instance: [row / positions, channel]
         default: preconditionFailure("no definition of \(kind.rawValue) norm")
@@ -46,6 +47,11 @@ func definition(_ x: Matrix, gain: [Double], bias: [Double], _ settings: NormSet
 private func definition(
   _ x: Matrix, _ sets: [[Int]], gain: [Double], bias: [Double], _ settings: NormSettings
 ) -> [Double] {
+  if settings.kind == .whitening {
+    return whitened(x, groups: settings.groups, epsilon: settings.epsilon).enumerated().map {
+      gain[$0 % x.channels] * $1 + bias[$0 % x.channels]
+    }
+  }
   var y = x.values
   for set in sets where settings.kind != .none {
     let count = Double(set.count)

@@ -6,7 +6,7 @@ import Testing
 
 /// Batch statistics over the positions of padded sequences that count.
 @Suite struct MaskedRowsTests {
-  private static let kinds: [NormKind] = [.batch, .syncBatch, .batchRenorm]
+  private static let kinds: [NormKind] = [.batch, .syncBatch, .batchRenorm, .whitening]
   private static let lengths = [3, 0, 5, 1]
   private static let shape: Shape = [4, 5, 6]
 
@@ -16,6 +16,7 @@ import Testing
     var settings = NormSettings(kind)
     settings.masked = masked
     settings.synchronized = true
+    settings.groups = 2
     let layer = makeNorm(
       NormSite("norm", channels: shape.channels), settings,
       NormScope(synchronized: StatisticsScope(communicator, coversAllRanks: true)))

@@ -38,7 +38,8 @@ import Testing
     Case(.instance, [2, 3, 2, 5]), Case(.instance, [3, 4, 1]), Case(.none, [3, 4]),
     Case(.scale, [3, 6]), Case(.scale, [2, 3, 17]), Case(.scale, [4, 1]), Case(.l2, [3, 6]),
     Case(.l2, [2, 3, 17]), Case(.batch, [7, 5]), Case(.batch, [2, 2, 3, 17]),
-    Case(.syncBatch, [7, 5]),
+    Case(.syncBatch, [7, 5]), Case(.whitening, [24, 6], groups: 1),
+    Case(.whitening, [3, 2, 3, 6], groups: 2), Case(.whitening, [9, 4], groups: 4),
   ]
 
   private func layer(_ settings: NormSettings, channels: Int) -> any Layer {
@@ -147,7 +148,10 @@ import Testing
       let pass = try Pass(layer, Tensor([], shape: shape), Tensor([], shape: shape))
       #expect(pass.y.isEmpty && pass.dx.isEmpty)
       #expect(pass.gradients.values.allSatisfy { $0.allSatisfy { $0 == 0 } })
-      let remembered: [[Float]] = [Array(repeating: 0, count: 16), Array(repeating: 1, count: 16)]
+      let spread: [Float] =
+        kind == .whitening
+        ? (0..<8).flatMap { _ in [1, 0, 0, 1] as [Float] } : Array(repeating: 1, count: 16)
+      let remembered: [[Float]] = [Array(repeating: 0, count: 16), spread]
       #expect(pass.state == (NormSettings(kind).usesBatchStatistics ? remembered + [[0]] : []))
     }
   }

@@ -2,6 +2,7 @@ import LockstepAutograd
 import LockstepKernels
 import LockstepNorms
 import LockstepTensors
+import LockstepWeightNorms
 import Testing
 
 /// Norms by a row's length: what their formulas leave open, and those that are no layers.

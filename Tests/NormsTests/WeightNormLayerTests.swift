@@ -1,6 +1,7 @@
 import LockstepAutograd
 import LockstepNorms
 import LockstepTensors
+import LockstepWeightNorms
 import Testing
 
 /// Weights that are functions of parameters.

@@ -1,6 +1,7 @@
 import LockstepAutograd
 import LockstepNorms
 import LockstepTensors
+import LockstepWeightNorms
 import Testing
 
 /// Weights less their mean, divided by their deviation.

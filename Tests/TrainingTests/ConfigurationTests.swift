@@ -203,6 +203,11 @@ import Testing
       "statisticsGroup 3 does not divide the 4 ranks"
     ),
     (["model={kind: mlp, hidden: [4], norm: {kind: instance}}"], 1, "one position a sample"),
+    (
+      ["model={kind: mlp, hidden: [64], norm: {kind: whitening, groups: 1, epsilon: 0}}"], 1,
+      "have 30 samples of a batch of 30, and 30 rows have no covariance of full rank for groups of 64"
+    ),
+    (["model.norm={kind: whitening, groups: 3}"], 1, "groups 3 does not divide the 8 channels"),
     (["accumulate=64"], 1, "accumulate 64 is more than the batch of 32"),
     (
       ["model={kind: mlp, hidden: [4], norm: {kind: group, groups: 4}}"], 1,
@@ -249,6 +254,29 @@ import Testing
       }
     }
     #expect(messages.allSatisfy { $0 == messages[0] && $0.contains(expected) }, "\(messages[0])")
+  }
+
+  @Test(arguments: [
+    (
+      "groups: 1", "hidden: [64, 64]",
+      "so that epsilon alone bounds the output; so it is in 2 places"
+    ),
+    ("groups: 8", "hidden: [64, 64]", nil), ("groups: 1", "hidden: [29]", nil),
+    ("groups: 1", "hidden: [30]", "whitening norm at norm1: the whole batch would have 30 samples"),
+  ])
+  func fewRowsForAWhiteningNormAreAWarning(groups: String, hidden: String, expected: String?) throws
+  {
+    let run = try RunConfiguration(
+      yaml: Self.good, name: "run.yaml",
+      set: ["model={kind: mlp, \(hidden), norm: {kind: whitening, \(groups)}}"])
+    let data = try run.loadData()
+    let warnings = try withThreadRanks(2) { world in
+      try TrainingRun(run, data: data, context: RankContext(world)).warnings
+    }
+    for found in warnings {
+      #expect(found.count == (expected == nil ? 0 : 1))
+      #expect(expected.map { found.first?.contains($0) == true } ?? true, "\(found)")
+    }
   }
 
   /// A transformer's norms on heads, and on its width.

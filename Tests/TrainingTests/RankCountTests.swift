@@ -15,7 +15,7 @@ import Testing
 @Suite struct RankCountTests {
   /// With batch-renorm norm's statistics synchronized.
   static let invariant: [NormKind] = [
-    .syncBatch, .batchRenorm, .layer, .rms, .group, .instance, .scale, .l2, .none,
+    .syncBatch, .batchRenorm, .whitening, .layer, .rms, .group, .instance, .scale, .l2, .none,
   ]
   static let synchronized = "model.norm.synchronized=true"
 
@@ -50,7 +50,7 @@ import Testing
     #expect(difference(late.losses, atOnce.losses) < 1e-4)
   }
 
-  @Test(arguments: [NormKind.syncBatch, .batchRenorm], [1, 3])
+  @Test(arguments: [NormKind.syncBatch, .batchRenorm, .whitening], [1, 3])
   func overlapChangesNoBit(norm: NormKind, ranks: Int) throws {
     let runs = try [true, false].map {
       try trained(

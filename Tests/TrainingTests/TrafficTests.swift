@@ -17,7 +17,8 @@ import Testing
   func onlySynchronizedNormsSendStatisticsTwiceALayerAStep(norm: NormKind) throws {
     for seen in try trained(try smallRun(norm, steps: 7), ranks: 3) {
       for step in seen.steps {
-        #expect(step.statistics.collectives == (norm == .syncBatch ? 2 * Self.sites : 0))
+        #expect(
+          step.statistics.collectives == (NormSettings(norm).synchronizes ? 2 * Self.sites : 0))
       }
     }
   }

@@ -1,6 +1,7 @@
 import LockstepKernels
 import LockstepNorms
 import LockstepTensors
+import LockstepWeightNorms
 
 extension Claim {
   static let invariance = Claim(

@@ -1,7 +1,6 @@
-import LockstepAutograd
-import LockstepCollectives
+package import LockstepCollectives
 import LockstepKernels
-import LockstepTensors
+package import LockstepTensors
 
 /// How ranks agree on a batch's moments.
 ///
@@ -33,7 +32,7 @@ public enum StatisticsMerge: String, CaseIterable, Sendable {
   }
 
   /// The rows of all ranks, and the mean less K and the variance of each channel over them.
-  func moments(
+  package func moments(
     _ x: Tensor, shift: Tensor, over communicator: any Communicator, for purpose: Purpose
   ) throws(CommunicationError) -> (count: Double, offsets: [Double], variances: [Double]) {
     let channels = x.shape.channels

@@ -1,6 +1,6 @@
 public import LockstepAutograd
 public import LockstepCollectives
-import LockstepTensors
+package import LockstepTensors
 
 /// How the sums of a batch norm's backward pass travel, and what is computed while they do.
 public struct StatisticsExchange {
@@ -22,7 +22,9 @@ public struct StatisticsExchange {
     self.meanwhile = meanwhile
   }
 
-  func sum(_ own: Storage<Double>, over communicator: any Communicator) throws -> Storage<Double> {
+  package func sum(_ own: Storage<Double>, over communicator: any Communicator) throws -> Storage<
+    Double
+  > {
     guard isNarrow else { return try travel(own, over: communicator) }
     let narrow = Storage((0..<own.count).map { Float(own[$0]) })
     let sums = try travel(narrow, over: communicator)
