@@ -2,7 +2,8 @@ extension Claim {
   /// Every claim: first those about batch norm and layer norm, then those about transformers.
   public static let all: [Claim] = [
     .syncOverhead, .batchSize, .trainEval, .padding, .causality, .invariance, .rmsCost, .rmsQuality,
-    .earlyStopping, .faster, .contrast, .online, .ghost, .sparseSync, .standardization, .warmUp,
+    .earlyStopping, .faster, .contrast, .whitening, .online, .recurrent, .ghost, .sparseSync,
+    .standardization, .warmUp,
     .queryKeyNorms, .learningRate, .hybrid, .qkv, .nGPT, .dynamicTanh, .peri, .output, .depth,
   ]
 
