@@ -428,7 +428,8 @@ targets += [
   .testTarget(
     name: "KernelsTests",
     dependencies: [
-      "LockstepKernels", "LockstepKernelLoops", "LockstepFloatLoops", "LockstepTensors",
+      "LockstepKernels", "LockstepWhiteningKernels", "LockstepKernelLoops", "LockstepFloatLoops",
+      "LockstepTensors",
     ],
     swiftSettings: loops),
   tests("Collectives", ["LockstepCollectives", "LockstepTensors"]),

@@ -62,7 +62,9 @@ struct RowStepNorm: StepNorm {
 
   init(_ site: NormSite, _ settings: NormSettings) {
     let isLayer = settings.kind == .layer
-    let affine = Affine(site, affine: settings.affine, hasBias: isLayer)
+    let affine = Affine(
+      site, affine: settings.affine, hasBias: isLayer,
+      isZeroCentered: !isLayer && settings.zeroCentered)
     (self.site, self.affine) = (site, affine)
     let (rule, detached) = (settings.rowRule, settings.detached)
     normalize =

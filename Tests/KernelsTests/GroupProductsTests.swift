@@ -2,6 +2,7 @@ import LockstepFloatLoops
 import LockstepKernelLoops
 import LockstepKernels
 import LockstepTensors
+import LockstepWhiteningKernels
 import Testing
 
 /// The float64 products by groups of channels, and the eigenvalues of symmetric matrices.
