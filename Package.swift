@@ -42,7 +42,11 @@ struct MPI {
     case "":
       if let known = MPI(knownToPkgConfigAs: "mpi-c") { return known }
       // MPICH and Intel MPI know this option of mpicc alone, and Open MPI knows it too.
-      return MPI(flags: prints(["mpicc", "-show"]) ?? "-lmpi")
+      if let shown = prints(["mpicc", "-show"]) { return MPI(flags: shown) }
+      // What fails is not kept by the package manager, so that an MPI that is installed now is found next.
+      fail(
+        "is not set, and there is no MPI: install libopenmpi-dev and openmpi-bin, or libmpich-dev and mpich (and "
+          + "pkg-config)")
     case "openmpi", "mpich":
       let (file, package) =
         setting == "mpich" ? ("mpich", "libmpich-dev") : ("ompi-c", "libopenmpi-dev")
@@ -94,7 +98,7 @@ struct MPI {
 
   /// Takes the folders and libraries from the flags for a C compiler.
   private init(flags: String) {
-    let words = flags.split(whereSeparator: \.isWhitespace).map(String.init)
+    let words = flags.filter { $0 != "\"" }.split(whereSeparator: \.isWhitespace).map(String.init)
     var linker = words.filter { $0.hasPrefix("-L") || $0.hasPrefix("-l") }
     for word in linker where word.hasPrefix("-L/") && !word.hasPrefix("-L/usr/lib") {
       linker += ["-Xlinker", "-rpath=\(word.dropFirst(2))"]

@@ -40,6 +40,7 @@ mpi_suites+='|^CommandTests\.(Interruption|StartAgreement|Counting|Trace|BatchJo
 # decides, and the package manager would surround its message with its own.
 check_mpi_choice() {
   local said
+  [[ -n "${LOCKSTEP_MPI:-}" ]] || return 0
   said=$(swift package --package-path "$root" dump-package 2>&1 >/dev/null | grep '^LOCKSTEP_MPI ' | head -n 1) || :
   [[ -z "$said" ]] || { say "$said"; exit 2; }
 }
@@ -105,7 +106,7 @@ find_launcher() {
   folder=$(dirname "${library:-/}")
   while [[ "$folder" != / && ! -d "$folder/bin" ]]; do folder=$(dirname "$folder"); done
   for place in ${library:+"${folder%/}/bin/"} ''; do
-    for name in "mpiexec.$family" "mpirun.$family" mpiexec.hydra mpiexec mpirun; do
+    for name in ${family:+"mpiexec.$family" "mpirun.$family" mpiexec.hydra} mpiexec mpirun; do
       launcher=$(type -P "$place$name") || continue
       dialect=$(dialect_of "$launcher")
       case "$family $dialect" in
@@ -246,22 +247,33 @@ END
 # status that they chose (2, 3 or 75) is held back and put into a file: they have said why themselves.
 # usage: hold_back_epilogue FILE
 hold_back_epilogue() {
-  local text block=''
+  local text rule=''
+  # How Open MPI's messages about it begin, between two lines of dashes.
+  local ends='MPI_ABORT was invoked|Primary job|more processes exited|has exited due to|noticed that process'
+  ends+='|non-zero (status|exit)'
   trap '' INT TERM HUP USR1
   while IFS= read -r text || [[ -n "$text" ]]; do
-    if [[ "$text" =~ ^-{60,}$ ]]; then
-      # Open MPI's messages stand between two lines of dashes.
+    if [[ "$rule" == held ]]; then
       printf '%s\n' "$text" >>"$1"
-      if [[ -n "$block" ]]; then block=''; else block=yes; fi
-    elif [[ -n "$block" || "$text" =~ ^Abort\([0-9]+\)\ on\ node\ .*\ MPI_Abort\( ||
-      "$text" == *"more process has sent help message help-mpi-api.txt"* ||
-      "$text" == *'Set MCA parameter "orte_base_help_aggregate"'* ||
-      "$text" == *ORTE_ERROR_LOG:*show_help.c* ]]; then
-      printf '%s\n' "$text" >>"$1"
+      if [[ "$text" =~ ^-{60,}$ ]]; then rule=''; fi
+    elif [[ -n "$rule" && "$text" =~ $ends ]]; then
+      printf '%s\n' "$rule" "$text" >>"$1"
+      rule=held
     else
-      printf '%s\n' "$text" >&2 || :
+      if [[ -n "$rule" ]]; then printf '%s\n' "$rule" >&2 || :; rule=''; fi
+      if [[ "$text" =~ ^-{60,}$ ]]; then
+        rule=$text
+      elif [[ "$text" =~ ^Abort\([0-9]+\)\ on\ node\ .*\ MPI_Abort\( ||
+        "$text" == *"more process has sent help message help-mpi-api.txt"* ||
+        "$text" == *'Set MCA parameter "orte_base_help_aggregate"'* ||
+        "$text" == *ORTE_ERROR_LOG:*show_help.c* ]]; then
+        printf '%s\n' "$text" >>"$1"
+      else
+        printf '%s\n' "$text" >&2 || :
+      fi
     fi
   done
+  if [[ -n "$rule" && "$rule" != held ]]; then printf '%s\n' "$rule" >&2 || :; fi
 }
 
 # Prints what was held back, unless the ranks chose `status`.

@@ -23,7 +23,7 @@ public struct LockstepCommand: ParsableCommand {
 
       Exit status: 0 done; 1 a parity case or a check failed; 2 bad usage, configuration or input; 3 a run \
       failed, or a result cannot be written; 75 training was interrupted by SIGTERM, SIGINT or SIGUSR1 and \
-      wrote a checkpoint: start it again with --resume. After SIGTERM and SIGINT, mpirun turns 75 into 1; \
+      wrote a checkpoint: start it again with --resume. After SIGTERM and SIGINT, launchers turn 75 into 0 or 1; \
       Launch/run keeps it.
       """,
     version: "lockstep 0.1.0",

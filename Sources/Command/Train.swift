@@ -127,6 +127,7 @@ struct Train: ParsableCommand, RankedCommand {
     session.log.info(
       "\(settings.name): \(settings.model.normName) norm, \(run.totalSteps) steps, \(session.context.size) rank(s), in \(files.path)\(after)"
     )
+    for warning in run.warnings { session.log.warning("\(warning)") }
     let summary: RunSummary?
     do {
       summary = try train(
@@ -155,7 +156,6 @@ struct Train: ParsableCommand, RankedCommand {
     }
     progress.finish()
     if let finding = run.overlapFinding { session.log.info("\(finding)") }
-    for warning in run.warnings { session.log.warning("\(warning)") }
     guard let summary else {
       try files.interrupt(signal: InterruptionSignals.current)
       session.log.info(

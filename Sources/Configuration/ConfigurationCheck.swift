@@ -19,11 +19,19 @@ package enum ConfigurationCheck {
         "model.norm.zeroCentered is true, but \(kind.rawValue) norm has no zero-centred gain; only rms norm has"
       )
     }
-    if configuration.model.norm.ghostBatch > 0, kind != .batch {
+    let isLSTM = if case .lstm = configuration.model.kind { true } else { false }
+    let place = isLSTM ? " in an lstm" : ""
+    if configuration.model.norm.ghostBatch > 0, kind != .batch || isLSTM {
       throw ConfigurationError(
         configuration.places["model.norm.ghostBatch"],
-        "model.norm.ghostBatch is \(configuration.model.norm.ghostBatch), but only batch norm takes statistics "
-          + "over a part of a rank's samples, not \(kind.rawValue)")
+        "model.norm.ghostBatch is \(configuration.model.norm.ghostBatch), but only batch norm outside an lstm takes "
+          + "statistics over a part of a rank's samples, not \(kind.rawValue)\(place)")
+    }
+    if configuration.model.norm.every > 1, kind == .whitening || kind == .batchRenorm || isLSTM {
+      throw ConfigurationError(
+        configuration.places["model.norm.every"],
+        "model.norm.every is \(configuration.model.norm.every), but only sync-batch norm outside an lstm leaves out "
+          + "its synchronization in some steps, not \(kind.rawValue)\(place)")
     }
     if case .lstm = configuration.model.kind, let problem = LSTM.problem(kind) {
       throw ConfigurationError(configuration.places["model.norm.kind"], problem)

@@ -48,7 +48,7 @@ public struct LaunchEnvironment: Sendable {
   public func launcher(of library: MPILibrary) -> String {
     guard let launcher = found.first else { return "none (started alone)" }
     guard launcher.size > 1 else { return "\(launcher.launcher.name), one rank" }
-    return "\(launcher.launcher.name), which belongs to \(library.name)"
+    return "\(launcher.launcher.name), whose ranks \(library.name) sees"
   }
 
   /// The number of ranks according to the launcher; nil if none says.

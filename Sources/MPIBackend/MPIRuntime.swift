@@ -63,11 +63,11 @@ public enum MPIRuntime {
     MPILibrary.oneLine(unsafe String(cString: cmpi_header_version()))
   }
 
-  private static var fullVersion: String {
+  /// It is asked for once, before MPI begins, so that the watchdog's thread need not call MPI for it.
+  private static let fullVersion: String =
     unsafe text(capacity: cmpi_max_library_version_string()) { text, length in
       unsafe MPI_Get_library_version(text, length)
     } ?? "unknown MPI"
-  }
 
   /// The version of the MPI standard that the library implements.
   public static var standardVersion: String {

@@ -123,12 +123,13 @@ extension BatchNorm {
             epilogue: epilogue
           ).y, by: name, inputPullback: { _, _ in })
       }
-      let synchronizes = scope.communicates && tape.origin.step % every == 0
+      let isDue = tape.origin.step % every == 0
+      let synchronizes = scope.communicates && isDue
       let (y, saved, moments, pullback) = try normalize(
         x.value, epilogue, over: synchronizes ? scope.communicator : Solo())
       let tail = FusedTail(residual, rectified: rectified, y) { saved.output(epilogue) }
       // Moments of this rank alone would leave each rank with running statistics of its own.
-      if synchronizes || every == 1 { running.update(moments, momentum: momentum) }
+      if isDue { running.update(moments, momentum: momentum) }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: {

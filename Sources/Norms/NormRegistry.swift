@@ -69,9 +69,9 @@ public enum NormRegistry {
 
   /// The names of all norms, by what they communicate.
   public static var namesByTraffic: String {
-    NormTraffic.allCases.map { traffic in
+    NormTraffic.allCases.compactMap { traffic in
       let names = norms.filter { $0.traffic == traffic }.map { $0.kind.rawValue }
-      return "\(traffic.rawValue): \(names.joined(separator: ", "))"
+      return names.isEmpty ? nil : "\(traffic.rawValue): \(names.joined(separator: ", "))"
     }.joined(separator: "; ")
   }
 

@@ -219,6 +219,7 @@ extension Whitening {
       NormSetting<Int>.groups, NormSetting<Bool>.masked,
       NormSetting<StatisticsGroup>.statisticsGroup, NormSetting<StatisticsOverlap>.overlap,
     ]
+    static let traffic = NormTraffic.more
     static func synchronizes(_ settings: NormSettings) -> Bool { true }
 
     static func problem(at site: NormSite, _ settings: NormSettings) -> NormProblem? {

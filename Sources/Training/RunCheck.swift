@@ -155,11 +155,15 @@ package enum RunCheck {
     for norm in model.norms where norm.settings.usesBatchStatistics {
       guard let positions = norm.site.positions else { continue }
       let (settings, synchronizes) = (norm.settings, norm.settings.synchronizes)
-      let group = synchronizes ? norm.ranks : 1
+      // Between the steps that synchronize, statistics are over a rank's own samples.
+      let groups = synchronizes ? (settings.every > 1 ? [norm.ranks, 1] : [norm.ranks]) : [1]
+      let shares = groups.flatMap { group in
+        stride(from: 0, to: ranks, by: group).map { (first: $0, group: group) }
+      }
       for size in batchSizes.sorted() {
         for part in 0..<accumulate {
           let slots = share(part, of: accumulate, in: 0..<size)
-          for first in stride(from: 0, to: ranks, by: group) {
+          for (first, group) in shares {
             let samples = (first..<first + group).reduce(0) {
               $0 + share($1, of: ranks, in: slots).count
             }

@@ -91,7 +91,8 @@ struct RunTests {
         """)
     #expect(finished.status == 137, "\(finished.errors)")
     #expect(
-      finished.errors.contains("no rank is left, and mpirun waits for itself"), "\(finished.errors)"
+      finished.errors.contains("no rank is left, and the launcher waits for itself"),
+      "\(finished.errors)"
     )
   }
 

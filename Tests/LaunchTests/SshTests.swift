@@ -2,7 +2,9 @@ import Foundation
 import Spawning
 import Testing
 
-private let hasSSH = canMakeNamespaces(programs: ["sshd", "ssh", "ssh-keygen", "mpirun", "ip"])
+private let hasSSH =
+  canMakeNamespaces(programs: ["sshd", "ssh", "ssh-keygen", "mpirun", "ip"])
+  && Launcher.current?.dialect == "openmpi"
 
 /// mpirun over ssh between nodes inside this machine.
 @Suite(

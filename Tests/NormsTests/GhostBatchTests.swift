@@ -109,6 +109,13 @@ import Testing
     #expect(every == 1 || found[0][1].y != always[0][1].y, "between them ranks are on their own")
   }
 
+  @Test func aProcessAloneKeepsRunningStatisticsToo() throws {
+    let norm = Self.norm(.syncBatch, every: 4)
+    let found = try Self.steps(norm, 5, over: Solo())
+    #expect(found[0].state != [[Float]](repeating: Array(repeating: 0, count: 5), count: 2))
+    #expect(found[1].state == found[0].state && found[4].state != found[3].state)
+  }
+
   @Test func whatSynchronizesNowAndThenLeavesItsGradientsToTheBuckets() {
     #expect(Self.norm(.syncBatch).parameters.map(\.isSummedByLayer) == [true, true])
     #expect(Self.norm(.syncBatch, every: 2).parameters.map(\.isSummedByLayer) == [false, false])

@@ -121,6 +121,13 @@ private struct WrongName: Norm {
     #expect(throws: NormRegistryError.self) { try NormRegistry.register(OtherType.self) }
   }
 
+  @Test func whatSynchronizesIsListedAsCommunicating() {
+    for norm in NormRegistry.builtIn {
+      #expect((norm.traffic != .nothing) == norm.synchronizes(NormSettings(norm.kind)))
+    }
+    #expect(NormRegistry.namesByTraffic.contains("twice a layer a step: sync-batch; "))
+  }
+
   @Test func aNameIsOneWord() {
     #expect(throws: NormRegistryError.self) { try NormRegistry.register(WrongName.self) }
   }

@@ -57,7 +57,9 @@ extension Claim {
       ]
     }
     figures += zip(norms, tunings).map { Figure("\($0.rawValue): rate", $1.best) }
-    func longer(_ index: Int) -> [Double] { results[index].map { $0.losses[2] - $0.losses[0] } }
+    func longer(_ index: Int) -> [Double] {
+      results[index].map { $0.losses[0].isFinite ? $0.losses[2] - $0.losses[0] : .infinity }
+    }
     let parts = [
       differences(results[0].map(\.steps), results[1].map(\.steps)),
       differences(longer(2), longer(1)),

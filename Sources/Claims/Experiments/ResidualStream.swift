@@ -144,6 +144,7 @@ private struct Streams: Codable, Sendable {
 
   func growth(atEnd: Bool) -> Double {
     let variances = variances[atEnd ? 1 : 0]
+    guard variances.allSatisfy(\.isFinite) else { return .infinity }
     return variances[variances.count - 1] / variances[1]
   }
 

@@ -70,7 +70,7 @@ extension Claim {
     return Outcome(
       difference.median >= -1 ? .holds : difference.high < 0 ? .fails : .undecided,
       because: """
-        with batches of 2 the accuracy is above batch norm's with 64 by \(threeDigits(difference.median)) points, of \
+        with batches of 2 the accuracy differs from batch norm's with 64 by \(threeDigits(difference.median)) points, of \
         which standardization adds \(threeDigits(median(gain(2, 1)))). The paper's networks are ResNet-50 and -101 \
         on ImageNet and COCO, with 32 groups
         """, figures, smallestEffect: lab.signTest().smallestEffect(pairs: seeds.count))

@@ -62,7 +62,7 @@ extension Claim {
     figures += zip(norms, tunings).map { Figure("\($0.rawValue): rate", $1.best) }
     let times = Verdict(allPositive: ratios.map { $0 - 2 })
     return Outcome(
-      Verdict(all: [times, Verdict(bytes >= 10)]),
+      Verdict(all: [times, bytes >= 10 ? .holds : .undecided]),
       because: """
         at 64 channels whitening takes \(threeDigits(median(ratios))) times as long as batch norm and gives \
         \(threeDigits(bytes)) times as many bytes; it takes \(threeDigits(median(steps[2]))) steps where batch norm takes \
