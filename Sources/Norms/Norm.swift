@@ -9,7 +9,7 @@ public protocol Norm: Layer, SendableMetatype {
   static var kind: NormKind { get }
   /// Over what it takes its statistics.
   static var statistics: NormStatistics { get }
-  /// The settings that it has; a configuration may give those of any norm, whatever its kind.
+  /// The settings that it has; a configuration may give those of other norms too, which ignore them.
   static var settings: [any NormSettingDescription] { get }
   /// Whether it takes its statistics over the ranks of a statistics group, by these settings.
   static func synchronizes(_ settings: NormSettings) -> Bool
