@@ -1,5 +1,5 @@
 import LockstepAutograd
-public import LockstepKernels
+import LockstepKernels
 public import LockstepTensors
 
 /// A scaled tanh in the place of a norm: it takes no statistics.
