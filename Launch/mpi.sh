@@ -31,11 +31,6 @@ other_mpi() {
   done
 }
 
-# The tests that depend on the MPI, as a filter for `swift test`: checks on real ranks, watchdog, commands,
-# interruption and resume, kills, mismatches, launching, clusters.
-mpi_suites='^MPITests\.|^FaultTests\.|^LaunchTests\.(LocalCluster|Run|LaunchScript)'
-mpi_suites+='|^CommandTests\.(Interruption|StartAgreement|Counting|Trace|BatchJob|BenchCollectives)'
-
 # Ends with status 2 and a message if LOCKSTEP_MPI names nothing that one can build with. The manifest
 # decides, and the package manager would surround its message with its own.
 check_mpi_choice() {
@@ -80,7 +75,7 @@ family_of() {
 # gets the launcher of this package's build, else the one on the PATH.
 # usage: find_launcher TOOL PROGRAM
 find_launcher() {
-  local tool=$1 program=$2 library='' family='' folder name found place
+  local tool=$1 program=$2 library='' family='' folder name place
   place=$(type -P "$program") || place=$program
   for name in "$place" "$(build_folder)/release/lockstep"; do
     [[ -z "$library" ]] || break
@@ -180,7 +175,7 @@ bind_to_cores() {
 }
 
 # Starts the ranks in the nodes that make_nodes made (Launch/nodes.sh), consecutive ranks together, each on
-# the core that is named for it. All data go through the nodes' network, also within a node.
+# the core that is named for it. All data go through the nodes' network, also within a node. `fail` is the caller's.
 # usage: join_nodes RANKS_PER_NODE CORE…
 join_nodes() {
   local each=$1 hosts='' name rank

@@ -1,3 +1,4 @@
+import LockstepCollectives
 import LockstepMPIBackend
 import Spawning
 import Testing
@@ -29,6 +30,30 @@ struct MPIBackendTests {
     #expect(finished.status == 2)
     #expect(finished.errors.contains("started 4 processes (\(variable)=4)"))
     #expect(finished.errors.contains("own mpi"))
+  }
+}
+
+/// Whether a program that was compiled with one MPI's headers may run with another's library.
+@Suite struct LibraryBehaviourTests {
+  @Test(arguments: [
+    ("Open MPI v4.1.4", "Open MPI v4.1.4, package: Debian"),
+    ("Open MPI v4.1.4", "Open MPI v5.0.5"), ("MPICH 4.0.2", "MPICH Version:\t4.0.2\nABI"),
+    ("MPICH 4.0.2", "Intel(R) MPI Library 2021.13"), ("MPI ABI 1.0", "Open MPI v6.0.0"),
+  ])
+  func whatBelongsTogetherRuns(header: String, library: String) throws {
+    try MPILibrary.check(header: header, library: library)
+  }
+
+  @Test(arguments: [
+    ("Open MPI v4.1.4", "MPICH Version: 4.0.2"), ("MPICH 4.0.2", "Open MPI v4.1.4"),
+    ("Open MPI v5.0.5", "Open MPI v4.1.4"), ("Intel(R) MPI Library 2021.13", "Open MPI v5.0.5"),
+  ])
+  func whatDoesNotIsNamedOnBothSides(header: String, library: String) {
+    let error = #expect(throws: LaunchError.self) {
+      try MPILibrary.check(header: header, library: library)
+    }
+    #expect(error?.description.contains("headers of \(header)") == true)
+    #expect(error?.description.contains(MPILibrary.oneLine(library)) == true)
   }
 }
 
