@@ -58,6 +58,11 @@ static inline MPI_Datatype cmpi_datatype(cmpi_type type) {
 }
 
 static inline int cmpi_success(void) { return MPI_SUCCESS; }
+// Whether a rank got more bytes than it waited for.
+static inline int cmpi_is_truncation(int code) {
+  int error = MPI_SUCCESS;
+  return MPI_Error_class(code, &error) == MPI_SUCCESS && error == MPI_ERR_TRUNCATE;
+}
 static inline int cmpi_max_error_string(void) { return MPI_MAX_ERROR_STRING; }
 static inline int cmpi_max_library_version_string(void) { return MPI_MAX_LIBRARY_VERSION_STRING; }
 static inline int cmpi_thread_funneled(void) { return MPI_THREAD_FUNNELED; }

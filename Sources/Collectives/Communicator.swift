@@ -141,14 +141,20 @@ public struct CommunicationError: ProgramError, Hashable, Sendable {
   public let code: Int32
   /// The library's own message.
   public let reason: String
+  /// The collective in which the call failed, in words, if it was in one.
+  public let collective: String?
   /// Whether all ranks throw this error at the same place.
   public let isSharedByAllRanks: Bool
 
   /// Describes a failed call.
-  public init(call: String, code: Int32, reason: String, isSharedByAllRanks: Bool = false) {
+  public init(
+    call: String, code: Int32, reason: String, collective: String? = nil,
+    isSharedByAllRanks: Bool = false
+  ) {
     self.call = call
     self.code = code
     self.reason = reason
+    self.collective = collective
     self.isSharedByAllRanks = isSharedByAllRanks
   }
 
@@ -158,9 +164,10 @@ public struct CommunicationError: ProgramError, Hashable, Sendable {
       call: "", code: 0, reason: reason, isSharedByAllRanks: isSharedByAllRanks)
   }
 
-  /// The call, its code and the library's message, or which ranks' collectives do not match.
+  /// The call, its code, the collective and the library's message, or which ranks' collectives do not match.
   public var description: String {
-    call.isEmpty ? reason : "\(call) failed (\(code)): \(reason)"
+    call.isEmpty
+      ? reason : "\(call) failed (\(code))\(collective.map { " in \($0)" } ?? ""): \(reason)"
   }
 }
 

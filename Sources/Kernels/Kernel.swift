@@ -1,6 +1,6 @@
 import Glibc
 public import LockstepFloatLoops
-public import LockstepKernelLoops
+import LockstepKernelLoops
 import LockstepKernelsBaseline
 
 #if arch(x86_64)

@@ -1,4 +1,4 @@
-package import LockstepFloatLoops
+import LockstepFloatLoops
 package import LockstepKernelLoops
 package import LockstepTensors
 

@@ -308,12 +308,22 @@ extension ScalarKind {
 }
 
 /// Throws unless `code` is `MPI_SUCCESS`.
+///
+/// The error names the collective that this rank is in. Where a message is longer than the receiver expects,
+/// the ranks are in different ones.
 func check(_ code: CInt, _ call: String) throws(CommunicationError) {
   guard code != cmpi_success() else { return }
-  let reason = unsafe text(capacity: cmpi_max_error_string()) { text, length in
-    unsafe MPI_Error_string(code, text, length)
+  var reason =
+    unsafe text(capacity: cmpi_max_error_string()) { text, length in
+      unsafe MPI_Error_string(code, text, length)
+    } ?? "unknown"
+  if cmpi_is_truncation(code) != 0 {
+    reason =
+      "the ranks are in different collectives; `--check collectives` stops before them. \(reason)"
   }
-  throw CommunicationError(call: call, code: code, reason: reason ?? "unknown")
+  let moment = MPIRuntime.activity.now
+  throw CommunicationError(
+    call: call, code: code, reason: reason, collective: moment.isWaiting ? moment.collective : nil)
 }
 
 /// The text of at most `capacity` bytes that an MPI function writes; nil if the function fails.

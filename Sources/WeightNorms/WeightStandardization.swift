@@ -1,6 +1,6 @@
 public import LockstepAutograd
 import LockstepKernelLoops
-public import LockstepKernels
+import LockstepKernels
 public import LockstepTensors
 
 /// Weight standardization: each output's weights, less their mean, divided by their deviation.
