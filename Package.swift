@@ -22,8 +22,8 @@ let features: [SwiftSetting] = [
 ]
 let loops: [SwiftSetting] = features + [.unsafeFlags(["-Ounchecked"])]
 
-func instructionSet(_ march: String) -> [SwiftSetting] {
-  loops + [.unsafeFlags(["-Xcc", "-march=\(march)"], .when(platforms: [.linux]))]
+func instructionSet(_ flags: String...) -> [SwiftSetting] {
+  loops + [.unsafeFlags(flags.flatMap { ["-Xcc", $0] }, .when(platforms: [.linux]))]
 }
 
 // MPI. LOCKSTEP_MPI chooses it; headers and library always come from the same one:
@@ -179,15 +179,17 @@ if FileManager.default.fileExists(atPath: "/usr/include/isa-l/crc.h") {
 }
 
 #if arch(x86_64)
-  targets += [
-    .target(
-      name: "LockstepKernelsV3", dependencies: ["LockstepKernelLoops", "LockstepFloatLoops"],
-      path: "Sources/KernelsV3", swiftSettings: instructionSet("x86-64-v3")),
-    .target(
-      name: "LockstepKernelsV4", dependencies: ["LockstepKernelLoops", "LockstepFloatLoops"],
-      path: "Sources/KernelsV4", swiftSettings: instructionSet("x86-64-v4")),
-  ]
-  kernelsDependencies += ["LockstepKernelsV3", "LockstepKernelsV4"]
+  for (name, flags) in [
+    ("V3", instructionSet("-march=x86-64-v3")), ("V4", instructionSet("-march=x86-64-v4")),
+    ("V4BFloat16", instructionSet("-march=x86-64-v4", "-mavx512bf16")),
+  ] {
+    targets.append(
+      .target(
+        name: "LockstepKernels\(name)",
+        dependencies: ["LockstepKernelLoops", "LockstepFloatLoops"],
+        path: "Sources/Kernels\(name)", swiftSettings: flags))
+    kernelsDependencies.append(.target(name: "LockstepKernels\(name)"))
+  }
 #endif
 
 /// A module of the house; target names are unique among all packages of a program, so they carry a prefix,

@@ -6,7 +6,8 @@ public import LockstepTensors
 /// A new table holds the plain references; the modules of the instruction sets put vector forms in
 /// their places.
 public struct KernelTable: Sendable {
-  /// The name of the instruction set: `"reference"`, `"baseline"`, `"x86-64-v3"` or `"x86-64-v4"`.
+  /// The name of the instruction set: `"reference"`, `"baseline"`, `"x86-64-v3"`, `"x86-64-v4"` or
+  /// `"x86-64-v4-bf16"`.
   public let name: String
 
   /// The table of plain references, under `name`.

@@ -28,16 +28,18 @@ public func geluTanhGradientReference<E: KernelElement>(
   }
 }
 
-/// 2u in every lane.
+/// σ(2u) in every lane.
 @_alwaysEmitIntoClient @_transparent
-public func geluTanhArgument(_ v: Vector) -> Vector {
-  v * fma(v * v, Vector(repeating: 1.595_769_1 * 0.044_715), Vector(repeating: 1.595_769_1))
+public func geluTanhWeight(_ v: Vector) -> Vector {
+  let exponent =
+    v * fma(v * v, Vector(repeating: -1.595_769_1 * 0.044_715), Vector(repeating: -1.595_769_1))
+  return Vector(repeating: 1) / (Vector(repeating: 1) + exponential(exponent))
 }
 
 /// The vector form of ``geluTanhReference``.
 @_alwaysEmitIntoClient @inline(__always)
 public func geluTanhLoop<E: KernelElement>(_ x: Source<E>, _ count: Int, _ y: Target<E>) {
-  mapLoop(x, count, y) { $0 * logistic(geluTanhArgument($0)) }
+  mapLoop(x, count, y) { $0 * geluTanhWeight($0) }
 }
 
 /// The vector form of ``geluTanhGradientReference``.
@@ -46,7 +48,7 @@ public func geluTanhGradientLoop<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ count: Int, _ dx: Target<E>
 ) {
   mapLoop(x, dy, count, dx) { v, g in
-    let s = logistic(geluTanhArgument(v))
+    let s = geluTanhWeight(v)
     let slope = fma(
       v * v, Vector(repeating: 3 * 1.595_769_1 * 0.044_715), Vector(repeating: 1.595_769_1))
     return g * fma(v * s * (Vector(repeating: 1) - s), slope, s)

@@ -63,13 +63,7 @@ extension BFloat16: KernelElement {
   /// Writes sixteen to `p`, at any alignment.
   @_alwaysEmitIntoClient @_transparent
   public static func storeVector(_ v: Vector, _ p: UnsafeMutablePointer<BFloat16>) {
-    let bits = unsafeBitCast(v, to: SIMD16<UInt32>.self)
-    let upper = bits &>> 16
-    let rounded = (bits &+ 0x7fff &+ (upper & 1)) &>> 16
-    // Rounding must not carry NaN's bits over to infinity.
-    let halves = (upper | 0x40).replacing(with: rounded, where: v .== v)
-    UnsafeMutableRawPointer(p).storeBytes(
-      of: narrowed(halves), as: SIMD16<UInt16>.self)
+    UnsafeMutableRawPointer(p).storeBytes(of: nearest_bfloat16(v), as: SIMD16<UInt16>.self)
   }
 }
 
@@ -82,20 +76,6 @@ func widened(_ v: SIMD16<UInt16>) -> SIMD16<UInt32> {
     UInt32(v[0]), UInt32(v[1]), UInt32(v[2]), UInt32(v[3]), UInt32(v[4]), UInt32(v[5]),
     UInt32(v[6]), UInt32(v[7]), UInt32(v[8]), UInt32(v[9]), UInt32(v[10]), UInt32(v[11]),
     UInt32(v[12]), UInt32(v[13]), UInt32(v[14]), UInt32(v[15]))
-}
-
-/// The lower 16 bits of sixteen 32-bit numbers.
-@_alwaysEmitIntoClient @_transparent
-func narrowed(_ v: SIMD16<UInt32>) -> SIMD16<UInt16> {
-  SIMD16<UInt16>(
-    UInt16(truncatingIfNeeded: v[0]), UInt16(truncatingIfNeeded: v[1]),
-    UInt16(truncatingIfNeeded: v[2]), UInt16(truncatingIfNeeded: v[3]),
-    UInt16(truncatingIfNeeded: v[4]), UInt16(truncatingIfNeeded: v[5]),
-    UInt16(truncatingIfNeeded: v[6]), UInt16(truncatingIfNeeded: v[7]),
-    UInt16(truncatingIfNeeded: v[8]), UInt16(truncatingIfNeeded: v[9]),
-    UInt16(truncatingIfNeeded: v[10]), UInt16(truncatingIfNeeded: v[11]),
-    UInt16(truncatingIfNeeded: v[12]), UInt16(truncatingIfNeeded: v[13]),
-    UInt16(truncatingIfNeeded: v[14]), UInt16(truncatingIfNeeded: v[15]))
 }
 
 /// Sixteen numbers from `p + i`, at any alignment.

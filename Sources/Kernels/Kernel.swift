@@ -6,6 +6,7 @@ import LockstepKernelsBaseline
 #if arch(x86_64)
   import LockstepKernelsV3
   import LockstepKernelsV4
+  import LockstepKernelsV4BFloat16
 #endif
 
 /// The numeric loops on tensors: shapes are checked here, once a call, and the loops of the
@@ -30,6 +31,10 @@ public enum Kernel {
         if processorHas(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]) {
           tables.append(KernelTable("x86-64-v4"))
           LockstepKernelsV4.useVectorKernels(in: &tables[3])
+          if processorHas(["avx512_bf16"]) {
+            tables.append(KernelTable("x86-64-v4-bf16"))
+            LockstepKernelsV4BFloat16.useVectorKernels(in: &tables[4])
+          }
         }
       }
     #endif

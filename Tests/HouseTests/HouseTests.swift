@@ -51,7 +51,9 @@ import Testing
 
   /// The rooms, top to bottom: a module imports only those above it.
   private static let rooms = [
-    "Tensors", "KernelLoops", "FloatLoops", "KernelsBaseline", "KernelsV3", "KernelsV4", "Kernels",
+    "Tensors", "KernelLoops", "FloatLoops", "KernelsBaseline", "KernelsV3", "KernelsV4",
+    "KernelsV4BFloat16",
+    "Kernels",
     "WhiteningKernels", "Files",
     "Collectives", "Recording", "Analysis", "Machine", "Prediction", "MPIBackend", "Autograd",
     "Layers", "Optimizers", "Datasets", "Statistics", "Norms",
@@ -139,7 +141,7 @@ import Testing
   }
 
   @Test func theInstructionSetsShareOneSource() throws {
-    for module in ["KernelsV3", "KernelsV4"] {
+    for module in ["KernelsV3", "KernelsV4", "KernelsV4BFloat16"] {
       let target = try FileManager.default.destinationOfSymbolicLink(
         atPath: "\(packageRoot)/Sources/\(module)/VectorKernels.swift")
       #expect(target == "../KernelsBaseline/VectorKernels.swift")

@@ -1,5 +1,5 @@
 public import LockstepFloatLoops
-public import LockstepKernelLoops
+import LockstepKernelLoops
 import LockstepKernels
 public import Testing
 
