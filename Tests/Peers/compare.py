@@ -138,7 +138,8 @@ class Row:
             return
         # torch.distributed.run adds an error of its own, which says no more than that there was one.
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if 'Error' in line and 'ChildFailedError' not in line]
+        errors = [line for line in lines if ('Error' in line and 'ChildFailedError' not in line)
+                  or line.startswith('terminate called')]
         self.left_out[variant] = (errors or lines or [f'exit status {done.returncode}'])[-1]
         print(f'left out: {networks[self.work][0]}, {self.norm} norm, {self.ranks} rank(s), {self.precision}, '
               f'PyTorch {variant}: {self.left_out[variant]}', file=sys.stderr, flush=True)
