@@ -271,9 +271,15 @@ hold_back_epilogue() {
   if [[ -n "$rule" && "$rule" != held ]]; then printf '%s\n' "$rule" >&2 || :; fi
 }
 
-# Prints what was held back, unless the ranks chose `status`.
-# usage: tell_epilogue FILE STATUS
-tell_epilogue() {
+# Waits until the ranks' last lines have been passed on, but not for a process that outlives the launcher. Then
+# prints what was held back, unless the ranks chose `status`. `filter` is the process of hold_back_epilogue.
+# usage: end_epilogue FILE STATUS
+end_epilogue() {
+  local look
+  for ((look = 0; look < 100; look++)); do
+    kill -0 "$filter" 2>/dev/null || break
+    sleep 0.02
+  done
   case "$2" in
     2 | 3 | 75) ;;
     *) if [[ -s "$1" ]]; then say "$(<"$1")"; fi ;;

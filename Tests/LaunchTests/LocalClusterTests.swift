@@ -67,6 +67,15 @@ struct LocalClusterTests {
     #expect(finished.output.isEmpty)
   }
 
+  @Test func aStatusThatTheRanksChoseLeavesTheirOwnMessageAlone() throws {
+    let finished = try cluster(
+      ["-n", "2"],
+      [executable("lockstep"), "train", "Configs/digits-mlp.yaml", "--set", "epochs=none"])
+    #expect(finished.status == 2, "\(finished.errors)")
+    let lines = finished.errors.split(separator: "\n")
+    #expect(lines.count { !$0.hasPrefix("Launch/local-cluster: ") } == 1, "\(finished.errors)")
+  }
+
   @Test func theCommandKeepsItsFolderAndEnvironment() throws {
     let finished = try cluster(
       ["-n", "2"], inEachNode(#"echo "$PWD $SPOKEN""#), environment: ["SPOKEN": "two  words"])

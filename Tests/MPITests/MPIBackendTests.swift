@@ -8,7 +8,10 @@ import Testing
 struct MPIBackendTests {
   @Test(
     arguments: [1, 2, 3, 4],
-    ["sum", "bfloat16-sum", "same-bits", "begin-sum", "move", "blocks", "merge", "split", "throws"])
+    [
+      "sum", "bfloat16-sum", "same-bits", "begin-sum", "move", "blocks", "merge", "split", "throws",
+      "truncation",
+    ])
   func checkHolds(ranks: Int, check: String) throws {
     let finished = try mpirun(ranks, "mpi-checks", [check])
     #expect(finished.status == 0, "\(finished.errors)")

@@ -65,9 +65,9 @@ def in_any_order(turn, *works):
 
 def norms(turns):
     ours, theirs = {}, {}
-    # The norms that PyTorch has.
+    # The norms that PyTorch has, and two that torch_norms.py composes of its functions.
     command = [lockstep, 'bench', 'norms', '--json', '--rounds', '12', '--norms',
-               'batch,sync-batch,layer,rms,group,instance']
+               'batch,sync-batch,layer,rms,group,instance,dynamic-tanh,whitening']
 
     def one():
         for row in json.loads(run(command))['results']:

@@ -16,6 +16,16 @@ torch.set_num_threads(1)
 torch.manual_seed(0)
 
 
+def whiten(rows, w, b):
+    """Whitening in 8 groups of channels, (S + εI)^(−1/2) (x − μ), with the inverse root in float64."""
+    groups = rows.unflatten(-1, (8, -1))
+    t = groups - groups.mean(0)
+    covariance = torch.einsum('ngi,ngj->gij', t, t).double() / len(rows)
+    values, vectors = torch.linalg.eigh(covariance + 1e-5 * torch.eye(t.shape[-1], dtype=torch.float64))
+    root = ((vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mT).float()
+    return torch.einsum('gij,ngj->ngi', root, t).flatten(1) * w + b
+
+
 def cases(shape):
     """(norm, layout, x, channels, function) for every norm and layout that the shape has."""
     c = shape[1]
@@ -25,11 +35,16 @@ def cases(shape):
     instance = lambda t, w, b: F.instance_norm(t, None, None, w, b, True, 0.1, 1e-5)
     layer = lambda t, w, b: F.layer_norm(t, (c,), w, b, 1e-5)
     rms = lambda t, w, b: F.rms_norm(t, (c,), w, 1e-5)
+    alpha = torch.full((1,), 0.5, requires_grad=True)
+    dynamic_tanh = lambda t, w, b: torch.tanh(alpha * t) * w + b
+    whitening = lambda t, w, b: whiten(t.reshape(-1, c), w, b).view(t.shape)
     if len(shape) == 2:
         n = shape[0] // 128
         yield 'batch', 'rows', x, batch
         yield 'layer', 'rows', x, layer
         yield 'rms', 'rows', x, rms
+        yield 'dynamic-tanh', 'rows', x, dynamic_tanh
+        yield 'whitening', 'rows', x, whitening
         yield 'group', 'rows', x, group
         sequences = x.view(n, 128, c).transpose(1, 2)
         yield 'instance', 'channels last', sequences, instance
@@ -39,10 +54,12 @@ def cases(shape):
         for name, f in (('batch', batch), ('group', group), ('instance', instance)):
             yield name, 'channels first', x, f
             yield name, 'channels last', last, f
-        # Layer and RMS norm over channels need them innermost.
+        # These need the channels innermost.
         rows = last.permute(0, 2, 3, 1)
         yield 'layer', 'channels last', rows, layer
         yield 'rms', 'channels last', rows, rms
+        yield 'dynamic-tanh', 'channels last', rows, dynamic_tanh
+        yield 'whitening', 'channels last', rows, whitening
 
 
 results = {}

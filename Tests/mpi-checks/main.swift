@@ -153,6 +153,25 @@ let checks: [String: (MPICommunicator) throws -> Void] = [
     } catch let error as CommunicationError {
       try expect(error.call == "MPI_Bcast", "call \(error.call)")
       try expect(error.reason.lowercased().contains("root"), "reason \(error.reason)")
+      try expect(
+        error.collective?.contains("broadcast of 1 float32 from rank \(world.size + 7) for control")
+          == true,
+        "collective \(error.collective ?? "none")")
+    }
+  },
+  "truncation": { world in
+    // In each pair the first rank sends more than the second waits for.
+    let pair = try world.split(color: world.rank / 2, key: world.rank)
+    pair.meter.name = EventName("pair")
+    var values = [Float](repeating: 1, count: pair.rank == 0 ? 1000 : 10)
+    do {
+      try pair.broadcast(&values, from: 0)
+      try expect(pair.rank == 0, "a message longer than its receiver was taken")
+    } catch let error as CommunicationError {
+      try expect(
+        error.description.contains(
+          "in the broadcast of 10 float32 from rank 0 for control (number 1 on pair): ")
+          && error.reason.contains("different collectives; `--check collectives`"), "\(error)")
     }
   },
   "watchdog-stop": { world in
