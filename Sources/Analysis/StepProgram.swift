@@ -79,6 +79,8 @@ package struct StepSamples {
   package let shape: StepProgram.Shape
   /// The computing of each step, in nanoseconds, by recorded rank.
   package let ranks: [[[Double]]]
+  /// Which share of the run's steps is of this kind, from 0 to 1.
+  package let share: Double
 
   /// The number of steps, summed over the ranks.
   package var count: Int { ranks.reduce(0) { $0 + $1.count } }
@@ -86,23 +88,55 @@ package struct StepSamples {
   /// How many first steps are left out, because they are not steady.
   private static let warmup = 3
 
-  /// Takes the steps in `records` of the most frequent shape; nil if there is no step.
+  /// The steps in `records` by kind.
   ///
-  /// If `steps` is given, only steps with these numbers count.
-  package init?(_ records: [RankRecord], steps wanted: Set<Int>? = nil) {
-    let programs = records.map { record in
-      let steps = record.entries.filter { $0.kind == .step }
-      func isWanted(_ step: RankRecord.Entry) -> Bool {
-        wanted?.contains(step.key.number) ?? true
-      }
-      let steady =
-        steps.count > 2 * Self.warmup ? steps.dropFirst(Self.warmup).filter(isWanted) : []
-      // If no steady step is left, the first ones have to do.
-      return Self.programs(steady.isEmpty ? steps.filter(isWanted) : steady, record.entries)
+  /// Kinds differ in how many collectives of statistics a step has, as steps of sync-batch with `every` above 1
+  /// do. Of each kind the steps of its most frequent shape are taken. The kinds' shares are those of all steps.
+  ///
+  /// - Parameters:
+  ///   - records: What the ranks recorded.
+  ///   - whole: The numbers of the steps that count; nil for all.
+  ///   - clean: The numbers of those to take; a kind that has none of them takes all that count.
+  /// - Returns: the kinds, the most frequent first; none if there is no step.
+  package static func kinds(
+    of records: [RankRecord], steps whole: Set<Int>? = nil, preferring clean: Set<Int>? = nil
+  ) -> [StepSamples] {
+    typealias Found = (number: Int, isSteady: Bool, program: StepProgram)
+    let found = records.map { record -> [Found] in
+      let steps = record.entries.filter { $0.kind == .step }.sorted { $0.issue < $1.issue }
+      let first = steps.count > 2 * warmup ? warmup : 0
+      return zip(steps, programs(steps, record.entries)).enumerated().map { place, step in
+        (step.0.key.number, place >= first, step.1)
+      }.filter { step in whole?.contains(step.number) ?? true }
     }
+    func kind(_ step: Found) -> Int {
+      step.program.shape.collectives.count {
+        if case .statistics = $0.purpose { true } else { false }
+      }
+    }
+    let counts = Dictionary(grouping: found.joined(), by: kind).mapValues(\.count)
+    let total = counts.values.reduce(0, +)
+    return counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.compactMap { number, count in
+      let ofKind = found.map { $0.filter { kind($0) == number } }
+      func taken(_ isTaken: (Found) -> Bool) -> [[StepProgram]]? {
+        let programs = ofKind.map { $0.filter(isTaken).map(\.program) }
+        return programs.allSatisfy(\.isEmpty) ? nil : programs
+      }
+      func isClean(_ step: Found) -> Bool { clean?.contains(step.number) ?? true }
+      // If no steady step is left, the first ones have to do.
+      let programs =
+        taken { $0.isSteady && isClean($0) } ?? taken(isClean) ?? taken(\.isSteady)
+        ?? taken { _ in true } ?? []
+      return StepSamples(programs, share: Double(count) / Double(total))
+    }
+  }
+
+  /// Takes the programs of the most frequent shape; nil if there is none.
+  private init?(_ programs: [[StepProgram]], share: Double) {
     let shapes = Dictionary(grouping: programs.joined(), by: \.shape)
     guard let (shape, _) = shapes.max(by: { $0.value.count < $1.value.count }) else { return nil }
     self.shape = shape
+    self.share = share
     ranks = programs.map { $0.filter { $0.shape == shape }.map(\.computing) }
       .filter { !$0.isEmpty }
   }

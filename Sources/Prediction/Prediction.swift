@@ -74,7 +74,7 @@ public struct Prediction: Codable, Sendable {
     public let statisticsGroup: Int?
     /// The ranks.
     public let ranks: Int
-    /// The step time: the median over simulated steps, with its 95% interval.
+    /// The step time: the median over simulated steps, with its 95% interval, as a mean over the kinds of steps.
     public let stepMilliseconds: MedianInterval
     /// Computing; like the other times below, it is a mean over ranks.
     public let computeMilliseconds: Double
@@ -183,21 +183,25 @@ extension Prediction {
     library = network.library
     var (rows, bases): ([Row], [Basis]) = ([], [])
     for (source, clean) in zip(sources, clean) {
-      guard let samples = StepSamples(source.records, steps: clean.steps) else {
+      let kinds = StepSamples.kinds(
+        of: source.records, steps: source.steps, preferring: clean.steps)
+      guard let first = kinds.first else {
         throw RecordingError(source.norm, "no step was recorded; train for some steps first")
       }
-      let all = StepSimulation(
-        samples, network, ranks: 2, group: source.synchronizes ? 2 : 1)
+      let tail = kinds.reduce(0) { sum, kind in
+        sum + kind.share
+          * StepSimulation(kind, network, ranks: 2, group: source.synchronizes ? 2 : 1).meanTail
+      }
       bases.append(
         Basis(
-          norm: source.norm, ranks: samples.ranks.count, samples: samples.count,
-          tailMicroseconds: all.meanTail / 1e3))
+          norm: source.norm, ranks: first.ranks.count, samples: kinds.reduce(0) { $0 + $1.count },
+          tailMicroseconds: tail / 1e3))
       for count in ranks {
         let sizes = Set(groups.filter { $0 > 1 && $0 < count && count % $0 == 0 } + [count])
         for group in source.synchronizes ? sizes.sorted() : [1] {
           rows.append(
             Self.row(
-              source, samples, network, ranks: count, group: group, noise: noise, price: price,
+              source, kinds, network, ranks: count, group: group, noise: noise, price: price,
               seed: seed))
         }
       }
@@ -216,38 +220,47 @@ extension Prediction {
   /// About how many numbers a simulation adds, which limits its time.
   private static let work = 4_000_000
 
+  /// The means of the kinds of steps, by how frequent they are.
   private static func row(
-    _ source: Source, _ samples: StepSamples, _ network: NetworkModel, ranks: Int, group: Int,
+    _ source: Source, _ kinds: [StepSamples], _ network: NetworkModel, ranks: Int, group: Int,
     noise: MachineNoise, price: Double?, seed: UInt64
   ) -> Row {
-    let simulation = StepSimulation(samples, network, ranks: ranks, group: group, noise: noise)
-    let each = ranks * (samples.shape.actions.count + 1)
-    // The first step is dropped, because all ranks start together there alone.
-    let steps = simulation.steps(min(201, max(21, work / each)), seed: seed).dropFirst()
+    let simulated = kinds.map { kind in
+      let simulation = StepSimulation(kind, network, ranks: ranks, group: group, noise: noise)
+      let each = ranks * (kind.shape.actions.count + 1)
+      // The first step is dropped, because all ranks start together there alone.
+      return simulation.steps(min(201, max(21, work / each)), seed: seed).dropFirst()
+    }
+    func mean(_ ofKind: (ArraySlice<StepSimulation.Step>) -> Double) -> Double {
+      zip(kinds, simulated).reduce(0) { $0 + $1.0.share * ofKind($1.1) }
+    }
     func mean(_ part: (StepSimulation.Step) -> Double) -> Double {
-      steps.reduce(0) { $0 + part($1) } / Double(steps.count) / 1e6
+      mean { steps in steps.reduce(0) { $0 + part($1) } / Double(steps.count) / 1e6 }
     }
     func algorithm(_ meeting: Int, _ isWanted: (Purpose) -> Bool) -> String? {
-      let largest = samples.shape.collectives.filter { isWanted($0.purpose) }
+      let largest = kinds.flatMap(\.shape.collectives).filter { isWanted($0.purpose) }
         .max { $0.bytes < $1.bytes }
       guard meeting > 1, let largest else { return nil }
       return network.allReduce(
         bytes: largest.bytes, ranks: meeting, world: ranks, blocking: largest.isBlocking
       ).algorithm
     }
-    let time = MedianInterval(steps.map { $0.step / 1e6 })
+    func time(_ bound: (MedianInterval) -> Double) -> Double {
+      mean { steps in bound(MedianInterval(steps.map { $0.step / 1e6 })) }
+    }
+    let step = MedianInterval(median: time(\.median), low: time(\.low), high: time(\.high))
     return Row(
       norm: source.norm, statisticsGroup: group > 1 ? group : nil, ranks: ranks,
-      stepMilliseconds: time, computeMilliseconds: mean(\.computing),
+      stepMilliseconds: step, computeMilliseconds: mean(\.computing),
       statisticsSkewMilliseconds: mean(\.statisticsSkew),
       statisticsTransferMilliseconds: mean(\.statisticsTransfer),
       gradientsMilliseconds: mean(\.gradients),
       controlMilliseconds: mean(\.control),
       statisticsAlgorithm: algorithm(group) { if case .statistics = $0 { true } else { false } },
       gradientsAlgorithm: algorithm(ranks) { if case .gradients = $0 { true } else { false } },
-      assumesTail: ranks > samples.count,
+      assumesTail: kinds.contains { ranks > $0.count },
       cost: source.course.map {
-        TrainingCost($0, ranks: ranks, step: time.median / 1e3, price: price)
+        TrainingCost($0, ranks: ranks, step: step.median / 1e3, price: price)
       })
   }
 

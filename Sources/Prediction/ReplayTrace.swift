@@ -34,7 +34,9 @@ public struct ReplayTrace: Codable, Sendable {
   public init(
     _ source: Prediction.Source, ranks: Int?, steps count: Int, to folder: String, seed: UInt64 = 1
   ) throws {
-    guard let samples = StepSamples(source.records, steps: source.clean.steps) else {
+    let kinds = StepSamples.kinds(
+      of: source.records, steps: source.steps, preferring: source.clean.steps)
+    guard let first = kinds.first else {
       throw RecordingError(folder, "no step was recorded; train for some steps first")
     }
     guard !source.records.hasStatisticsGroups else {
@@ -43,14 +45,19 @@ public struct ReplayTrace: Codable, Sendable {
         "statistics were taken over groups of ranks, which these traces cannot express; record "
           + "a run with norm.statisticsGroup all")
     }
-    let ranks = ranks ?? samples.ranks.count
-    let shape = samples.shape
+    let ranks = ranks ?? first.ranks.count
     var lines = (0..<ranks).map { ["\($0) init"] }
     var random = RandomStream(seed: seed, site: .simulation)
-    let kinds = (0..<ranks).map { samples.ranks[$0 % samples.ranks.count] }
-    for _ in 0..<count {
+    var written = [Double](repeating: 0, count: kinds.count)
+    for step in 1...max(count, 1) where count > 0 {
+      // The kind of step that is furthest behind its share.
+      let owed = kinds.indices.map { kinds[$0].share * Double(step) - written[$0] }
+      let kind = kinds.indices.max { owed[$0] < owed[$1] } ?? 0
+      written[kind] += 1
+      let (shape, recorded) = (kinds[kind].shape, kinds[kind].ranks)
       for rank in 0..<ranks {
-        let computing = kinds[rank][random.below(kinds[rank].count)]
+        let own = recorded[rank % recorded.count]
+        let computing = own[random.below(own.count)]
         var operations = 0.0
         func compute() {
           let whole = (operations * Self.operationsPerSecond / 1e9).rounded()

@@ -84,6 +84,23 @@ import Testing
   }
 
   /// One rank is slow in the first half of a step, the other in the second.
+  @Test func stepsOfSeveralKindsArePredictedByTheirShares() throws {
+    // Every fourth step synchronizes statistics, three times, and takes 10 ms; the others take 1 ms.
+    let every = record((0..<43).map { $0 % 4 == 0 ? [2, 3, 4] : [] })
+    let always = record(Array(repeating: [2, 3, 4], count: 43))
+    let slow = Fabric(
+      name: "slow", source: "a test", ranks: 2, latencyMicroseconds: 500, bandwidthGigabits: 1e9)
+    let share = 11.0 / 43
+    let (some, all) = (
+      try rows([every], on: slow, ranks: [8])[0], try rows([always], on: slow, ranks: [8])[0]
+    )
+    let free = try rows([every], ranks: [8])[0]
+    expectNear(free.stepMilliseconds.median, 1 + 9 * share)
+    expectNear(some.statisticsTransferMilliseconds, share * all.statisticsTransferMilliseconds)
+    #expect(all.statisticsTransferMilliseconds > 1)
+    #expect(some.statisticsAlgorithm == all.statisticsAlgorithm)
+  }
+
   @Test func ranksThatMeetAtEveryLayerPayTheSumOfTheSlowestAndOthersTheSlowestSum() throws {
     let records = [
       record(Array(repeating: [1, 5], count: 8)), record(Array(repeating: [5, 2], count: 8)),
@@ -194,7 +211,7 @@ import Testing
     // Steps of 10 ms, every fourth of 50 that another process made so.
     let events = (0..<40).map { $0 % 4 == 0 ? [49.0] : [9] }
     let quiet = [record(events)]
-    let marked = try quiet.map { record in
+    let marked = quiet.map { record in
       RankRecord(
         record.entries.map { entry in
           let isDisturbed = entry.kind == .step && entry.key.number % 4 == 1
