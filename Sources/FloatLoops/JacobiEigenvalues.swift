@@ -18,29 +18,51 @@ public func jacobiEigenvalues(_ a: Sums, _ size: Int, _ vectors: Sums) {
   // Six to ten sweeps are usual; the limit is for what is not finite.
   for _ in 0..<60 {
     var rotated = false
-    for p in 0..<size {
-      for q in p + 1..<max(size, p + 1) {
-        let (app, aqq, apq) = (a[p * size + p], a[q * size + q], a[p * size + q])
-        let negligible = Double.ulpOfOne * app.magnitude.squareRoot() * aqq.magnitude.squareRoot()
-        guard apq.magnitude > negligible else { continue }
-        rotated = true
-        let half = (aqq - app) / (2 * apq)
-        let t = (half >= 0 ? 1 : -1) / (half.magnitude + (1 + half * half).squareRoot())
-        let c = 1 / (1 + t * t).squareRoot()
-        rotate(a + p * size, a + q * size, size, c, t * c)
-        rotate(vectors + p * size, vectors + q * size, size, c, t * c)
-        for k in 0..<size {
-          a[k * size + p] = a[p * size + k]
-          a[k * size + q] = a[q * size + k]
-        }
-        a[p * size + p] = app - t * apq
-        a[q * size + q] = aqq + t * apq
-        a[p * size + q] = 0
-        a[q * size + p] = 0
-      }
-    }
+    for p in 0..<size where rotateWithLaterRows(p, a, size, vectors) { rotated = true }
     guard rotated else { return }
   }
+}
+
+/// Makes row p's elements right of the diagonal 0, one after the other, and returns whether any was not.
+///
+/// Rows are rotated at once. Their columns follow by symmetry, those of a row just before the row is used and all
+/// others at the end: writing a column touches as many cache lines as it has elements.
+private func rotateWithLaterRows(_ p: Int, _ a: Sums, _ size: Int, _ vectors: Sums) -> Bool {
+  let row = a + p * size
+  var rotated = false
+  for q in p + 1..<max(size, p + 1) {
+    let other = a + q * size
+    if rotated {
+      other[p] = row[q]
+      for k in p + 1..<q { other[k] = a[k * size + q] }
+    }
+    let (app, aqq, apq) = (row[p], other[q], row[q])
+    let negligible = Double.ulpOfOne * app.magnitude.squareRoot() * aqq.magnitude.squareRoot()
+    guard apq.magnitude > negligible else { continue }
+    rotated = true
+    let half = (aqq - app) / (2 * apq)
+    let t = (half >= 0 ? 1 : -1) / (half.magnitude + (1 + half * half).squareRoot())
+    let c = 1 / (1 + t * t).squareRoot()
+    rotate(row, other, size, c, t * c)
+    rotate(vectors + p * size, vectors + q * size, size, c, t * c)
+    row[p] = app - t * apq
+    other[q] = aqq + t * apq
+    row[q] = 0
+    other[p] = 0
+  }
+  guard rotated else { return false }
+  // In blocks, whose lines stay in the cache.
+  for i in stride(from: p + 1, to: size, by: 8) {
+    for j in stride(from: 0, to: min(i + 8, size), by: 8) {
+      for k in j..<min(j + 8, size) where k != p {
+        for q in max(i, k + 1)..<max(i, k + 1, min(i + 8, size)) {
+          a[k * size + q] = a[q * size + k]
+        }
+      }
+    }
+  }
+  for k in 0..<size { a[k * size + p] = row[k] }
+  return true
 }
 
 /// p ← c · p − s · q and q ← s · p + c · q, element by element.
