@@ -96,7 +96,8 @@ package struct StepSamples {
   /// - Parameters:
   ///   - records: What the ranks recorded.
   ///   - whole: The numbers of the steps that count; nil for all.
-  ///   - clean: The numbers of those to take; a kind that has none of them takes all that count.
+  ///   - clean: The numbers of those to take; a kind without a steady one takes its other steady steps, and
+  ///     without those all.
   /// - Returns: the kinds, the most frequent first; none if there is no step.
   package static func kinds(
     of records: [RankRecord], steps whole: Set<Int>? = nil, preferring clean: Set<Int>? = nil
@@ -123,9 +124,8 @@ package struct StepSamples {
         return programs.allSatisfy(\.isEmpty) ? nil : programs
       }
       func isClean(_ step: Found) -> Bool { clean?.contains(step.number) ?? true }
-      // If no steady step is left, the first ones have to do.
       let programs =
-        taken { $0.isSteady && isClean($0) } ?? taken(isClean) ?? taken(\.isSteady)
+        taken { $0.isSteady && isClean($0) } ?? taken(\.isSteady) ?? taken(isClean)
         ?? taken { _ in true } ?? []
       return StepSamples(programs, share: Double(count) / Double(total))
     }

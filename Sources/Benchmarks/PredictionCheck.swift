@@ -86,6 +86,10 @@ extension PredictionCheck {
       throw ConfigurationError(
         "bench prediction", "checks statistics over all ranks; leave statisticsGroup out")
     }
+    guard configuration.model.norm.every == 1 else {
+      throw ConfigurationError(
+        "bench prediction", "compares medians, so that all steps have to be alike; leave every out")
+    }
     let rounds = Interleaving.rounds(counting: steps)
     var settings = configuration
     settings.length = .steps(

@@ -2,7 +2,7 @@
 /// clamped.
 ///
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ by a polynomial of degree 6, fitted for the least relative error,
-/// 3·10⁻⁹; 2ⁿ from the exponent bits.
+/// below 4·10⁻⁹; 2ⁿ from the exponent bits.
 @_alwaysEmitIntoClient @_transparent
 public func exponential(_ x: Vector) -> Vector {
   let low = Vector(repeating: -87)

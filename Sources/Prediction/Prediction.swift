@@ -52,9 +52,9 @@ public struct Prediction: Codable, Sendable {
     public let norm: String
     /// The number of recorded ranks; how further ranks would differ is not known.
     public let ranks: Int
-    /// The number of recorded steps, summed over the ranks.
+    /// The number of recorded steps, summed over the ranks, of the kind that has fewest.
     public let samples: Int
-    /// θ as the mean over collectives, in microseconds.
+    /// θ as the mean over collectives, and over the kinds of steps by their shares, in microseconds.
     ///
     /// If more ranks meet in a collective than there are samples, the last one is assumed to arrive
     /// θ · ln(ranks / samples) after the latest sample.
@@ -194,7 +194,7 @@ extension Prediction {
       }
       bases.append(
         Basis(
-          norm: source.norm, ranks: first.ranks.count, samples: kinds.reduce(0) { $0 + $1.count },
+          norm: source.norm, ranks: first.ranks.count, samples: kinds.map(\.count).min() ?? 0,
           tailMicroseconds: tail / 1e3))
       for count in ranks {
         let sizes = Set(groups.filter { $0 > 1 && $0 < count && count % $0 == 0 } + [count])

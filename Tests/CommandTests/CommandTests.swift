@@ -46,7 +46,7 @@ struct CommandTests {
 
   @Test(
     .enabled(if: hasParity, "no parity files beside the package"),
-    arguments: ["reference", "baseline", "x86-64-v3"])
+    arguments: ["reference", "baseline", "x86-64-v3", "x86-64-v4"])
   func everyInstructionSetPassesTheParityCases(name: String) throws {
     let finished = try mpirun(
       2, "lockstep", ["parity", "--json"] + Self.cases,

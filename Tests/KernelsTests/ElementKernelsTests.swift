@@ -170,6 +170,10 @@ import Testing
     let alone = bits.map { BFloat16(Float(bitPattern: $0)) }
     #expect(alone.map(\.bitPattern) == found.dropLast().map(\.bitPattern), "one at a time")
     #expect(found[16].float == 1)
+    // The processor's instruction takes numbers below the least normal one for 0.
+    var small = [BFloat16](repeating: BFloat16(1), count: 16)
+    table.bfloat16.narrow([Float](repeating: Float(bitPattern: 0x0001_8000), count: 16), 16, &small)
+    #expect(small.allSatisfy { $0.bitPattern == 2 || $0.bitPattern == 0 })
   }
 
   // MARK: norms

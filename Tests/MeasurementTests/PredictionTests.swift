@@ -83,7 +83,6 @@ import Testing
     }
   }
 
-  /// One rank is slow in the first half of a step, the other in the second.
   @Test func stepsOfSeveralKindsArePredictedByTheirShares() throws {
     // Every fourth step synchronizes statistics, three times, and takes 10 ms; the others take 1 ms.
     let every = record((0..<43).map { $0 % 4 == 0 ? [2, 3, 4] : [] })
@@ -101,6 +100,7 @@ import Testing
     #expect(some.statisticsAlgorithm == all.statisticsAlgorithm)
   }
 
+  /// One rank is slow in the first half of a step, the other in the second.
   @Test func ranksThatMeetAtEveryLayerPayTheSumOfTheSlowestAndOthersTheSlowestSum() throws {
     let records = [
       record(Array(repeating: [1, 5], count: 8)), record(Array(repeating: [5, 2], count: 8)),

@@ -194,7 +194,7 @@ if rank == 0:
         loss=round(loss.item(), 4),
         peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1))))
 if ranks > 1:
-    # Not by the interpreter's own end: gloo's threads aborted there in one of three runs.
+    # Not by the interpreter's own end, where gloo's threads may abort.
     dist.barrier()
     sys.stdout.flush()
     os._exit(0)

@@ -6,7 +6,7 @@ import LockstepTensors
 /// What one rank does wrong.
 enum FaultKind: String, CaseIterable {
   case none, stop, skip, count, type, order
-  /// As many bytes of another type, which MPI does not notice, without checks.
+  /// As many bytes of another type, which MPI need not notice, without checks.
   case silent
 
   /// Whether ranks agree on every collective before it goes out.

@@ -10,8 +10,8 @@ import LockstepRuns
 //
 //   faulty-ranks none|stop|skip|count|type|order|silent SEED STEPS
 //
-// Skipped and wrong collectives are tried with checks of every collective; `silent`, of which MPI notices
-// nothing, without. The status is that of `lockstep train`.
+// Skipped and wrong collectives are tried with checks of every collective; `silent`, of which MPI need
+// notice nothing, without. The status is that of `lockstep train`.
 
 func printError(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
 
