@@ -6,14 +6,14 @@ import Testing
 /// The backend on real ranks: each check of Tests/mpi-checks in worlds of 1 to 4.
 @Suite(.serialized, .enabled(if: hasMPIRun, "mpirun is not installed"))
 struct MPIBackendTests {
-  @Test(
-    arguments: [1, 2, 3, 4],
-    [
-      "sum", "bfloat16-sum", "same-bits", "begin-sum", "move", "blocks", "merge", "split", "throws",
-      "truncation",
-    ])
-  func checkHolds(ranks: Int, check: String) throws {
-    let finished = try mpirun(ranks, "mpi-checks", [check])
+  @Test(arguments: [1, 2, 3, 4])
+  func checksHold(ranks: Int) throws {
+    let finished = try mpirun(
+      ranks, "mpi-checks",
+      [
+        "sum", "bfloat16-sum", "same-bits", "begin-sum", "move", "blocks", "merge", "split",
+        "throws", "truncation",
+      ])
     #expect(finished.status == 0, "\(finished.errors)")
     #expect(finished.output == "ok \(ranks)\n")
   }
