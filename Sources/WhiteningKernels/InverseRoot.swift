@@ -1,5 +1,4 @@
 import LockstepKernels
-import LockstepTensors
 
 /// The matrix function f(S) = (S + ε · I)^(−1/2) of a symmetric matrix S = V · Λ · Vᵀ without negative
 /// eigenvalues, and what flows back through it.
@@ -52,15 +51,14 @@ package struct InverseRoot: Sendable {
   }
 
   private static func product(_ a: [Double], _ b: [Double], _ size: Int) -> [Double] {
-    let (b, c) = (Storage(b), Storage<Double>(count: size * size, filledWith: 0))
-    let (from, to) = (b.pointer, c.pointer)
+    var c = [Double](repeating: 0, count: size * size)
     for i in 0..<size {
       for k in 0..<size {
         let factor = a[i * size + k]
-        for j in 0..<size { to[i * size + j] += factor * from[k * size + j] }
+        for j in 0..<size { c[i * size + j] += factor * b[k * size + j] }
       }
     }
-    return withExtendedLifetime(b) { c.copy(0..<size * size) }
+    return c
   }
 
   private static func transpose(_ a: [Double], _ size: Int) -> [Double] {
