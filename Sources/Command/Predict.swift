@@ -138,7 +138,7 @@ struct Predict: ParsableCommand, LocalCommand {
       the last rank is assumed to arrive tail · ln(ranks / steps) after the latest recorded step.
       """
         + (prediction.disturbedShare > 0
-          ? "\n\(fixed(100 * prediction.disturbedShare, 0))% of the recorded steps were disturbed and left out."
+          ? "\n\(fixed(100 * prediction.disturbedShare, 0))% of the recorded steps were disturbed, and left out where others were left."
           : "")
   }
 

@@ -31,9 +31,9 @@ public func geluTanhGradientReference<E: KernelElement>(
 /// σ(2u) in every lane.
 @_alwaysEmitIntoClient @_transparent
 public func geluTanhWeight(_ v: Vector) -> Vector {
-  let exponent =
-    v * fma(v * v, Vector(repeating: -1.595_769_1 * 0.044_715), Vector(repeating: -1.595_769_1))
-  return Vector(repeating: 1) / (Vector(repeating: 1) + exponential(exponent))
+  logistic(
+    ofNegative: v
+      * fma(v * v, Vector(repeating: -1.595_769_1 * 0.044_715), Vector(repeating: -1.595_769_1)))
 }
 
 /// The vector form of ``geluTanhReference``.

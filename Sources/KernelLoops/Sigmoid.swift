@@ -21,8 +21,12 @@ public func sigmoidGradientReference<E: KernelElement>(
 
 /// σ(x) in every lane.
 @_alwaysEmitIntoClient @_transparent
-public func logistic(_ x: Vector) -> Vector {
-  Vector(repeating: 1) / (Vector(repeating: 1) + exponential(-x))
+public func logistic(_ x: Vector) -> Vector { logistic(ofNegative: -x) }
+
+/// σ(−x) in every lane, for those who have −x at hand.
+@_alwaysEmitIntoClient @_transparent
+public func logistic(ofNegative x: Vector) -> Vector {
+  Vector(repeating: 1) / (Vector(repeating: 1) + exponential(x))
 }
 
 /// The vector form of ``sigmoidReference``.

@@ -52,9 +52,7 @@ import Testing
   /// The rooms, top to bottom: a module imports only those above it.
   private static let rooms = [
     "Tensors", "KernelLoops", "FloatLoops", "KernelsBaseline", "KernelsV3", "KernelsV4",
-    "KernelsV4BFloat16",
-    "Kernels",
-    "WhiteningKernels", "Files",
+    "KernelsV4BFloat16", "Kernels", "WhiteningKernels", "Files",
     "Collectives", "Recording", "Analysis", "Machine", "Prediction", "MPIBackend", "Autograd",
     "Layers", "Optimizers", "Datasets", "Statistics", "Norms",
     "WeightNorms", "Models", "DataParallel", "Safetensors",

@@ -276,8 +276,10 @@ for name in names {
   do {
     guard let check = checks[name] else { throw Wrong(description: "no check \"\(name)\"") }
     // Each of several checks counts the collectives of a communicator of its own.
-    let own = names.count == 1 ? world : try world.duplicate() as? MPICommunicator
-    try check(own ?? world)
+    guard let own = (names.count == 1 ? world : try world.duplicate()) as? MPICommunicator else {
+      throw Wrong(description: "a duplicate is of another type")
+    }
+    try check(own)
   } catch {
     FileHandle.standardError.write(Data("rank \(world.rank), \(name): \(error)\n".utf8))
     MPIRuntime.abort(world, status: 1)
