@@ -156,7 +156,7 @@ var targets: [Target] = []
 
 if hasOneDNN {
   kernels.append(.define("ONEDNN"))
-  kernelsDependencies.append("CDNNL")
+  kernelsDependencies += ["CDNNL", "LockstepOneDNNPrimitives"]
   if oneDNNPrefix == "/usr" {
     targets.append(.systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"])]))
   } else {
@@ -165,6 +165,10 @@ if hasOneDNN {
     kernelsLinker.append(
       .unsafeFlags(["-L\(oneDNNPrefix)/lib", "-Xlinker", "-rpath=\(oneDNNPrefix)/lib"]))
   }
+  targets.append(
+    .target(
+      name: "LockstepOneDNNPrimitives", dependencies: ["CDNNL", "LockstepTensors"],
+      path: "Sources/OneDNNPrimitives", swiftSettings: kernels))
 }
 
 // ISA-L is optional too: it has the check sums of TensorBoard's event files.

@@ -73,12 +73,16 @@ static inline dnnl_status_t cdnnl_attributes(dnnl_primitive_attr_t *attributes) 
 }
 
 typedef enum { CDNNL_FORWARD, CDNNL_BACKWARD_DATA, CDNNL_BACKWARD_WEIGHTS } cdnnl_pass;
+typedef enum { CDNNL_DIRECT, CDNNL_WINOGRAD } cdnnl_algorithm;
 
 static inline dnnl_status_t cdnnl_convolution(
-    dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_pass pass, cdnnl_desc source,
+    dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_pass pass,
+    cdnnl_algorithm algorithm, cdnnl_desc source,
     cdnnl_desc weights, cdnnl_desc target, int64_t stride, int64_t padding,
     dnnl_primitive_desc_t hint) {
   dnnl_dims_t strides = {stride, stride}, pad = {padding, padding};
+  dnnl_alg_kind_t kind =
+      algorithm == CDNNL_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
   dnnl_primitive_attr_t attributes;
   dnnl_status_t status = cdnnl_attributes(&attributes);
   if (status != dnnl_success) return status;
@@ -87,17 +91,17 @@ static inline dnnl_status_t cdnnl_convolution(
   switch (pass) {
     case CDNNL_FORWARD:
       status = dnnl_convolution_forward_primitive_desc_create(
-          made, engine, dnnl_forward_training, dnnl_convolution_direct, source, weights, NULL,
+          made, engine, dnnl_forward_training, kind, source, weights, NULL,
           target, strides, dilation, pad, pad, attributes);
       break;
     case CDNNL_BACKWARD_DATA:
       status = dnnl_convolution_backward_data_primitive_desc_create(
-          made, engine, dnnl_convolution_direct, source, weights, target, strides, dilation, pad,
+          made, engine, kind, source, weights, target, strides, dilation, pad,
           pad, hint, attributes);
       break;
     case CDNNL_BACKWARD_WEIGHTS:
       status = dnnl_convolution_backward_weights_primitive_desc_create(
-          made, engine, dnnl_convolution_direct, source, weights, NULL, target, strides, dilation,
+          made, engine, kind, source, weights, NULL, target, strides, dilation,
           pad, pad, hint, attributes);
       break;
   }
@@ -106,16 +110,16 @@ static inline dnnl_status_t cdnnl_convolution(
   switch (pass) {
     case CDNNL_FORWARD:
       status = dnnl_convolution_forward_desc_init(
-          &operation, dnnl_forward_training, dnnl_convolution_direct, source, weights, NULL,
+          &operation, dnnl_forward_training, kind, source, weights, NULL,
           target, strides, pad, pad);
       break;
     case CDNNL_BACKWARD_DATA:
       status = dnnl_convolution_backward_data_desc_init(
-          &operation, dnnl_convolution_direct, source, weights, target, strides, pad, pad);
+          &operation, kind, source, weights, target, strides, pad, pad);
       break;
     case CDNNL_BACKWARD_WEIGHTS:
       status = dnnl_convolution_backward_weights_desc_init(
-          &operation, dnnl_convolution_direct, source, weights, NULL, target, strides, pad, pad);
+          &operation, kind, source, weights, NULL, target, strides, pad, pad);
       break;
   }
   if (status == dnnl_success)
@@ -212,10 +216,9 @@ static inline dnnl_status_t cdnnl_reorder(
   return status;
 }
 
-static inline cdnnl_desc cdnnl_weights_desc(dnnl_primitive_desc_t primitive, cdnnl_pass pass) {
-  return dnnl_primitive_desc_query_md(
-      primitive, pass == CDNNL_BACKWARD_WEIGHTS ? dnnl_query_diff_weights_md
-                                                : dnnl_query_weights_md, 0);
+// How a primitive wants the tensor in the place of a DNNL_ARG.
+static inline cdnnl_desc cdnnl_operand_desc(dnnl_primitive_desc_t primitive, int argument) {
+  return dnnl_primitive_desc_query_md(primitive, dnnl_query_exec_arg_md, argument);
 }
 static inline cdnnl_desc cdnnl_scratchpad_desc(dnnl_primitive_desc_t primitive) {
   return dnnl_primitive_desc_query_md(primitive, dnnl_query_scratchpad_md, 0);

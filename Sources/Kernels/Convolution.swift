@@ -36,8 +36,8 @@ public struct ConvolutionGeometry: Hashable, Sendable {
 
 /// A convolution prepared for one geometry.
 ///
-/// It keeps the weights in the precision and layout that its primitives ask for, made anew when the version
-/// that comes with them changes: once a step. Sums are float32. One thread at a time may use it.
+/// The weights come as the layer holds them, in float32, and are brought for each use into the precision and
+/// layout that its primitives ask for. Sums are float32. One thread at a time may use it.
 public final class Convolution {
   /// The geometry that it was prepared for.
   public let geometry: ConvolutionGeometry
@@ -68,22 +68,19 @@ public final class Convolution {
   }
 
   /// y `[N, H′, W′, outputs]` of x `[N, H, W, C]`.
-  public func forward(_ x: Tensor, weights: Tensor, version: Int) -> Tensor {
+  public func forward(_ x: Tensor, weights: Tensor) -> Tensor {
     precondition(x.shape == geometry.input && weights.shape == geometry.weights)
     precondition(x.precision == geometry.precision)
-    let y = Tensor.uninitialized(geometry.output, geometry.precision)
-    if x.count > 0 { implementation.forward(x, weights: weights, version: version, into: y) }
-    return y
+    return geometry.output.count > 0 && x.count > 0
+      ? implementation.forward(x, weights: weights) : .zeros(geometry.output, geometry.precision)
   }
 
   /// dx of dy.
-  public func inputGradient(_ dy: Tensor, weights: Tensor, version: Int) -> Tensor {
+  public func inputGradient(_ dy: Tensor, weights: Tensor) -> Tensor {
     precondition(dy.shape == geometry.output && weights.shape == geometry.weights)
-    let dx = Tensor.uninitialized(geometry.input, geometry.precision)
-    if dx.count > 0 {
-      implementation.inputGradient(dy, weights: weights, version: version, into: dx)
-    }
-    return dx
+    return geometry.input.count > 0 && dy.count > 0
+      ? implementation.inputGradient(dy, weights: weights)
+      : .zeros(geometry.input, geometry.precision)
   }
 
   /// Adds the gradient of the weights to `gradient`, or writes it where not `accumulating`.
@@ -103,8 +100,8 @@ public final class Convolution {
 
 /// What a library, or the reference, has to offer; no tensor is empty.
 protocol ConvolutionImplementation {
-  func forward(_ x: Tensor, weights: Tensor, version: Int, into y: Tensor)
-  func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor)
+  func forward(_ x: Tensor, weights: Tensor) -> Tensor
+  func inputGradient(_ dy: Tensor, weights: Tensor) -> Tensor
   func weightGradient(_ x: Tensor, _ dy: Tensor, into gradient: Tensor)
 }
 
@@ -115,20 +112,16 @@ struct RoundingConvolution: ConvolutionImplementation {
 
   init(_ wide: any ConvolutionImplementation) { self.wide = wide }
 
-  func forward(_ x: Tensor, weights: Tensor, version: Int, into y: Tensor) {
-    let result = Tensor.uninitialized(y.shape)
-    wide.forward(
-      Kernel.converted(x, to: .float32), weights: weights.rounded(to: .bfloat16),
-      version: version, into: result)
-    Kernel.convert(result, into: y)
+  func forward(_ x: Tensor, weights: Tensor) -> Tensor {
+    let y = wide.forward(
+      Kernel.converted(x, to: .float32), weights: weights.rounded(to: .bfloat16))
+    return Kernel.converted(y, to: .bfloat16)
   }
 
-  func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor) {
-    let result = Tensor.uninitialized(dx.shape)
-    wide.inputGradient(
-      Kernel.converted(dy, to: .float32), weights: weights.rounded(to: .bfloat16),
-      version: version, into: result)
-    Kernel.convert(result, into: dx)
+  func inputGradient(_ dy: Tensor, weights: Tensor) -> Tensor {
+    let dx = wide.inputGradient(
+      Kernel.converted(dy, to: .float32), weights: weights.rounded(to: .bfloat16))
+    return Kernel.converted(dx, to: .bfloat16)
   }
 
   func weightGradient(_ x: Tensor, _ dy: Tensor, into gradient: Tensor) {

@@ -3,6 +3,7 @@
   import Glibc
   import LockstepFloatLoops
   import LockstepKernelLoops
+  import LockstepOneDNNPrimitives
   import LockstepTensors
 
   /// Causal attention on bfloat16 activations, a tile of all heads of a sample at a time, by oneDNN's batched

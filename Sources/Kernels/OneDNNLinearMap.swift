@@ -1,5 +1,6 @@
 #if ONEDNN
   import CDNNL
+  import LockstepOneDNNPrimitives
   import LockstepTensors
 
   /// An affine map of rows by oneDNN's primitives, one a pass, made when first used.
@@ -42,7 +43,7 @@
       forwardPass.primitive.run(
         [
           (cdnnl_arg_src(), input.handle, x),
-          (cdnnl_arg_weights(), forwardPass.weights, packed),
+          packed,
           (cdnnl_arg_dst(), output.handle, y),
         ] + (bias.map { [(cdnnl_arg_bias(), self.bias.handle, $0)] } ?? []))
     }
@@ -53,7 +54,7 @@
       dataPass.primitive.run(
         [
           (cdnnl_arg_diff_dst(), output.handle, dy),
-          (cdnnl_arg_weights(), dataPass.weights, packed),
+          packed,
           (cdnnl_arg_diff_src(), input.handle, dx),
         ])
     }
@@ -70,7 +71,7 @@
           [
             (cdnnl_arg_src(), input.handle, x),
             (cdnnl_arg_diff_dst(), output.handle, dy),
-            (cdnnl_arg_diff_weights(), weightsPass.weights, packed),
+            packed,
           ] + (biasSum.map { [(cdnnl_arg_diff_bias(), self.bias.handle, $0)] } ?? []))
       }
       if accumulating { Kernel.add(gradient, sum, into: gradient) }
@@ -110,7 +111,7 @@
       let hasConvolutions = areAll { made, pass, hint in
         let weights = pass == CDNNL_BACKWARD_WEIGHTS ? filterGradient : filter
         return cdnnl_convolution(
-          &made, engine, pass, image.handle, weights.handle, image.handle, 1, 1,
+          &made, engine, pass, CDNNL_DIRECT, image.handle, weights.handle, image.handle, 1, 1,
           hint?.description)
       }
       let product = Primitive.ifPossible {

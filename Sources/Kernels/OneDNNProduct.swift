@@ -1,5 +1,6 @@
 #if ONEDNN
   import CDNNL
+  import LockstepOneDNNPrimitives
   import LockstepTensors
 
   /// Products of as many matrices, c = a · b or c + a · b, by a primitive of oneDNN's.

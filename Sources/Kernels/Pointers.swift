@@ -10,13 +10,6 @@ extension Tensor {
   var input: Input { UnsafePointer(storage.pointer + offset) }
   /// The first element's address in a float32 tensor, to write.
   var output: Output { storage.pointer + offset }
-  /// The first element's address, whatever its precision.
-  var address: UnsafeMutableRawPointer {
-    switch precision {
-    case .float32: UnsafeMutableRawPointer(storage.pointer + offset)
-    case .bfloat16: UnsafeMutableRawPointer(narrowStorage.pointer + offset)
-    }
-  }
 }
 
 /// A number that tensors hold, with the loops on it.

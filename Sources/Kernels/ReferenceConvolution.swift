@@ -16,7 +16,8 @@ struct ReferenceConvolution: ConvolutionImplementation {
     return (y[1] * y[2], w[1] * w[2] * w[3])
   }
 
-  func forward(_ x: Tensor, weights: Tensor, version: Int, into y: Tensor) {
+  func forward(_ x: Tensor, weights: Tensor) -> Tensor {
+    let y = Tensor.uninitialized(geometry.output)
     let matrix = unfolded(weights)
     let patches = Tensor.uninitialized([sample.rows, sample.width])
     defer { withExtendedLifetime((matrix, patches)) {} }
@@ -26,19 +27,21 @@ struct ReferenceConvolution: ConvolutionImplementation {
         patches.input, matrix.input, sample.rows, geometry.weights[0], sample.width, false,
         y.samples(n..<n + 1).output)
     }
+    return y
   }
 
-  func inputGradient(_ dy: Tensor, weights: Tensor, version: Int, into dx: Tensor) {
+  func inputGradient(_ dy: Tensor, weights: Tensor) -> Tensor {
+    let dx = Tensor.zeros(geometry.input)
     let matrix = Operand.transpose(unfolded(weights)).packed
     let patches = Tensor.uninitialized([sample.rows, sample.width])
     defer { withExtendedLifetime((matrix, patches)) {} }
-    dx.fill(with: 0)
     for n in 0..<geometry.input[0] {
       Kernel.table.matrixProduct(
         dy.samples(n..<n + 1).input, matrix.input, sample.rows, sample.width, geometry.weights[0],
         false, patches.output)
       scatter(patches, into: dx.samples(n..<n + 1))
     }
+    return dx
   }
 
   func weightGradient(_ x: Tensor, _ dy: Tensor, into gradient: Tensor) {

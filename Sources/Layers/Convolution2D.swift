@@ -60,13 +60,13 @@ public final class Convolution2D: Layer {
     let x = tape.stored(x)
     let input = x.value
     let convolution = convolution(of: input)
-    let (weight, version) = (try weight.use(on: tape), weight.version)
-    let y = convolution.forward(input, weights: weight.value, version: version)
+    let weight = try weight.use(on: tape)
+    let y = convolution.forward(input, weights: weight.value)
     return tape.record(
       y, by: name, uses: weight.parameters,
       inputPullback: { [gradient = x.gradient] dy, _ in
         gradient?.add(
-          convolution.inputGradient(dy, weights: weight.value, version: version))
+          convolution.inputGradient(dy, weights: weight.value))
       },
       weightPullback: { [weight, again = x.again] dy in
         let input = again()

@@ -14,15 +14,20 @@ public final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
   /// The number of elements.
   public let count: Int
   private let block: UnsafeMutableRawPointer
-  private let blockBytes: Int
+  private let size: MemoryPool.BlockSize
 
-  /// Takes a block with room for `count` elements, uninitialized.
-  public init(count: Int) {
+  private init(count: Int, isSparse: Bool) {
     precondition(count >= 0, "a storage of \(count) elements")
     self.count = count
-    blockBytes = MemoryPool.blockBytes(for: count * MemoryLayout<Element>.stride)
-    unsafe block = MemoryPool.shared.take(blockBytes)
+    size = MemoryPool.BlockSize(for: count * MemoryLayout<Element>.stride, isSparse: isSparse)
+    unsafe block = MemoryPool.shared.take(size)
   }
+
+  /// Takes a block with room for `count` elements, uninitialized.
+  public convenience init(count: Int) { self.init(count: count, isSparse: false) }
+
+  /// Takes a block of which only parts will be touched, which alone take memory.
+  public convenience init(sparse count: Int) { self.init(count: count, isSparse: true) }
 
   /// Takes a block and copies `elements` into it.
   public convenience init(_ elements: some Collection<Element>) {
@@ -37,7 +42,7 @@ public final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
     fill(0..<count, with: value)
   }
 
-  deinit { unsafe MemoryPool.shared.giveBack(block, bytes: blockBytes) }
+  deinit { unsafe MemoryPool.shared.giveBack(block, size) }
 
   /// The memory itself, for kernels and for MPI.
   @unsafe public var pointer: UnsafeMutablePointer<Element> {
@@ -120,9 +125,30 @@ public final class MemoryPool: Sendable {
   /// The pool that every ``Storage`` draws from.
   public static let shared = MemoryPool()
 
+  /// What a free block is found by.
+  struct BlockSize: Hashable {
+    /// How many bytes it has: four size classes an octave, so that little is wasted and a batch of nearly the
+    /// same size finds the same block.
+    let bytes: Int
+    /// Whether it lies in small pages, so that what is not touched takes no memory.
+    let isSparse: Bool
+
+    /// The size of the block that serves `bytes`.
+    init(for bytes: Int, isSparse: Bool = false) {
+      self.isSparse = isSparse
+      guard bytes > 256 else {
+        self.bytes = 256
+        return
+      }
+      let octave = Int.bitWidth - 1 - (bytes - 1).leadingZeroBitCount
+      let step = 1 << (octave - 2)
+      self.bytes = (bytes + step - 1) / step * step
+    }
+  }
+
   @safe private struct Block: @unchecked Sendable { let address: UnsafeMutableRawPointer }
   private struct State {
-    var free: [Int: [Block]] = [:]
+    var free: [BlockSize: [Block]] = [:]
     var systemBytes = 0
   }
   private let state = Mutex(State())
@@ -132,32 +158,24 @@ public final class MemoryPool: Sendable {
 
   private static let hugePage = 2 << 20
 
-  /// The size of the block that serves `bytes`: four size classes an octave, so that little
-  /// is wasted and a batch of nearly the same size finds the same block.
-  static func blockBytes(for bytes: Int) -> Int {
-    guard bytes > 256 else { return 256 }
-    let octave = Int.bitWidth - 1 - (bytes - 1).leadingZeroBitCount
-    let step = 1 << (octave - 2)
-    return (bytes + step - 1) / step * step
-  }
-
-  func take(_ bytes: Int) -> UnsafeMutableRawPointer {
-    if let block = state.withLock({ $0.free[bytes]?.popLast() }) {
+  func take(_ size: BlockSize) -> UnsafeMutableRawPointer {
+    if let block = state.withLock({ $0.free[size]?.popLast() }) {
       return unsafe block.address
     }
+    let bytes = size.bytes
     state.withLock { $0.systemBytes += bytes }
+    let isHuge = bytes >= Self.hugePage && !size.isSparse
     var address: UnsafeMutableRawPointer?
-    let alignment = bytes >= Self.hugePage ? Self.hugePage : 64
-    let status = unsafe posix_memalign(&address, alignment, bytes)
+    let status = unsafe posix_memalign(&address, isHuge ? Self.hugePage : 64, bytes)
     guard status == 0, let address = unsafe address else {
       fatalError("out of memory: the system refused \(bytes) bytes")
     }
-    if bytes >= Self.hugePage { _ = unsafe madvise(address, bytes, MADV_HUGEPAGE) }
+    if isHuge { _ = unsafe madvise(address, bytes, MADV_HUGEPAGE) }
     return unsafe address
   }
 
-  func giveBack(_ address: UnsafeMutableRawPointer, bytes: Int) {
+  func giveBack(_ address: UnsafeMutableRawPointer, _ size: BlockSize) {
     let block = unsafe Block(address: address)
-    state.withLock { $0.free[bytes, default: []].append(block) }
+    state.withLock { $0.free[size, default: []].append(block) }
   }
 }

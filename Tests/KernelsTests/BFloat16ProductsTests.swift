@@ -33,8 +33,8 @@ import Testing
       let gradient = Tensor.filled(geometry.weights, with: 1)
       convolution.weightGradient(x, dy, into: gradient, accumulating: true)
       return [
-        convolution.forward(x, weights: weights, version: 0),
-        convolution.inputGradient(dy, weights: weights, version: 0), gradient,
+        convolution.forward(x, weights: weights),
+        convolution.inputGradient(dy, weights: weights), gradient,
       ]
     }
     for (found, expected) in zip(passes(reference: false), passes(reference: true)) {

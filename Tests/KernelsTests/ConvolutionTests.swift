@@ -42,31 +42,45 @@ import Testing
     ConvolutionGeometry(input: Shape($0), weights: Shape($1), stride: $2, padding: $3)
   }
 
-  private func expectDefinition(_ geometry: ConvolutionGeometry, reference: Bool) {
+  /// Enough tiles and channels for Winograd's algorithm, with images that tiles do and do not fill, and with
+  /// channels that fill no whole vector.
+  private static let largeGeometries = [
+    ([8, 16, 16, 32], [32, 32, 3, 3], 1, 1), ([4, 15, 16, 80], [96, 80, 3, 3], 1, 1),
+    ([4, 13, 15, 72], [70, 72, 3, 3], 1, 1),
+  ].map {
+    ConvolutionGeometry(input: Shape($0), weights: Shape($1), stride: $2, padding: $3)
+  }
+
+  private func expectDefinition(
+    _ geometry: ConvolutionGeometry, reference: Bool, tolerance: Double = 5e-5
+  ) {
     let convolution = Convolution(geometry, reference: reference)
     let x = random(geometry.input.count, seed: 1)
     let dy = random(geometry.output.count, seed: 2)
     let before = random(geometry.weights.count, seed: 3)
-    let (input, seed) = (Tensor(x, shape: geometry.input), Tensor(dy, shape: geometry.output))
+    let input = Tensor(x, shape: geometry.input)
+    let gradientOfOutput = Tensor(dy, shape: geometry.output)
     let weights = Tensor.uninitialized(geometry.weights)
-    // A second version of the weights must not meet the first one's packed copy.
-    for version in 0..<2 {
-      let w = random(weights.count, seed: 4 + UInt64(version))
+    // Nothing of the first weights may be left for the second.
+    for seed in UInt64(4)..<6 {
+      let w = random(weights.count, seed: seed)
       weights.write(w)
       let expected = Definition(geometry, x, w, dy)
       expectClose(
-        convolution.forward(input, weights: weights, version: version).elements, expected.y,
-        tolerance: 5e-5, "y of \(geometry)")
+        convolution.forward(input, weights: weights).elements, expected.y,
+        tolerance: tolerance, "y of \(geometry)")
       expectClose(
-        convolution.inputGradient(seed, weights: weights, version: version).elements, expected.dx,
-        tolerance: 5e-5, "dx of \(geometry)")
+        convolution.inputGradient(gradientOfOutput, weights: weights).elements, expected.dx,
+        tolerance: tolerance, "dx of \(geometry)")
       let gradient = Tensor(before, shape: geometry.weights)
-      convolution.weightGradient(input, seed, into: gradient, accumulating: false)
-      expectClose(gradient.elements, expected.dw, tolerance: 5e-5, "dw of \(geometry)")
+      convolution.weightGradient(
+        input, gradientOfOutput, into: gradient, accumulating: false)
+      expectClose(gradient.elements, expected.dw, tolerance: tolerance, "dw of \(geometry)")
       gradient.write(before)
-      convolution.weightGradient(input, seed, into: gradient, accumulating: true)
+      convolution.weightGradient(
+        input, gradientOfOutput, into: gradient, accumulating: true)
       expectClose(
-        gradient.elements, zip(before, expected.dw).map { Double($0) + $1 }, tolerance: 5e-5,
+        gradient.elements, zip(before, expected.dw).map { Double($0) + $1 }, tolerance: tolerance,
         "accumulated dw of \(geometry)")
     }
   }
@@ -79,5 +93,29 @@ import Testing
   @Test(.enabled(if: OneDNN.isUsed, "this build or run has no oneDNN"), arguments: geometries)
   func oneDNNFollowsTheDefinition(geometry: ConvolutionGeometry) {
     expectDefinition(geometry, reference: false)
+  }
+
+  @Test(.enabled(if: OneDNN.isUsed, "this build or run has no oneDNN"), arguments: largeGeometries)
+  func winogradsAlgorithmFollowsTheDefinition(geometry: ConvolutionGeometry) {
+    #expect(WinogradAlgorithm.suits(geometry, isWeightGradient: false))
+    // Sums are as large as 100 here.
+    expectDefinition(geometry, reference: false, tolerance: 3e-4)
+  }
+
+  @Test func winogradsAlgorithmIsForFloat32AndThreeByThreeAlone() {
+    func suits(_ kernel: Int, stride: Int = 1, padding: Int, _ precision: Precision = .float32)
+      -> Bool
+    {
+      WinogradAlgorithm.suits(
+        ConvolutionGeometry(
+          input: [64, 16, 16, 128], weights: [128, 128, kernel, kernel], stride: stride,
+          padding: padding, precision: precision), isWeightGradient: true)
+    }
+    #expect(suits(3, padding: 1))
+    #expect(!suits(3, padding: 1, .bfloat16))
+    #expect(!suits(3, stride: 2, padding: 1))
+    #expect(!suits(3, padding: 0))
+    #expect(!suits(1, padding: 0))
+    #expect(!suits(5, padding: 1))
   }
 }
