@@ -5,10 +5,8 @@ public import LockstepTensors
 public final class Parameter {
   /// Its name in a state dictionary, such as `"layer1.0.conv1.weight"`.
   public let name: String
-  /// The value; optimizers write to it in place and then call ``valueChanged()``.
+  /// The value, which optimizers write to in place.
   public let value: Tensor
-  /// How often the value changed: what was derived from an older version is stale.
-  public private(set) var version = 0
   /// The memory that pullbacks add to: the parameter's own, or a part of a bucket.
   public private(set) var gradient: Tensor
   /// Whether a pullback has written to ``gradient`` since ``clearGradient()``.
@@ -26,9 +24,6 @@ public final class Parameter {
     self.isSummedByLayer = isSummedByLayer
     gradient = .zeros(value.shape)
   }
-
-  /// Notes that the value was written to.
-  public func valueChanged() { version += 1 }
 
   /// Lets gradients flow into `memory`, of the value's shape, from now on.
   public func moveGradient(to memory: Tensor) {

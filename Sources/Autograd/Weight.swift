@@ -25,9 +25,6 @@ public struct Weight {
     self.function = function
   }
 
-  /// How often the value changed: what was derived from an older version is stale.
-  public var version: Int { parameters.reduce(0) { $0 + $1.version } }
-
   /// The weight in one use by one layer.
   public struct Use {
     /// The value.

@@ -119,7 +119,6 @@ public struct StateDictionary: Sendable {
         counter.value = first
       }
     }
-    for parameter in model.parameters { parameter.valueChanged() }
   }
 
   /// The tensors under the names that `model` has for its parameters.

@@ -23,7 +23,6 @@ public struct ReplicaError: ProgramError, Sendable {
 public func broadcastState(_ model: some Layer, over communicator: any Communicator) throws {
   for tensor in model.parameters.map(\.value) { try broadcast(tensor, over: communicator) }
   try broadcastBuffers(model, over: communicator)
-  for parameter in model.parameters { parameter.valueChanged() }
   try verifyReplicas(model.parameters, over: communicator)
 }
 

@@ -98,7 +98,6 @@ struct Constraint {
 
   func apply() {
     Kernel.makeUnit(parameter.value, byColumns: byColumns)
-    parameter.valueChanged()
   }
 }
 

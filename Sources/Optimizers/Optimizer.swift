@@ -74,6 +74,5 @@ public final class Optimizer {
           parameter.value, gradient: gradients[i], first: first[i], second: second[i], step: step)
       }
     }
-    for parameter in parameters { parameter.valueChanged() }
   }
 }

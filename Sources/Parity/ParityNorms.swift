@@ -33,7 +33,6 @@ extension ParityCase {
             + "\(parameter.value.count)")
       }
       parameter.value.write(given)
-      parameter.valueChanged()
     }
     for buffer in layer.buffers {
       let short = String(buffer.name.dropFirst(site.name.count + 1))

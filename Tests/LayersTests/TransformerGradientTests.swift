@@ -32,7 +32,6 @@ import Testing
     for (i, parameter) in model.parameters.enumerated() {
       let noise = random(parameter.value.shape, seed: UInt64(i + 1)).elements
       parameter.value.write(zip(parameter.value.elements, noise).map { $0 + 0.25 * $1 })
-      parameter.valueChanged()
     }
     return model
   }

@@ -55,7 +55,6 @@ func randomize(_ layer: any Layer, seed: UInt64 = 5) {
   for (i, parameter) in layer.parameters.enumerated() {
     let mean: Float = i == 0 ? 1 : 0
     parameter.value.write(random(parameter.value.shape, mean: mean, seed: seed + UInt64(i)))
-    parameter.valueChanged()
   }
 }
 

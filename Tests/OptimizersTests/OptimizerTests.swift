@@ -39,7 +39,6 @@ import Testing
       }
     }
     #expect(optimizer.steps == Self.rates.count)
-    #expect(parameters.allSatisfy { $0.version == Self.rates.count }, "every step is a version")
   }
 
   @Test(arguments: [(0.0, false, 0.0), (0.9, false, 0.0), (0.9, false, 0.01), (0.8, true, 0.01)])

@@ -146,7 +146,6 @@ private struct Joint {
   func double() {
     for parameter in parameters {
       Kernel.scale(parameter.value, by: 2)
-      parameter.valueChanged()
     }
   }
 

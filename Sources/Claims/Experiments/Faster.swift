@@ -185,7 +185,6 @@ private func scaleHiddenWeights(of model: Model, by factor: Float) {
     && parameter.name != "fc.weight"
   {
     Kernel.scale(parameter.value, by: factor)
-    parameter.valueChanged()
   }
 }
 

@@ -99,7 +99,6 @@ private func grow(_ model: Model, by factor: Float) {
     let rows = parameter.value.count / 3 * 2
     let elements = parameter.value.elements
     parameter.value.write(elements[..<rows].map { factor * $0 } + elements[rows...])
-    parameter.valueChanged()
   }
 }
 

@@ -184,6 +184,5 @@ private func initializeAsXavier(_ model: Model) {
       isEmbedding ? 0.5.squareRoot() : (2 / Double(inputs + outputs / parts)).squareRoot()
     let now = (Kernel.sumOfSquares(parameter.value) / Double(parameter.value.count)).squareRoot()
     Kernel.scale(parameter.value, by: Float(deviation / now))
-    parameter.valueChanged()
   }
 }
