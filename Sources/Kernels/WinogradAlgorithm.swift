@@ -13,12 +13,14 @@ package enum WinogradAlgorithm {
   /// Whether it is expected to take less time, given that oneDNN has it.
   ///
   /// The products are as small as there are channels, so that few channels make them slow; and transforming the
-  /// weights takes as long for few tiles as for many. The choice depends on the geometry alone, so that a run
-  /// repeated gives the same bits.
+  /// weights takes as long for few tiles as for many. An image of one tile gains nothing.
+  ///
+  /// The choice depends on the geometry alone, so that a run repeated gives the same bits. One rank with a whole
+  /// batch may choose otherwise than many with shares of it, which are then apart by rounding errors.
   package static func suits(_ geometry: ConvolutionGeometry, isWeightGradient: Bool) -> Bool {
     let (weights, output) = (geometry.weights, geometry.output)
     guard isUsed, geometry.precision == .float32, geometry.stride == 1, geometry.padding == 1,
-      weights[2] == 3, weights[3] == 3
+      weights[2] == 3, weights[3] == 3, min(output[1], output[2]) > 4
     else { return false }
     let tiles = output[0] * ((output[1] + 3) / 4) * ((output[2] + 3) / 4)
     let channels = min(weights[0], weights[1])

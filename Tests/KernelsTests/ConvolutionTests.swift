@@ -102,17 +102,19 @@ import Testing
     expectDefinition(geometry, reference: false, tolerance: 3e-4)
   }
 
-  @Test func winogradsAlgorithmIsForFloat32AndThreeByThreeAlone() {
-    func suits(_ kernel: Int, stride: Int = 1, padding: Int, _ precision: Precision = .float32)
-      -> Bool
-    {
+  @Test func winogradsAlgorithmIsForLargerImagesInFloat32AndThreeByThreeAlone() {
+    func suits(
+      _ kernel: Int, stride: Int = 1, padding: Int, pixels: Int = 16,
+      _ precision: Precision = .float32
+    ) -> Bool {
       WinogradAlgorithm.suits(
         ConvolutionGeometry(
-          input: [64, 16, 16, 128], weights: [128, 128, kernel, kernel], stride: stride,
+          input: [64, pixels, pixels, 128], weights: [128, 128, kernel, kernel], stride: stride,
           padding: padding, precision: precision), isWeightGradient: true)
     }
     #expect(suits(3, padding: 1))
     #expect(!suits(3, padding: 1, .bfloat16))
+    #expect(!suits(3, padding: 1, pixels: 4))
     #expect(!suits(3, stride: 2, padding: 1))
     #expect(!suits(3, padding: 0))
     #expect(!suits(1, padding: 0))
