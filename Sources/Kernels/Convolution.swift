@@ -87,7 +87,7 @@ public final class Convolution {
   public func weightGradient(_ x: Tensor, _ dy: Tensor, into gradient: Tensor, accumulating: Bool) {
     precondition(x.shape == geometry.input && dy.shape == geometry.output)
     precondition(gradient.shape == geometry.weights)
-    guard x.count > 0 else {
+    guard x.count > 0 && dy.count > 0 else {
       if !accumulating { gradient.fill(with: 0) }
       return
     }

@@ -45,10 +45,12 @@
       ) -> dnnl_status_t {
         let x = Description(input, geometry.precision, layout)
         let y = Description(output, geometry.precision, layout)
-        return cdnnl_convolution(
-          &made, engine, pass, algorithm, x.handle, weights.handle, y.handle,
-          Int64(geometry.stride), Int64(geometry.padding),
-          hint?.weighted.primitive.description)
+        return withExtendedLifetime((x, y)) {
+          cdnnl_convolution(
+            &made, engine, pass, algorithm, x.handle, weights.handle, y.handle,
+            Int64(geometry.stride), Int64(geometry.padding),
+            hint?.weighted.primitive.description)
+        }
       }
       // oneDNN has Winograd's algorithm for one layout of its own, and not in every version.
       let winograd =

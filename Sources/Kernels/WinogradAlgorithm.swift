@@ -8,12 +8,13 @@ import LockstepTensors
 ///
 /// Source: Lavin & Gray, 2015, section 4, <https://arxiv.org/abs/1509.09308>.
 package enum WinogradAlgorithm {
-  private static let isUsed = Kernel.environment("LOCKSTEP_WINOGRAD") != "off"
+  /// Whether it may be used.
+  package static let isUsed = Kernel.environment("LOCKSTEP_WINOGRAD") != "off"
 
   /// Whether it is expected to take less time, given that oneDNN has it.
   ///
-  /// The products are as small as there are channels, so that few channels make them slow; and transforming the
-  /// weights takes as long for few tiles as for many. An image of one tile gains nothing.
+  /// With few channels the products are small and slow, and transforming the weights takes as long for few tiles as
+  /// for many. An image of one tile gains nothing.
   ///
   /// The choice depends on the geometry alone, so that a run repeated gives the same bits. One rank with a whole
   /// batch may choose otherwise than many with shares of it, which are then apart by rounding errors.
@@ -24,7 +25,7 @@ package enum WinogradAlgorithm {
     else { return false }
     let tiles = output[0] * ((output[1] + 3) / 4) * ((output[2] + 3) / 4)
     let channels = min(weights[0], weights[1])
-    // What of the tiles lies inside of the images.
+    // The fraction of the tiles' outputs that lie inside of the images.
     let share = Double(output[0] * output[1] * output[2]) / Double(16 * tiles)
     return tiles >= 64 && tiles * channels >= 4096
       && Double(channels) * share >= (isWeightGradient ? 64 : 32)

@@ -4,20 +4,23 @@ package import LockstepTensors
 /// A tensor that a primitive reads or writes, brought from the layout in which its owner holds it into the one
 /// that the primitive asks for, and back.
 package final class PrimitiveOperand {
+  // Owns `wanted`.
+  private let primitive: Primitive
   private let argument: Int32
   private let wanted: cdnnl_desc
   private let held: Description
   /// Whether the primitive takes the tensor as it is held.
   package let isTakenAsHeld: Bool
-  private lazy var inward = Primitive("reorder", "an operand") {
+  private lazy var inward = Primitive("reorder", "argument \(self.argument)") {
     cdnnl_reorder(&$0, engine, self.held.handle, self.wanted)
   }
-  private lazy var outward = Primitive("reorder", "an operand") {
+  private lazy var outward = Primitive("reorder", "argument \(self.argument)") {
     cdnnl_reorder(&$0, engine, self.wanted, self.held.handle)
   }
 
-  /// The tensor in the place of `argument`, a DNNL_ARG of the primitive's, which has to live as long.
+  /// The tensor in the place of `argument`, a DNNL_ARG of the primitive's.
   package init(_ primitive: Primitive, _ argument: Int32, held: Description) {
+    self.primitive = primitive
     self.argument = argument
     self.held = held
     wanted = cdnnl_operand_desc(primitive.description, argument)

@@ -3,8 +3,7 @@ package import LockstepTensors
 
 /// A primitive that reads a layer's weights, or writes their gradient, in a precision and layout of its own.
 ///
-/// The weights are brought there for each use: a step has one use of each pass, and a copy kept from step to step
-/// would save no time and take memory.
+/// The weights are brought there for each use.
 package final class WeightedPass {
   /// What it runs.
   package let primitive: Primitive

@@ -27,7 +27,7 @@ public final class Storage<Element: BitwiseCopyable>: @unchecked Sendable {
   public convenience init(count: Int) { self.init(count: count, isSparse: false) }
 
   /// Takes a block of which only parts will be touched, which alone take memory.
-  public convenience init(sparse count: Int) { self.init(count: count, isSparse: true) }
+  package convenience init(sparse count: Int) { self.init(count: count, isSparse: true) }
 
   /// Takes a block and copies `elements` into it.
   public convenience init(_ elements: some Collection<Element>) {
@@ -130,19 +130,19 @@ public final class MemoryPool: Sendable {
     /// How many bytes it has: four size classes an octave, so that little is wasted and a batch of nearly the
     /// same size finds the same block.
     let bytes: Int
-    /// Whether it lies in small pages, so that what is not touched takes no memory.
+    /// Whether it is large and lies in small pages all the same, so that what is not touched takes no memory.
     let isSparse: Bool
 
     /// The size of the block that serves `bytes`.
-    init(for bytes: Int, isSparse: Bool = false) {
-      self.isSparse = isSparse
-      guard bytes > 256 else {
+    init(for bytes: Int, isSparse: Bool) {
+      if bytes > 256 {
+        let octave = Int.bitWidth - 1 - (bytes - 1).leadingZeroBitCount
+        let step = 1 << (octave - 2)
+        self.bytes = (bytes + step - 1) / step * step
+      } else {
         self.bytes = 256
-        return
       }
-      let octave = Int.bitWidth - 1 - (bytes - 1).leadingZeroBitCount
-      let step = 1 << (octave - 2)
-      self.bytes = (bytes + step - 1) / step * step
+      self.isSparse = isSparse && self.bytes >= MemoryPool.hugePage
     }
   }
 
@@ -156,7 +156,7 @@ public final class MemoryPool: Sendable {
   /// Bytes taken from the system so far; constant in steady state.
   public var systemBytes: Int { state.withLock { $0.systemBytes } }
 
-  private static let hugePage = 2 << 20
+  fileprivate static let hugePage = 2 << 20
 
   func take(_ size: BlockSize) -> UnsafeMutableRawPointer {
     if let block = state.withLock({ $0.free[size]?.popLast() }) {
@@ -164,13 +164,15 @@ public final class MemoryPool: Sendable {
     }
     let bytes = size.bytes
     state.withLock { $0.systemBytes += bytes }
-    let isHuge = bytes >= Self.hugePage && !size.isSparse
+    let isLarge = bytes >= Self.hugePage
     var address: UnsafeMutableRawPointer?
-    let status = unsafe posix_memalign(&address, isHuge ? Self.hugePage : 64, bytes)
+    let status = unsafe posix_memalign(&address, isLarge ? Self.hugePage : 64, bytes)
     guard status == 0, let address = unsafe address else {
       fatalError("out of memory: the system refused \(bytes) bytes")
     }
-    if isHuge { _ = unsafe madvise(address, bytes, MADV_HUGEPAGE) }
+    if isLarge {
+      _ = unsafe madvise(address, bytes, size.isSparse ? MADV_NOHUGEPAGE : MADV_HUGEPAGE)
+    }
     return unsafe address
   }
 
