@@ -1,4 +1,4 @@
-package import CDNNL
+import CDNNL
 package import LockstepTensors
 
 /// A tensor that a primitive reads or writes, brought from the layout in which its owner holds it into the one
