@@ -72,7 +72,7 @@
     func forward(_ x: Tensor, weights: Tensor) -> Tensor {
       cdnnl_use_one_thread()
       let pass = forwardPass
-      let (x, packed) = (pass.input.read(x), pass.weighted.packed(weights))
+      let (x, packed) = (pass.input.read(x), pass.weighted.weights.read(weights))
       return pass.output.written(
         geometry.output, geometry.precision, over: pass.input.isTakenAsHeld ? nil : x.tensor
       ) {
@@ -83,7 +83,7 @@
     func inputGradient(_ dy: Tensor, weights: Tensor) -> Tensor {
       cdnnl_use_one_thread()
       let pass = dataPass
-      let (dy, packed) = (pass.output.read(dy), pass.weighted.packed(weights))
+      let (dy, packed) = (pass.output.read(dy), pass.weighted.weights.read(weights))
       return pass.input.written(
         geometry.input, geometry.precision, over: pass.output.isTakenAsHeld ? nil : dy.tensor
       ) {
@@ -95,7 +95,7 @@
       cdnnl_use_one_thread()
       let pass = weightsPass
       let (x, dy) = (pass.input.read(x), pass.output.read(dy))
-      pass.weighted.unpacked(into: gradient) { pass.weighted.primitive.run([x, dy, $0]) }
+      pass.weighted.weights.write(into: gradient) { pass.weighted.primitive.run([x, dy, $0]) }
     }
   }
 #endif

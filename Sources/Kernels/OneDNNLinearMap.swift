@@ -39,7 +39,7 @@
 
     func forward(_ x: Tensor, weights: Tensor, bias: Tensor?, into y: Tensor) {
       cdnnl_use_one_thread()
-      let packed = forwardPass.packed(weights)
+      let packed = forwardPass.weights.read(weights)
       forwardPass.primitive.run(
         [
           (cdnnl_arg_src(), input.handle, x),
@@ -50,7 +50,7 @@
 
     func inputGradient(_ dy: Tensor, weights: Tensor, into dx: Tensor) {
       cdnnl_use_one_thread()
-      let packed = dataPass.packed(weights)
+      let packed = dataPass.weights.read(weights)
       dataPass.primitive.run(
         [
           (cdnnl_arg_diff_dst(), output.handle, dy),
@@ -66,7 +66,7 @@
       cdnnl_use_one_thread()
       let sum = accumulating ? Tensor.uninitialized(gradient.shape) : gradient
       let biasSum = bias.map { accumulatingBias ? Tensor.uninitialized($0.shape) : $0 }
-      weightsPass.unpacked(into: sum) { packed in
+      weightsPass.weights.write(into: sum) { packed in
         weightsPass.primitive.run(
           [
             (cdnnl_arg_src(), input.handle, x),

@@ -16,6 +16,14 @@ import Testing
     #expect(first == smaller, "and so does nearly the same count")
   }
 
+  @Test func aSparseBlockServesSparseOnesAlone() {
+    let sparse = unsafe UInt(bitPattern: Storage<UInt8>(sparse: Self.large).pointer)
+    let other = Storage<UInt8>(count: Self.large)
+    let second = unsafe UInt(bitPattern: Storage<UInt8>(sparse: Self.large).pointer)
+    #expect(sparse == second, "the same count finds the same memory")
+    #expect(unsafe UInt(bitPattern: other.pointer) != sparse, "which no ordinary block is in")
+  }
+
   @Test func aSteadyStateTakesNothingFromTheSystem() {
     let before = MemoryPool.shared.systemBytes
     for _ in 0..<20 { _ = Storage<UInt8>(count: Self.large) }
