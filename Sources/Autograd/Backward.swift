@@ -1,22 +1,28 @@
 import LockstepCollectives
-import LockstepTensors
+public import LockstepTensors
 
 /// What a layer's pullback is handed beside dy.
 public struct Backward {
   /// Whether nobody else needs dy, so that dx may be written over it: memory that is in the caches
   /// already.
   public let mayOverwrite: Bool
+  /// What is still to be added to dy, for a layer that was recorded to add it; nil where dy is the sum.
+  public let addend: Tensor?
+  /// Whether nobody else needs the addend.
+  public let mayOverwriteAddend: Bool
   private let replay: Replay?
 
-  init(mayOverwrite: Bool, _ replay: Replay) {
+  init(mayOverwrite: Bool, addend: Gradient.Term?, _ replay: Replay) {
     self.mayOverwrite = mayOverwrite
+    self.addend = addend?.tensor
+    mayOverwriteAddend = addend?.isOwned ?? false
     self.replay = replay
   }
 
   /// A pass of one layer by itself, where nothing is deferred.
   public init(mayOverwrite: Bool = false) {
     self.mayOverwrite = mayOverwrite
-    replay = nil
+    (addend, mayOverwriteAddend, replay) = (nil, false, nil)
   }
 
   /// Runs all deferred weight pullbacks, in the order in which they were deferred, with `poll` called
@@ -69,12 +75,14 @@ final class Replay {
       // Deferred only as long as a layer is to come that waits for other ranks.
       let mayDefer = defers && waiting > 0 && entry.mayDefer && entry.weightPullback != nil
       if !mayDefer && isContributedToLater(entry.uses) { try computeDeferred {} }
-      let backward = Backward(
-        mayOverwrite: entry.weightPullback == nil && entry.gradient.isOwned, self)
       var isDeferred = false
-      if let dy = entry.gradient.sum.take() {
+      if let (sum, addend) = entry.gradient.take(apart: entry.addsGradients) {
+        let dy = sum.tensor
         current = entry.layer
-        try entry.inputPullback(dy, backward)
+        try entry.inputPullback(
+          dy,
+          Backward(
+            mayOverwrite: entry.weightPullback == nil && sum.isOwned, addend: addend, self))
         if let pullback = entry.weightPullback {
           isDeferred = mayDefer
           if isDeferred {

@@ -4,19 +4,46 @@ public import LockstepTensors
 
 /// The gradient of one value, while it is being summed.
 public final class Gradient {
-  var sum: Tensor?
+  /// The first contribution, or the sum of all but the last.
+  private var sum: Tensor?
+  /// The last of several contributions, which is added when the next one comes or the sum is taken: a layer
+  /// may add it in the pass that reads the gradient.
+  private var last: Tensor?
 
   fileprivate init() {}
-
-  /// Whether nobody else holds the sum.
-  var isOwned: Bool { sum?.isUniquelyReferenced() ?? false }
 
   /// Adds a contribution.
   ///
   /// It may be shared with other gradients, so it is never written to; the sum is written over where
   /// nobody else holds it.
   public func add(_ contribution: consuming Tensor) {
-    guard let before = sum.take() else { return sum = consume contribution }
+    guard sum != nil else { return sum = consume contribution }
+    addLast()
+    last = consume contribution
+  }
+
+  /// Hands over the sum, or, where its terms are wanted `apart`, two tensors whose sum it is; nil where
+  /// nothing was added.
+  func take(apart: Bool) -> (sum: Term, addend: Term?)? {
+    if !apart { addLast() }
+    return Term(taking: &sum).map { ($0, Term(taking: &last)) }
+  }
+
+  /// A tensor that is handed over.
+  struct Term {
+    let tensor: Tensor
+    /// Whether nobody else holds it.
+    let isOwned: Bool
+
+    fileprivate init?(taking tensor: inout Tensor?) {
+      isOwned = tensor?.isUniquelyReferenced() ?? false
+      guard let taken = tensor.take() else { return nil }
+      self.tensor = taken
+    }
+  }
+
+  private func addLast() {
+    guard let contribution = last.take(), let before = sum.take() else { return }
     sum = Self.sum(before, contribution)
   }
 
@@ -98,6 +125,7 @@ public final class Tape {
     let weightPullback: WeightPullback?
     let mayDefer: Bool
     let waitsForRanks: Bool
+    let addsGradients: Bool
   }
 
   /// Whether this is training or evaluation.
@@ -160,13 +188,16 @@ public final class Tape {
   ///     before it is in flight: not where another entry of the tape waits for what it contributes.
   ///   - waitsForRanks: Whether the input pullback waits for a collective, and calls
   ///     ``Backward/computeDeferred(_:)`` meanwhile.
+  ///   - addsGradients: Whether the input pullback adds ``Backward/addend`` to dy in a pass of its own.
   ///   - again: Computes y again from what the pullbacks hold anyway; nil where y is to be kept.
   /// - Returns: the output as a variable.
   public func record(
     _ y: Tensor, by layer: LayerName? = nil, uses: [Parameter] = [],
     inputPullback: @escaping InputPullback, weightPullback: WeightPullback? = nil,
-    mayDefer: Bool = true, waitsForRanks: Bool = false, again: (() -> Tensor)? = nil
+    mayDefer: Bool = true, waitsForRanks: Bool = false, addsGradients: Bool = false,
+    again: (() -> Tensor)? = nil
   ) -> Variable {
+    precondition(!addsGradients || weightPullback == nil, "the weight pullback takes the sum")
     observer?(layer, .forward)
     guard mode == .training else { return Variable(y, wantsGradient: false) }
     let output = Variable(y, wantsGradient: true, again: again)
@@ -175,7 +206,8 @@ public final class Tape {
     entries.append(
       Entry(
         layer: layer, gradient: gradient, uses: uses, inputPullback: inputPullback,
-        weightPullback: weightPullback, mayDefer: mayDefer, waitsForRanks: waitsForRanks))
+        weightPullback: weightPullback, mayDefer: mayDefer, waitsForRanks: waitsForRanks,
+        addsGradients: addsGradients))
     return output
   }
 
@@ -189,7 +221,7 @@ public final class Tape {
     onGradientReady: @escaping (Parameter) throws -> Void = { _ in }
   ) throws {
     guard let gradient else { return }
-    gradient.sum = consume seed
+    gradient.add(consume seed)
     let replay = Replay(
       entries, defers: defersWeightGradients, observer: observer,
       onGradientReady: onGradientReady)

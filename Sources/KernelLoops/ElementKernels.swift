@@ -16,9 +16,9 @@ public struct ElementKernels<E: KernelElement>: Sendable {
     @Sendable (
       Source<E>, Int, Int, Input, Input, Input, Input, Epilogue<E>, Target<E>
     ) -> Void = columnNormalizeReference
-  /// The backward sums by column: x, dy, rows, channels, K, d, mask, sums.
+  /// The backward sums by column: x, dy, rows, channels, K, d, tail, sums.
   public var columnGradientSums:
-    @Sendable (Source<E>, Source<E>, Int, Int, Input, Input, RectifierMask<E>, Sums) -> Void =
+    @Sendable (Source<E>, Source<E>, Int, Int, Input, Input, EpilogueGradient<E>, Sums) -> Void =
       columnGradientSumsReference
   /// dx by column: x, dy, rows, channels, K, d, r, scale, mean, slope, dx.
   public var columnGradient:
@@ -42,29 +42,32 @@ public struct ElementKernels<E: KernelElement>: Sendable {
     ) -> Void = { (x, rows, width, period, gain, bias, rule, epilogue, y, saved, _) in
       rowNormalizeReference(false, x, rows, width, period, gain, bias, rule, epilogue, y, saved)
     }
-  /// Layer norm backward: x, dy, rows, width, period, gain, saved, mask, dx, sums, scratch.
+  /// Layer norm backward: x, dy, rows, width, period, gain, saved, tail, dx, sums, scratch.
   public var layerGradient:
     @Sendable (
-      Source<E>, Source<E>, Int, Int, Int, Input, Input, RectifierMask<E>, Target<E>, Sums, Output
-    ) -> Void = { (x, dy, rows, width, period, gain, saved, mask, dx, sums, _) in
-      rowGradientReference(true, x, dy, rows, width, period, gain, saved, mask, dx, sums)
+      Source<E>, Source<E>, Int, Int, Int, Input, Input, EpilogueGradient<E>, Target<E>, Sums,
+      Output
+    ) -> Void = { (x, dy, rows, width, period, gain, saved, tail, dx, sums, _) in
+      rowGradientReference(true, x, dy, rows, width, period, gain, saved, tail, dx, sums)
     }
   /// RMS norm backward: as ``layerGradient``.
   public var rmsGradient:
     @Sendable (
-      Source<E>, Source<E>, Int, Int, Int, Input, Input, RectifierMask<E>, Target<E>, Sums, Output
-    ) -> Void = { (x, dy, rows, width, period, gain, saved, mask, dx, sums, _) in
-      rowGradientReference(false, x, dy, rows, width, period, gain, saved, mask, dx, sums)
+      Source<E>, Source<E>, Int, Int, Int, Input, Input, EpilogueGradient<E>, Target<E>, Sums,
+      Output
+    ) -> Void = { (x, dy, rows, width, period, gain, saved, tail, dx, sums, _) in
+      rowGradientReference(false, x, dy, rows, width, period, gain, saved, tail, dx, sums)
     }
   /// Group norm: x, shape, gain, bias, ε, epilogue, y, centers, inverses, scratch.
   public var groupNormalize:
     @Sendable (
       Source<E>, GroupShape, Input, Input, Double, Epilogue<E>, Target<E>, Output, Sums, Sums
     ) -> Void = groupNormalizeReference
-  /// Group norm backward: x, dy, shape, gain, centers, inverses, mask, dx, sums, scratch.
+  /// Group norm backward: x, dy, shape, gain, centers, inverses, tail, dx, sums, scratch.
   public var groupGradient:
     @Sendable (
-      Source<E>, Source<E>, GroupShape, Input, Input, Sums, RectifierMask<E>, Target<E>, Sums, Sums
+      Source<E>, Source<E>, GroupShape, Input, Input, Sums, EpilogueGradient<E>, Target<E>, Sums,
+      Sums
     ) -> Void = groupGradientReference
   /// Dynamic tanh: x, rows, width, α, gain, bias, y.
   public var dynamicTanh: @Sendable (Source<E>, Int, Int, Float, Input, Input, Target<E>) -> Void =
@@ -89,10 +92,10 @@ public struct ElementKernels<E: KernelElement>: Sendable {
     @Sendable (
       Source<E>, Int, Int, Input, Int, Double, Epilogue<E>, Target<E>, Sums
     ) -> Void = unitRowsReference
-  /// Rows of one length backward: x, dy, rows, width, gain, its count, saved, mask, dx, sums.
+  /// Rows of one length backward: x, dy, rows, width, gain, its count, saved, tail, dx, sums.
   public var unitRowsGradient:
     @Sendable (
-      Source<E>, Source<E>, Int, Int, Input, Int, Sums, RectifierMask<E>, Target<E>, Sums
+      Source<E>, Source<E>, Int, Int, Input, Int, Sums, EpilogueGradient<E>, Target<E>, Sums
     ) -> Void = unitRowsGradientReference
 
   /// Sum: a, b, count, y.

@@ -40,36 +40,49 @@ public struct Epilogue<E: KernelElement> {
   }
 }
 
-/// The other way: what of dy passes the rectifier behind a norm.
+/// dy on its way back through the epilogue: of the sum of two gradients, what passes the rectifier.
 ///
-/// The gradients that pass are written, since the residual takes them too, and a second sweep reads them.
-public struct RectifierMask<E: KernelElement> {
+///     passes = dy,  dy + addend,  dy where y > 0  or  dy + addend where y > 0
+///
+/// What passes is written, since the residual takes it too, and a second sweep reads it.
+public struct EpilogueGradient<E: KernelElement> {
+  /// The second gradient, element for element; not read where none is added.
+  public let addend: Source<E>
+  /// Whether a second gradient is added.
+  public let adds: Bool
   /// The rectified output y; not read where nothing is masked.
   public let output: Source<E>
-  /// dy where y is above 0, else 0; not written where nothing is masked.
-  public let passed: Target<E>
   /// Whether there is a rectifier.
   public let masks: Bool
+  /// What passes, which may be the memory of dy or of the addend; not written where it is dy itself.
+  public let passed: Target<E>
 
-  /// Puts the three together; where nothing is masked, any addresses stand in their places.
+  /// Puts them together; where nothing is added or masked, any addresses stand in their places.
   @_alwaysEmitIntoClient @_transparent
-  public init(output: Source<E>, passed: Target<E>, masks: Bool) {
+  public init(
+    addend: Source<E>, adds: Bool, output: Source<E>, masks: Bool, passed: Target<E>
+  ) {
+    self.addend = addend
+    self.adds = adds
     self.output = output
-    self.passed = passed
     self.masks = masks
+    self.passed = passed
   }
 
   /// The same from element `count` on.
   @_alwaysEmitIntoClient @_transparent
-  public func advanced(by count: Int) -> RectifierMask {
-    RectifierMask(output: output + count, passed: passed + count, masks: masks)
+  public func advanced(by count: Int) -> EpilogueGradient {
+    EpilogueGradient(
+      addend: addend + count, adds: adds, output: output + count, masks: masks,
+      passed: passed + count)
   }
 
   /// What passes of element `i`, which is noted.
   @_alwaysEmitIntoClient @_transparent
   public func pass(_ dy: Float, _ i: Int) -> Float {
-    guard masks else { return dy }
-    let passes: Float = output[i].float > 0 ? dy : 0
+    guard adds || masks else { return dy }
+    let sum = adds ? dy + addend[i].float : dy
+    let passes: Float = !masks || output[i].float > 0 ? sum : 0
     passed[i] = E(passes)
     return passes
   }
@@ -77,13 +90,16 @@ public struct RectifierMask<E: KernelElement> {
   /// What passes of the sixteen elements from `i` on, which are noted.
   @_alwaysEmitIntoClient @_transparent
   public func pass(_ dy: Vector, _ i: Int) -> Vector {
-    guard masks else { return dy }
-    let passes = masked(dy, by: load(output, i))
+    guard adds || masks else { return dy }
+    let sum = adds ? dy + load(addend, i) : dy
+    let passes = masks ? masked(sum, by: load(output, i)) : sum
     store(passes, passed, i)
     return passes
   }
 
-  /// Where a second sweep finds what passed: dy itself, where nothing is masked.
+  /// Where a second sweep finds what passed: dy itself, where nothing is added or masked.
   @_alwaysEmitIntoClient @_transparent
-  public func second(_ dy: Source<E>) -> Source<E> { masks ? UnsafePointer(passed) : dy }
+  public func second(_ dy: Source<E>) -> Source<E> {
+    adds || masks ? UnsafePointer(passed) : dy
+  }
 }

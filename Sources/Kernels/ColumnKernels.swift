@@ -84,7 +84,7 @@ extension Kernel {
     func run<E: TensorElement>(_: E.Type) {
       E.kernels.columnGradientSums(
         E.source(x), E.source(dy.dy), rows, channels, mean.center.input, mean.offset.input,
-        dy.mask(E.self), sums.pointer)
+        dy.loop(E.self), sums.pointer)
     }
     run(x.element)
   }

@@ -50,7 +50,7 @@ extension Kernel {
     func run<E: TensorElement>(_: E.Type) {
       E.kernels.groupGradient(
         E.source(x), E.source(dy.dy), saved.shape, gain.input, saved.centers.input,
-        saved.inverses.pointer, dy.mask(E.self), E.target(dy.dx), sums.pointer, scratch.pointer)
+        saved.inverses.pointer, dy.loop(E.self), E.target(dy.dx), sums.pointer, scratch.pointer)
     }
     run(x.element)
     withExtendedLifetime(scratch) {}

@@ -31,48 +31,58 @@ public struct NormEpilogue: Sendable {
 
 /// The gradient of a norm's output on its way back through what the epilogue did.
 public struct OutputGradient: Sendable {
-  /// dy.
-  public let dy: Tensor
-  /// What passes the rectifier, which is also the residual's gradient: dy itself where there is no rectifier,
-  /// else memory that the norm's backward pass writes.
+  /// dy, or the first of the two gradients whose sum it is.
+  let dy: Tensor
+  private let addend: Tensor?
+  private let output: Tensor?
+  /// What passes the rectifier, which is also the residual's gradient: dy itself where there is no rectifier
+  /// and nothing is added, else memory that the norm's backward pass writes.
   public let passed: Tensor
   /// Where the norm's backward pass writes dx.
   let dx: Tensor
-  private let output: Tensor?
 
   /// The gradient of an output.
   ///
   /// - Parameters:
   ///   - dy: The gradient.
+  ///   - addend: A second gradient, which the norm's backward pass adds to dy; nil for none.
   ///   - output: The rectified output, where there was a rectifier.
   ///   - hasResidual: Whether a residual needs what passes after dx is written.
   ///   - overwriting: Whether dy may be written over.
+  ///   - overwritingAddend: Whether the second gradient may be written over.
   public init(
-    _ dy: Tensor, rectified output: Tensor? = nil, hasResidual: Bool = false,
-    overwriting: Bool = false
+    _ dy: Tensor, adding addend: Tensor? = nil, rectified output: Tensor? = nil,
+    hasResidual: Bool = false, overwriting: Bool = false, overwritingAddend: Bool = false
   ) {
     func fresh() -> Tensor { .uninitialized(dy.shape, dy.precision) }
     self.dy = dy
+    self.addend = addend
     self.output = output
-    passed = output == nil || overwriting ? dy : fresh()
-    dx = !hasResidual && (overwriting || output != nil) ? passed : fresh()
+    let writes = output != nil || addend != nil
+    // Memory that nobody needs once both gradients are read, and that is in the caches then.
+    var free = writes && overwriting ? [dy] : []
+    if overwritingAddend, let addend { free.append(addend) }
+    passed = writes ? free.popLast() ?? fresh() : dy
+    dx = !hasResidual && (writes || overwriting) ? passed : free.popLast() ?? fresh()
   }
 
   /// The same with dx in memory of its own, so that what passes is there afterwards.
   public var keepingPassed: OutputGradient {
-    OutputGradient(dy, passed: passed, dx: .uninitialized(dy.shape, dy.precision), output)
+    OutputGradient(self, dx: .uninitialized(dy.shape, dy.precision))
   }
 
-  private init(_ dy: Tensor, passed: Tensor, dx: Tensor, _ output: Tensor?) {
-    (self.dy, self.passed, self.dx, self.output) = (dy, passed, dx, output)
+  private init(_ other: OutputGradient, dx: Tensor) {
+    (dy, addend, output, passed) = (other.dy, other.addend, other.output, other.passed)
+    self.dx = dx
   }
 
-  /// The mask of a loop that writes what passes.
-  func mask<E: TensorElement>(_: E.Type) -> RectifierMask<E> {
-    guard let output else {
-      return RectifierMask(output: E.source(dy), passed: E.target(dy), masks: false)
+  /// What a loop makes of dy before it takes it.
+  func loop<E: TensorElement>(_: E.Type) -> EpilogueGradient<E> {
+    for tensor in [addend, output].compactMap(\.self) {
+      precondition(tensor.count == dy.count && tensor.precision == dy.precision)
     }
-    precondition(output.count == dy.count && output.precision == dy.precision)
-    return RectifierMask(output: E.source(output), passed: E.target(passed), masks: true)
+    return EpilogueGradient(
+      addend: E.source(addend ?? dy), adds: addend != nil, output: E.source(output ?? dy),
+      masks: output != nil, passed: E.target(passed))
   }
 }

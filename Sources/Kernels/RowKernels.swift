@@ -48,7 +48,7 @@ extension Kernel {
       let loop = kind == .layer ? E.kernels.layerGradient : E.kernels.rmsGradient
       loop(
         E.source(x), E.source(dy.dy), rows, width, parameters / width, gain.input, saved.input,
-        dy.mask(E.self), E.target(dy.dx), sums.pointer, scratch.output)
+        dy.loop(E.self), E.target(dy.dx), sums.pointer, scratch.output)
     }
     run(x.element)
     let all = sums.copy(0..<2 * parameters)

@@ -40,7 +40,7 @@ extension Kernel {
     func run<E: TensorElement>(_: E.Type) {
       E.kernels.unitRowsGradient(
         E.source(x), E.source(dy.dy), rows, width, gain.input, gain.count, saved.pointer,
-        dy.mask(E.self), E.target(dy.dx), sums.pointer)
+        dy.loop(E.self), E.target(dy.dx), sums.pointer)
     }
     run(x.element)
     return (dy.dx, sums.copy(0..<gain.count))

@@ -143,7 +143,7 @@ extension BatchNorm {
           let own = sumsParameters ? gradients.summed : gradients.own
           affine.gain?.contribute(own.gain[...])
           affine.bias?.contribute(own.bias[...])
-        }, waitsForRanks: synchronizes, again: tail.again)
+        }, waitsForRanks: synchronizes, addsGradients: true, again: tail.again)
     }
 
     private typealias Pullback = (

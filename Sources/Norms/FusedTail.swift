@@ -21,10 +21,11 @@ struct FusedTail {
     again = residual == nil ? { output.value } : nil
   }
 
-  /// dy, for the norm's backward pass.
+  /// dy, for the norm's backward pass, which adds to it what else there is.
   func gradient(_ dy: Tensor, _ backward: Backward) -> OutputGradient {
     OutputGradient(
-      dy, rectified: output?.value, hasResidual: hasResidual, overwriting: backward.mayOverwrite)
+      dy, adding: backward.addend, rectified: output?.value, hasResidual: hasResidual,
+      overwriting: backward.mayOverwrite, overwritingAddend: backward.mayOverwriteAddend)
   }
 
   /// Gives the residual its gradient, after the norm's backward pass.

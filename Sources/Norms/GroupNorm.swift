@@ -125,7 +125,7 @@ public enum GroupNorm {
           tail.flow(dy)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
-        }, again: tail.again)
+        }, addsGradients: true, again: tail.again)
     }
   }
 }

@@ -72,7 +72,7 @@ public enum L2Norm {
           let dy = tail.gradient(dy, backward)
           gradient?.add(L2Norm.backward(dy, saved: saved))
           tail.flow(dy)
-        }, again: tail.again)
+        }, addsGradients: true, again: tail.again)
     }
   }
 }

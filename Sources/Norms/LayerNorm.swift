@@ -100,7 +100,7 @@ public enum LayerNorm {
           tail.flow(dy)
           affine.gain?.contribute(dgain)
           affine.bias?.contribute(dbias)
-        }, again: tail.again)
+        }, addsGradients: true, again: tail.again)
     }
   }
 }

@@ -89,7 +89,7 @@ public enum RMSNorm {
           gradient?.add(dx)
           tail.flow(dy)
           affine.gain?.contribute(dgain)
-        }, again: tail.again)
+        }, addsGradients: true, again: tail.again)
     }
   }
 }

@@ -98,7 +98,7 @@ public enum ScaleNorm {
           gradient?.add(dx)
           tail.flow(dy)
           gain?.contribute(dgain)
-        }, again: tail.again)
+        }, addsGradients: true, again: tail.again)
     }
   }
 }

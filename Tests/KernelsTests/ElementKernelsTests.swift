@@ -183,7 +183,7 @@ import Testing
     /// y, from x and what follows.
     let forward: ([E], Epilogue<E>, inout [E]) -> Void
     /// dx and sums, from x, dy and what passes.
-    let backward: ([E], [E], RectifierMask<E>, inout [E]) -> [Double]
+    let backward: ([E], [E], EpilogueGradient<E>, inout [E]) -> [Double]
   }
 
   private func passes<E: KernelElement>(
@@ -210,10 +210,10 @@ import Testing
           (centred ? loops.layerNormalize : loops.rmsNormalize)(
             x, rows, channels, 1, gain, bias, rule, epilogue, &y, &saved, &scratch)
         },
-        backward: { x, dy, mask, dx in
+        backward: { x, dy, tail, dx in
           var (all, scratch) = (sums(2 * channels), room(2 * channels + 512))
           (centred ? loops.layerGradient : loops.rmsGradient)(
-            x, dy, rows, channels, 1, gain, saved, mask, &dx, &all, &scratch)
+            x, dy, rows, channels, 1, gain, saved, tail, &dx, &all, &scratch)
           return all
         })
     }
@@ -225,13 +225,13 @@ import Testing
           forward: {
             loops.columnNormalize($0, rows, channels, center, offset, gain, bias, $1, &$2)
           },
-          backward: { x, dy, mask, dx in
+          backward: { x, dy, tail, dx in
             var all = sums(2 * channels)
-            loops.columnGradientSums(x, dy, rows, channels, center, offset, mask, &all)
+            loops.columnGradientSums(x, dy, rows, channels, center, offset, tail, &all)
             dy.withUnsafeBufferPointer {
               guard let base = $0.baseAddress else { return }
               loops.columnGradient(
-                x, mask.second(base), rows, channels, center, offset, inverse, gain, bias, gain,
+                x, tail.second(base), rows, channels, center, offset, inverse, gain, bias, gain,
                 &dx)
             }
             return all
@@ -245,10 +245,10 @@ import Testing
             loops.groupNormalize(
               x, shape, gain, bias, 1e-3, epilogue, &y, &centers, &inverses, &scratch)
           },
-          backward: { x, dy, mask, dx in
+          backward: { x, dy, tail, dx in
             var (all, scratch) = (sums(2 * channels), sums(4 * channels))
             loops.groupGradient(
-              x, dy, shape, gain, centers, &inverses, mask, &dx, &all, &scratch)
+              x, dy, shape, gain, centers, &inverses, tail, &dx, &all, &scratch)
             return all
           })
       ),
@@ -258,10 +258,10 @@ import Testing
           forward: { x, epilogue, y in
             loops.unitRows(x, rows, channels, gain, channels, 1e-3, epilogue, &y, &unitSaved)
           },
-          backward: { x, dy, mask, dx in
+          backward: { x, dy, tail, dx in
             var all = sums(channels)
             loops.unitRowsGradient(
-              x, dy, rows, channels, gain, channels, &unitSaved, mask, &dx, &all)
+              x, dy, rows, channels, gain, channels, &unitSaved, tail, &dx, &all)
             return all
           })
       ),
@@ -285,6 +285,7 @@ import Testing
       let x = numbers(count, mean: 2, seed: 1, as: E.self)
       let dy = numbers(count, seed: 2, as: E.self)
       let residual = numbers(count, seed: 3, as: E.self)
+      let addend = numbers(count, seed: 4, as: E.self)
       let all = passes(loops, samples: samples, positions: positions, channels: channels)
       let expected = passes(plain, samples: samples, positions: positions, channels: channels)
       for ((name, a), (_, b)) in zip(all, expected) where name != "unit" || channels > 1 {
@@ -300,11 +301,15 @@ import Testing
             }
             // Both mask by one output: rounding may put an element near 0 on either side.
             (output ?? y).withUnsafeBufferPointer { y in
-              passed.withUnsafeMutableBufferPointer {
-                sums = passes.backward(
-                  x, dy,
-                  RectifierMask(output: address(y), passed: address($0), masks: rectifies),
-                  &dx)
+              (addend + [E(0)]).withUnsafeBufferPointer { addend in
+                passed.withUnsafeMutableBufferPointer {
+                  sums = passes.backward(
+                    x, dy,
+                    EpilogueGradient(
+                      addend: address(addend), adds: adds, output: address(y), masks: rectifies,
+                      passed: address($0)),
+                    &dx)
+                }
               }
             }
             return (y, passed, dx, sums)
@@ -328,7 +333,7 @@ import Testing
     for (samples, positions, channels) in Self.shapes where samples > 0 {
       let count = samples * positions * channels
       let (x, dy) = (random(count, mean: 2, seed: 1), random(count, seed: 2))
-      let residual = random(count, seed: 3)
+      let (residual, addend) = (random(count, seed: 3), random(count, seed: 4))
       for (name, norm) in passes(loops, samples: samples, positions: positions, channels: channels)
       {
         var (fused, separate, sum, y) = (room(count), room(count), room(count), room(count))
@@ -343,13 +348,19 @@ import Testing
         var (passed, fusedDx, dx, masked) = (room(count), room(count), room(count), room(count))
         var fusedSums: [Double] = []
         fused.withUnsafeBufferPointer { y in
-          passed.withUnsafeMutableBufferPointer {
-            fusedSums = norm.backward(
-              x, dy, RectifierMask(output: address(y), passed: address($0), masks: true),
-              &fusedDx)
+          addend.withUnsafeBufferPointer { addend in
+            passed.withUnsafeMutableBufferPointer {
+              fusedSums = norm.backward(
+                x, dy,
+                EpilogueGradient(
+                  addend: address(addend), adds: true, output: address(y), masks: true,
+                  passed: address($0)),
+                &fusedDx)
+            }
           }
         }
-        loops.reluGradient(y, dy, count, &masked)
+        loops.add(dy, addend, count, &sum)
+        loops.reluGradient(y, sum, count, &masked)
         let separateSums = norm.backward(x, Array(masked[..<count]), .none, &dx)
         #expect(fusedDx[..<count] == dx[..<count], "dx of \(what)")
         #expect(passed[..<count] == masked[..<count], "what passes of \(what)")

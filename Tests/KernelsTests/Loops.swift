@@ -20,10 +20,12 @@ extension Epilogue {
   }
 }
 
-extension RectifierMask {
+extension EpilogueGradient {
   /// All of dy passes.
-  static var none: RectifierMask {
-    RectifierMask(output: UnsafePointer(anyAddress()), passed: anyAddress(), masks: false)
+  static var none: EpilogueGradient {
+    EpilogueGradient(
+      addend: UnsafePointer(anyAddress()), adds: false, output: UnsafePointer(anyAddress()),
+      masks: false, passed: anyAddress())
   }
 }
 

@@ -89,6 +89,32 @@ import Testing
     #expect(kept == seed.elements)
   }
 
+  /// Three uses: what came last is handed over apart from the sum of the others.
+  @Test func anEntryThatAddsGradientsIsHandedTwoTerms() throws {
+    let terms = (0..<3).map { random([2, 3], seed: UInt64(2 + $0)) }
+    for adds in [false, true] {
+      let tape = Tape(.training)
+      var seen: [[Float]] = []
+      var told: [Bool] = []
+      let x = tape.record(
+        random([2, 3]),
+        inputPullback: { dy, backward in
+          seen = [dy.elements] + [backward.addend].compactMap { $0?.elements }
+          told = [backward.mayOverwrite, backward.mayOverwriteAddend]
+        }, addsGradients: adds)
+      let end = tape.record(
+        x.value,
+        inputPullback: { [gradient = x.gradient] _, _ in
+          for term in terms { gradient?.add(term) }
+        })
+      try tape.backward(from: end.gradient, seed: random([2, 3]))
+      let two = zip(terms[0].elements, terms[1].elements).map { $0 + $1 }
+      let last = terms[2].elements
+      #expect(seen == (adds ? [two, last] : [zip(two, last).map { $0 + $1 }]))
+      #expect(told == [true, false], "the sum is the tape's own; the last term is held")
+    }
+  }
+
   @Test func dyIsNotOverwrittenWhereTheWeightsStillNeedIt() throws {
     let tape = Tape(.training)
     var told: [Bool] = []
