@@ -76,7 +76,7 @@ final class Replay {
       let mayDefer = defers && waiting > 0 && entry.mayDefer && entry.weightPullback != nil
       if !mayDefer && isContributedToLater(entry.uses) { try computeDeferred {} }
       var isDeferred = false
-      if let (sum, addend) = entry.gradient.take(apart: entry.addsGradients) {
+      if let (sum, addend) = entry.gradient.take() {
         let dy = sum.tensor
         current = entry.layer
         try entry.inputPullback(

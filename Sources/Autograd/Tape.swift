@@ -6,11 +6,11 @@ public import LockstepTensors
 public final class Gradient {
   /// The first contribution, or the sum of all but the last.
   private var sum: Tensor?
-  /// The last of several contributions, which is added when the next one comes or the sum is taken: a layer
-  /// may add it in the pass that reads the gradient.
+  /// The last of several contributions, for a layer that adds it in the pass that reads the gradient.
   private var last: Tensor?
+  private let keepsLastApart: Bool
 
-  fileprivate init() {}
+  fileprivate init(keepsLastApart: Bool) { self.keepsLastApart = keepsLastApart }
 
   /// Adds a contribution.
   ///
@@ -20,13 +20,13 @@ public final class Gradient {
     guard sum != nil else { return sum = consume contribution }
     addLast()
     last = consume contribution
+    if !keepsLastApart { addLast() }
   }
 
-  /// Hands over the sum, or, where its terms are wanted `apart`, two tensors whose sum it is; nil where
-  /// nothing was added.
-  func take(apart: Bool) -> (sum: Term, addend: Term?)? {
-    if !apart { addLast() }
-    return Term(taking: &sum).map { ($0, Term(taking: &last)) }
+  /// Hands over the sum, or the sum of all contributions but the last, and the last; nil where nothing was
+  /// added.
+  func take() -> (sum: Term, addend: Term?)? {
+    Term(taking: &sum).map { ($0, Term(taking: &last)) }
   }
 
   /// A tensor that is handed over.
@@ -67,9 +67,11 @@ public struct Variable {
   /// not the value, so that a value that is cheap to compute need not be kept.
   public let again: () -> Tensor
 
-  fileprivate init(_ value: Tensor, wantsGradient: Bool, again: (() -> Tensor)? = nil) {
+  fileprivate init(
+    _ value: Tensor, wantsGradient: Bool, addsGradients: Bool = false, again: (() -> Tensor)? = nil
+  ) {
     self.value = value
-    gradient = wantsGradient ? Gradient() : nil
+    gradient = wantsGradient ? Gradient(keepsLastApart: addsGradients) : nil
     self.again = again ?? { value }
   }
 }
@@ -105,7 +107,7 @@ public struct SampleOrigin: Sendable {
 /// One entry is a whole layer, not a scalar operation. Replay order is the reverse of record
 /// order, so all ranks issue the same collectives in the same order.
 public final class Tape {
-  /// Takes dy and adds dx to the inputs' gradients.
+  /// Takes dy, or its two terms where the layer adds them, and adds dx to the inputs' gradients.
   public typealias InputPullback = (_ dy: Tensor, _ backward: Backward) throws -> Void
 
   /// Takes dy and contributes to the parameters' gradients, for which nothing upstream waits.
@@ -125,7 +127,6 @@ public final class Tape {
     let weightPullback: WeightPullback?
     let mayDefer: Bool
     let waitsForRanks: Bool
-    let addsGradients: Bool
   }
 
   /// Whether this is training or evaluation.
@@ -188,7 +189,7 @@ public final class Tape {
   ///     before it is in flight: not where another entry of the tape waits for what it contributes.
   ///   - waitsForRanks: Whether the input pullback waits for a collective, and calls
   ///     ``Backward/computeDeferred(_:)`` meanwhile.
-  ///   - addsGradients: Whether the input pullback adds ``Backward/addend`` to dy in a pass of its own.
+  ///   - addsGradients: Whether the input pullback adds ``Backward/addend`` to dy, in the pass that reads dy.
   ///   - again: Computes y again from what the pullbacks hold anyway; nil where y is to be kept.
   /// - Returns: the output as a variable.
   public func record(
@@ -200,18 +201,17 @@ public final class Tape {
     precondition(!addsGradients || weightPullback == nil, "the weight pullback takes the sum")
     observer?(layer, .forward)
     guard mode == .training else { return Variable(y, wantsGradient: false) }
-    let output = Variable(y, wantsGradient: true, again: again)
+    let output = Variable(y, wantsGradient: true, addsGradients: addsGradients, again: again)
     guard let gradient = output.gradient else { return output }
     for parameter in uses { parameter.open() }
     entries.append(
       Entry(
         layer: layer, gradient: gradient, uses: uses, inputPullback: inputPullback,
-        weightPullback: weightPullback, mayDefer: mayDefer, waitsForRanks: waitsForRanks,
-        addsGradients: addsGradients))
+        weightPullback: weightPullback, mayDefer: mayDefer, waitsForRanks: waitsForRanks))
     return output
   }
 
-  /// Replays the tape in reverse from a variable's `gradient`, which becomes `seed`, and empties
+  /// Replays the tape in reverse from a variable's `gradient`, to which `seed` is added, and empties
   /// it.
   ///
   /// The variable's value need not be kept for it. `onGradientReady` is called once per parameter as soon

@@ -8,12 +8,12 @@
 /// The plain form that the vector form is held to.
 public func columnGradientSumsReference<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
-  _ tail: EpilogueGradient<E>, _ sums: Sums
+  _ epilogue: EpilogueGradient<E>, _ sums: Sums
 ) {
   for row in 0..<rows {
     for c in 0..<channels {
       let i = row * channels + c
-      let g = Double(tail.pass(dy[i].float, i))
+      let g = Double(epilogue.pass(dy[i].float, i))
       sums[c] += g
       sums[channels + c] += g * Double((x[i].float - center[c]) - offset[c])
     }
@@ -44,7 +44,7 @@ public func widen(_ v: Vector, into sums: Sums, _ c: Int) {
 @_alwaysEmitIntoClient @_transparent
 public func columnGradientSumsLoop<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
-  _ tail: EpilogueGradient<E>, _ sums: Sums
+  _ epilogue: EpilogueGradient<E>, _ sums: Sums
 ) {
   let products = sums + channels
   var from = 0
@@ -64,10 +64,10 @@ public func columnGradientSumsLoop<E: KernelElement>(
       for _ in from..<to {
         prefetchRead(x, i)
         prefetchRead(dy, i)
-        addGradients(load(x, i), tail.pass(load(dy, i), i), k0, d0, &s0, &p0)
-        addGradients(load(x, i + 16), tail.pass(load(dy, i + 16), i + 16), k1, d1, &s1, &p1)
-        addGradients(load(x, i + 32), tail.pass(load(dy, i + 32), i + 32), k2, d2, &s2, &p2)
-        addGradients(load(x, i + 48), tail.pass(load(dy, i + 48), i + 48), k3, d3, &s3, &p3)
+        addGradients(load(x, i), epilogue.pass(load(dy, i), i), k0, d0, &s0, &p0)
+        addGradients(load(x, i + 16), epilogue.pass(load(dy, i + 16), i + 16), k1, d1, &s1, &p1)
+        addGradients(load(x, i + 32), epilogue.pass(load(dy, i + 32), i + 32), k2, d2, &s2, &p2)
+        addGradients(load(x, i + 48), epilogue.pass(load(dy, i + 48), i + 48), k3, d3, &s3, &p3)
         i += channels
       }
       widen(s0, into: sums, c)
@@ -89,12 +89,12 @@ public func columnGradientSumsLoop<E: KernelElement>(
         let next = i + channels
         prefetchRead(x, i)
         prefetchRead(dy, i)
-        addGradients(load(x, i), tail.pass(load(dy, i), i), k, d, &s0, &p0)
-        addGradients(load(x, next), tail.pass(load(dy, next), next), k, d, &s1, &p1)
+        addGradients(load(x, i), epilogue.pass(load(dy, i), i), k, d, &s0, &p0)
+        addGradients(load(x, next), epilogue.pass(load(dy, next), next), k, d, &s1, &p1)
         i += 2 * channels
         row += 2
       }
-      if row < to { addGradients(load(x, i), tail.pass(load(dy, i), i), k, d, &s0, &p0) }
+      if row < to { addGradients(load(x, i), epilogue.pass(load(dy, i), i), k, d, &s0, &p0) }
       widen(s0 + s1, into: sums, c)
       widen(p0 + p1, into: products, c)
       c += 16
@@ -103,7 +103,7 @@ public func columnGradientSumsLoop<E: KernelElement>(
       var (s, p) = (0.0, 0.0)
       for row in from..<to {
         let i = row * channels + c
-        let g = Double(tail.pass(dy[i].float, i))
+        let g = Double(epilogue.pass(dy[i].float, i))
         s += g
         p += g * Double((x[i].float - center[c]) - offset[c])
       }

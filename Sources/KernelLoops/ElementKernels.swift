@@ -16,7 +16,7 @@ public struct ElementKernels<E: KernelElement>: Sendable {
     @Sendable (
       Source<E>, Int, Int, Input, Input, Input, Input, Epilogue<E>, Target<E>
     ) -> Void = columnNormalizeReference
-  /// The backward sums by column: x, dy, rows, channels, K, d, tail, sums.
+  /// The backward sums by column: x, dy, rows, channels, K, d, epilogue, sums.
   public var columnGradientSums:
     @Sendable (Source<E>, Source<E>, Int, Int, Input, Input, EpilogueGradient<E>, Sums) -> Void =
       columnGradientSumsReference
@@ -42,28 +42,28 @@ public struct ElementKernels<E: KernelElement>: Sendable {
     ) -> Void = { (x, rows, width, period, gain, bias, rule, epilogue, y, saved, _) in
       rowNormalizeReference(false, x, rows, width, period, gain, bias, rule, epilogue, y, saved)
     }
-  /// Layer norm backward: x, dy, rows, width, period, gain, saved, tail, dx, sums, scratch.
+  /// Layer norm backward: x, dy, rows, width, period, gain, saved, epilogue, dx, sums, scratch.
   public var layerGradient:
     @Sendable (
       Source<E>, Source<E>, Int, Int, Int, Input, Input, EpilogueGradient<E>, Target<E>, Sums,
       Output
-    ) -> Void = { (x, dy, rows, width, period, gain, saved, tail, dx, sums, _) in
-      rowGradientReference(true, x, dy, rows, width, period, gain, saved, tail, dx, sums)
+    ) -> Void = { (x, dy, rows, width, period, gain, saved, epilogue, dx, sums, _) in
+      rowGradientReference(true, x, dy, rows, width, period, gain, saved, epilogue, dx, sums)
     }
   /// RMS norm backward: as ``layerGradient``.
   public var rmsGradient:
     @Sendable (
       Source<E>, Source<E>, Int, Int, Int, Input, Input, EpilogueGradient<E>, Target<E>, Sums,
       Output
-    ) -> Void = { (x, dy, rows, width, period, gain, saved, tail, dx, sums, _) in
-      rowGradientReference(false, x, dy, rows, width, period, gain, saved, tail, dx, sums)
+    ) -> Void = { (x, dy, rows, width, period, gain, saved, epilogue, dx, sums, _) in
+      rowGradientReference(false, x, dy, rows, width, period, gain, saved, epilogue, dx, sums)
     }
   /// Group norm: x, shape, gain, bias, ε, epilogue, y, centers, inverses, scratch.
   public var groupNormalize:
     @Sendable (
       Source<E>, GroupShape, Input, Input, Double, Epilogue<E>, Target<E>, Output, Sums, Sums
     ) -> Void = groupNormalizeReference
-  /// Group norm backward: x, dy, shape, gain, centers, inverses, tail, dx, sums, scratch.
+  /// Group norm backward: x, dy, shape, gain, centers, inverses, epilogue, dx, sums, scratch.
   public var groupGradient:
     @Sendable (
       Source<E>, Source<E>, GroupShape, Input, Input, Sums, EpilogueGradient<E>, Target<E>, Sums,
@@ -92,7 +92,7 @@ public struct ElementKernels<E: KernelElement>: Sendable {
     @Sendable (
       Source<E>, Int, Int, Input, Int, Double, Epilogue<E>, Target<E>, Sums
     ) -> Void = unitRowsReference
-  /// Rows of one length backward: x, dy, rows, width, gain, its count, saved, tail, dx, sums.
+  /// Rows of one length backward: x, dy, rows, width, gain, its count, saved, epilogue, dx, sums.
   public var unitRowsGradient:
     @Sendable (
       Source<E>, Source<E>, Int, Int, Input, Int, Sums, EpilogueGradient<E>, Target<E>, Sums

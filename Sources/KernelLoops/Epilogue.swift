@@ -44,7 +44,8 @@ public struct Epilogue<E: KernelElement> {
 ///
 ///     passes = dy,  dy + addend,  dy where y > 0  or  dy + addend where y > 0
 ///
-/// What passes is written, since the residual takes it too, and a second sweep reads it.
+/// What passes is written, since the residual takes it too, and a second sweep reads it: rounded to bfloat16
+/// there, whereas the sums of the first sweep take the number before.
 public struct EpilogueGradient<E: KernelElement> {
   /// The second gradient, element for element; not read where none is added.
   public let addend: Source<E>
@@ -54,7 +55,8 @@ public struct EpilogueGradient<E: KernelElement> {
   public let output: Source<E>
   /// Whether there is a rectifier.
   public let masks: Bool
-  /// What passes, which may be the memory of dy or of the addend; not written where it is dy itself.
+  /// Where what passes is written, which may be dy's or the addend's memory; not written where nothing is
+  /// added or masked.
   public let passed: Target<E>
 
   /// Puts them together; where nothing is added or masked, any addresses stand in their places.
@@ -77,7 +79,7 @@ public struct EpilogueGradient<E: KernelElement> {
       passed: passed + count)
   }
 
-  /// What passes of element `i`, which is noted.
+  /// What passes of element `i`, which is also written.
   @_alwaysEmitIntoClient @_transparent
   public func pass(_ dy: Float, _ i: Int) -> Float {
     guard adds || masks else { return dy }
@@ -87,7 +89,7 @@ public struct EpilogueGradient<E: KernelElement> {
     return passes
   }
 
-  /// What passes of the sixteen elements from `i` on, which are noted.
+  /// What passes of the sixteen elements from `i` on, which is also written.
   @_alwaysEmitIntoClient @_transparent
   public func pass(_ dy: Vector, _ i: Int) -> Vector {
     guard adds || masks else { return dy }

@@ -131,10 +131,10 @@ public func groupNormalizeLoop<E: KernelElement>(
 /// The plain form that the vector form is held to; the scratch is not used.
 public func groupGradientReference<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ shape: GroupShape, _ gain: Input, _ centers: Input,
-  _ inverses: Sums, _ tail: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums, _ scratch: Sums
+  _ inverses: Sums, _ epilogue: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums, _ scratch: Sums
 ) {
   let (width, channels) = (shape.width, shape.channels)
-  let passed = tail.second(dy)
+  let passed = epilogue.second(dy)
   for sample in 0..<shape.samples {
     for group in 0..<shape.groups {
       let r = inverses[sample * shape.groups + group]
@@ -143,7 +143,7 @@ public func groupGradientReference<E: KernelElement>(
       var (total, product) = (0.0, 0.0)
       shape.visit(sample, group) { i, c in
         let u = Double((x[i].float - k) - d) * r
-        let g = Double(tail.pass(dy[i].float, i))
+        let g = Double(epilogue.pass(dy[i].float, i))
         total += g * Double(gain[c])
         product += g * Double(gain[c]) * u
         sums[c] += g
@@ -162,21 +162,21 @@ public func groupGradientReference<E: KernelElement>(
 @_alwaysEmitIntoClient @inline(__always)
 public func groupGradientLoop<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ shape: GroupShape, _ gain: Input, _ centers: Input,
-  _ inverses: Sums, _ tail: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums, _ scratch: Sums
+  _ inverses: Sums, _ epilogue: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums, _ scratch: Sums
 ) {
   let (channels, width) = (shape.channels, shape.width)
   let floats = UnsafeMutableRawPointer(scratch + 2 * channels)
     .assumingMemoryBound(to: Float.self)
   let (scale, shift) = (floats, floats + channels)
   let (slope, inverse) = (floats + 2 * channels, floats + 3 * channels)
-  let passed = tail.second(dy)
+  let passed = epilogue.second(dy)
   for sample in 0..<shape.samples {
     let start = sample * shape.each
     let k = centers + sample * channels
     let d = centers + (shape.samples + sample) * channels
     scratch.update(repeating: 0, count: 2 * channels)
     columnGradientSumsLoop(
-      x + start, dy + start, shape.positions, channels, k, d, tail.advanced(by: start), scratch)
+      x + start, dy + start, shape.positions, channels, k, d, epilogue.advanced(by: start), scratch)
     for group in 0..<shape.groups {
       let channelsOfGroup = group * width..<(group + 1) * width
       let r = inverses[sample * shape.groups + group]

@@ -12,11 +12,11 @@
 /// The plain form that the vector form is held to.
 public func rowGradientReference<E: KernelElement>(
   _ centred: Bool, _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ width: Int, _ period: Int,
-  _ gain: Input, _ saved: Input, _ tail: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums
+  _ gain: Input, _ saved: Input, _ epilogue: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums
 ) {
   for row in 0..<rows {
     let (x, dy, dx) = (x + row * width, dy + row * width, dx + row * width)
-    let tail = tail.advanced(by: row * width)
+    let epilogue = epilogue.advanced(by: row * width)
     let base = row % period * width
     let (k, d, r, slope) = (
       saved[row], saved[rows + row], saved[2 * rows + row], saved[3 * rows + row]
@@ -24,7 +24,7 @@ public func rowGradientReference<E: KernelElement>(
     var (total, product) = (0.0, 0.0)
     for i in 0..<width {
       let u = Double((x[i].float - k) - d) * Double(r)
-      let g = Double(tail.pass(dy[i].float, i))
+      let g = Double(epilogue.pass(dy[i].float, i))
       let h = g * Double(gain[base + i])
       total += h
       product += h * u
@@ -32,7 +32,7 @@ public func rowGradientReference<E: KernelElement>(
       sums[period * width + base + i] += g * u
     }
     let mean = centred ? total / Double(width) : 0
-    let passed = tail.second(dy)
+    let passed = epilogue.second(dy)
     for i in 0..<width {
       let u = Double((x[i].float - k) - d) * Double(r)
       let h = Double(passed[i].float) * Double(gain[base + i])
@@ -48,7 +48,7 @@ public func rowGradientReference<E: KernelElement>(
 @_alwaysEmitIntoClient @inline(__always)
 public func rowGradientLoop<E: KernelElement>(
   _ centred: Bool, _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ width: Int, _ period: Int,
-  _ gain: Input, _ saved: Input, _ tail: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums,
+  _ gain: Input, _ saved: Input, _ epilogue: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums,
   _ scratch: Output
 ) {
   let all = period * width
@@ -65,14 +65,14 @@ public func rowGradientLoop<E: KernelElement>(
     while isNarrow, row + 16 <= end {
       sixteenRowsGradient(
         centred, x + row * width, dy + row * width, width, gain, saved + row, rows,
-        tail.advanced(by: row * width), dx + row * width, scratch, scratch + all,
+        epilogue.advanced(by: row * width), dx + row * width, scratch, scratch + all,
         scratch + 2 * all)
       row += 16
     }
     while row < end {
       let (x, dy, dx) = (x + row * width, dy + row * width, dx + row * width)
-      let tail = tail.advanced(by: row * width)
-      let passed = tail.second(dy)
+      let epilogue = epilogue.advanced(by: row * width)
+      let passed = epilogue.second(dy)
       let (dbias, dgain, gain) = (scratch + base, scratch + all + base, gain + base)
       let (k, d, r) = (saved[row], saved[rows + row], saved[2 * rows + row])
       let (vk, vd, vr) = (Vector(repeating: k), Vector(repeating: d), Vector(repeating: r))
@@ -84,7 +84,7 @@ public func rowGradientLoop<E: KernelElement>(
         while i < chunk {
           prefetchRead(x, i)
           prefetchRead(dy, i)
-          let (a, g) = (load(x, i), tail.pass(load(dy, i), i))
+          let (a, g) = (load(x, i), epilogue.pass(load(dy, i), i))
           let (oldGain, oldBias) = (load(dgain, i), centred ? load(dbias, i) : Vector.zero)
           let u = (centred ? (a - vk) - vd : a) * vr
           let h = g * load(gain, i)
@@ -101,7 +101,7 @@ public func rowGradientLoop<E: KernelElement>(
       }
       while i < width {
         let u = ((x[i].float - k) - d) * r
-        let g = tail.pass(dy[i].float, i)
+        let g = epilogue.pass(dy[i].float, i)
         let h = g * gain[i]
         if centred {
           total += Double(h)
@@ -157,7 +157,7 @@ public func flushRowSums(_ scratch: Output, _ count: Int, _ sums: Sums) {
 @_alwaysEmitIntoClient @_transparent
 public func sixteenRowsGradient<E: KernelElement>(
   _ centred: Bool, _ x: Source<E>, _ dy: Source<E>, _ width: Int, _ gain: Input, _ saved: Input,
-  _ rows: Int, _ tail: EpilogueGradient<E>, _ dx: Target<E>, _ dbias: Output, _ dgain: Output,
+  _ rows: Int, _ epilogue: EpilogueGradient<E>, _ dx: Target<E>, _ dbias: Output, _ dgain: Output,
   _ scratch: Output
 ) {
   let (offsets, scales, slopes) = (saved + rows, saved + 2 * rows, saved + 3 * rows)
@@ -172,7 +172,7 @@ public func sixteenRowsGradient<E: KernelElement>(
         centred
         ? (load(x, i) - Vector(repeating: saved[row])) - Vector(repeating: offsets[row])
         : load(x, i)
-      let g = tail.pass(load(dy, i), i)
+      let g = epilogue.pass(load(dy, i), i)
       let h = g * w
       if centred {
         biasSum += g
@@ -192,7 +192,7 @@ public func sixteenRowsGradient<E: KernelElement>(
   let q = sixteenLaneSums(scratch + 256) * load(slopes, 0) * r
   store(means, scratch, 0)
   store(-q, scratch, 16)
-  let passed = tail.second(dy)
+  let passed = epilogue.second(dy)
   for row in 0..<16 {
     let (k, d) = (Vector(repeating: saved[row]), Vector(repeating: offsets[row]))
     let (m, q) = (Vector(repeating: scratch[row]), Vector(repeating: scratch[16 + row]))

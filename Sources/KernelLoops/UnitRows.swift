@@ -32,13 +32,13 @@ public func unitRowsReference<E: KernelElement>(
 /// dx = gain · (r · dy − x · k · Σ dy·x), and Σ dy · x · r added to `sums` by element of the gain.
 public func unitRowsGradientReference<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ width: Int, _ gain: Input, _ gains: Int,
-  _ saved: Sums, _ tail: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums
+  _ saved: Sums, _ epilogue: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums
 ) {
-  let passed = tail.second(dy)
+  let passed = epilogue.second(dy)
   for row in 0..<rows {
     let all = row * width..<(row + 1) * width
     var product = 0.0
-    for i in all { product += Double(tail.pass(dy[i].float, i)) * Double(x[i].float) }
+    for i in all { product += Double(epilogue.pass(dy[i].float, i)) * Double(x[i].float) }
     let (r, g) = (saved[row], Double(gain[row % gains]))
     sums[row % gains] += product * r
     let (scale, slope) = (g * r, g * saved[rows + row] * product)
@@ -93,22 +93,22 @@ public func unitRowsLoop<E: KernelElement>(
 @_alwaysEmitIntoClient @inline(__always)
 public func unitRowsGradientLoop<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ width: Int, _ gain: Input, _ gains: Int,
-  _ saved: Sums, _ tail: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums
+  _ saved: Sums, _ epilogue: EpilogueGradient<E>, _ dx: Target<E>, _ sums: Sums
 ) {
   let whole = vectorized(width)
-  let passed = tail.second(dy)
+  let passed = epilogue.second(dy)
   var element = 0
   for row in 0..<rows {
     let start = row * width
     var products = WideSums(Vector.zero)
     var i = start
     while i < start + whole {
-      products.add(WideSums(tail.pass(load(dy, i), i)), times: WideSums(load(x, i)))
+      products.add(WideSums(epilogue.pass(load(dy, i), i)), times: WideSums(load(x, i)))
       i += 16
     }
     var product = products.total
     while i < start + width {
-      product += Double(tail.pass(dy[i].float, i)) * Double(x[i].float)
+      product += Double(epilogue.pass(dy[i].float, i)) * Double(x[i].float)
       i += 1
     }
     let (r, g) = (saved[row], Double(gain[element]))

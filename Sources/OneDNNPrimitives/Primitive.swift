@@ -40,13 +40,17 @@ package final class Primitive {
     var description: dnnl_primitive_desc_t?
     var primitive: dnnl_primitive_t?
     var stream: dnnl_stream_t?
-    guard
-      make(&description) == dnnl_success, let description,
-      dnnl_primitive_create(&primitive, description) == dnnl_success, let primitive,
-      dnnl_stream_create(&stream, engine, UInt32(dnnl_stream_default_flags.rawValue))
-        == dnnl_success, let stream
-    else { return nil }
-    return (description, primitive, stream)
+    if make(&description) == dnnl_success, let description {
+      if dnnl_primitive_create(&primitive, description) == dnnl_success, let primitive {
+        let flags = UInt32(dnnl_stream_default_flags.rawValue)
+        if dnnl_stream_create(&stream, engine, flags) == dnnl_success, let stream {
+          return (description, primitive, stream)
+        }
+        dnnl_primitive_destroy(primitive)
+      }
+      dnnl_primitive_desc_destroy(description)
+    }
+    return nil
   }
 
   private init(

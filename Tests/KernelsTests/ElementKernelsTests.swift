@@ -210,10 +210,10 @@ import Testing
           (centred ? loops.layerNormalize : loops.rmsNormalize)(
             x, rows, channels, 1, gain, bias, rule, epilogue, &y, &saved, &scratch)
         },
-        backward: { x, dy, tail, dx in
+        backward: { x, dy, epilogue, dx in
           var (all, scratch) = (sums(2 * channels), room(2 * channels + 512))
           (centred ? loops.layerGradient : loops.rmsGradient)(
-            x, dy, rows, channels, 1, gain, saved, tail, &dx, &all, &scratch)
+            x, dy, rows, channels, 1, gain, saved, epilogue, &dx, &all, &scratch)
           return all
         })
     }
@@ -225,13 +225,13 @@ import Testing
           forward: {
             loops.columnNormalize($0, rows, channels, center, offset, gain, bias, $1, &$2)
           },
-          backward: { x, dy, tail, dx in
+          backward: { x, dy, epilogue, dx in
             var all = sums(2 * channels)
-            loops.columnGradientSums(x, dy, rows, channels, center, offset, tail, &all)
+            loops.columnGradientSums(x, dy, rows, channels, center, offset, epilogue, &all)
             dy.withUnsafeBufferPointer {
               guard let base = $0.baseAddress else { return }
               loops.columnGradient(
-                x, tail.second(base), rows, channels, center, offset, inverse, gain, bias, gain,
+                x, epilogue.second(base), rows, channels, center, offset, inverse, gain, bias, gain,
                 &dx)
             }
             return all
@@ -245,10 +245,10 @@ import Testing
             loops.groupNormalize(
               x, shape, gain, bias, 1e-3, epilogue, &y, &centers, &inverses, &scratch)
           },
-          backward: { x, dy, tail, dx in
+          backward: { x, dy, epilogue, dx in
             var (all, scratch) = (sums(2 * channels), sums(4 * channels))
             loops.groupGradient(
-              x, dy, shape, gain, centers, &inverses, tail, &dx, &all, &scratch)
+              x, dy, shape, gain, centers, &inverses, epilogue, &dx, &all, &scratch)
             return all
           })
       ),
@@ -258,10 +258,10 @@ import Testing
           forward: { x, epilogue, y in
             loops.unitRows(x, rows, channels, gain, channels, 1e-3, epilogue, &y, &unitSaved)
           },
-          backward: { x, dy, tail, dx in
+          backward: { x, dy, epilogue, dx in
             var all = sums(channels)
             loops.unitRowsGradient(
-              x, dy, rows, channels, gain, channels, &unitSaved, tail, &dx, &all)
+              x, dy, rows, channels, gain, channels, &unitSaved, epilogue, &dx, &all)
             return all
           })
       ),
