@@ -234,3 +234,13 @@ extension Comparison.OverSeeds {
     accuracyAgainstFirst = paired(\.accuracy)
   }
 }
+
+extension Comparison {
+  /// How many of `repeats` seeds are behind the interval with the fewest: a run that diverged gives no
+  /// figure, and under neither norm a difference.
+  public func fewestSeeds(of repeats: Int) -> Int {
+    let diverged = results.map { Set(($0.diverged ?? []).map(\.repetition)) }
+    let ended = diverged.map { repeats - $0.union(diverged[0]).count }
+    return ended.filter { $0 > 0 }.min() ?? 0
+  }
+}

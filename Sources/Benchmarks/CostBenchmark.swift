@@ -40,7 +40,7 @@ public struct CostBenchmark: Codable, Sendable {
   public struct Result: Codable, Sendable {
     /// The kind of norm.
     public let norm: String
-    /// How ranks merge their statistics; nil if the norm does not synchronize.
+    /// How ranks merge their statistics; nil if the norm does not synchronize, or has no choice.
     public let merge: String?
     /// The duration of a step on rank 0, in milliseconds.
     public let stepMilliseconds: MedianInterval
@@ -140,7 +140,8 @@ extension CostBenchmark {
       let (on, off) = (partner(.on), partner(.off))
       return Result(
         variants[i].configuration, runs, i, measured[i], base: i == 0 ? nil : measured[0],
-        comparisons: configured.count - 1, on: on, off: off)
+        comparisons: configured.count - 1, overlaps: variants.count { $0.mode == .off }, on: on,
+        off: off)
     }
   }
 
@@ -154,7 +155,8 @@ extension CostBenchmark {
       guard configuration.model.norm.synchronizes else {
         return [Variant(configuration: configuration)]
       }
-      return merges.flatMap { merge in
+      let hasChoice = configuration.model.norm.chosenMerge != nil
+      return (hasChoice ? merges : [configuration.model.norm.merge]).flatMap { merge in
         let modes: [StatisticsOverlap?] = [nil, .on, .off]
         return modes.map { mode in
           var settings = configuration
@@ -200,13 +202,13 @@ extension CostBenchmark {
 extension CostBenchmark.Result {
   fileprivate init(
     _ configuration: RunConfiguration, _ runs: InterleavedRuns, _ i: Int,
-    _ measured: CostBenchmark.Measured, base: CostBenchmark.Measured?, comparisons: Int, on: Int?,
-    off: Int?
+    _ measured: CostBenchmark.Measured, base: CostBenchmark.Measured?, comparisons: Int,
+    overlaps comparisonsOfOverlap: Int, on: Int?, off: Int?
   ) {
     let (settings, paired, steps) = (configuration.model.norm, runs.paired, runs.steps(of: i))
     let n = Double(max(steps.count, 1))
     norm = configuration.model.normName
-    merge = settings.synchronizes ? settings.merge.rawValue : nil
+    merge = settings.chosenMerge?.rawValue
     stepMilliseconds = MedianInterval(paired.milliseconds(of: i))
     againstFirst = base.flatMap { _ in paired.ratio(of: i, to: 0, comparisons: comparisons) }
     difference = base.flatMap { base in
@@ -218,9 +220,11 @@ extension CostBenchmark.Result {
     backward = CostBenchmark.Blocked(measured.split, .backward)
     overlaps = settings.synchronizes ? runs.overlaps(i) : nil
     savedMilliseconds = off.flatMap { off in
-      on.flatMap { paired.difference(of: off, to: $0, comparisons: 1) }
+      on.flatMap { paired.difference(of: off, to: $0, comparisons: comparisonsOfOverlap) }
     }
-    againstWithoutOverlap = off.flatMap { paired.ratio(of: i, to: $0, comparisons: 1) }
+    againstWithoutOverlap = off.flatMap {
+      paired.ratio(of: i, to: $0, comparisons: comparisonsOfOverlap)
+    }
     gradientsBlockedMilliseconds = MedianInterval(
       steps.map { Double($0.gradients.blockedNanoseconds) / 1e6 })
     efficiency = measured.efficiency

@@ -44,7 +44,7 @@ public struct SplitBenchmark: Codable, Sendable {
     let records = recording.records.undisturbed
     split = StepSplit(records)
     efficiency = Efficiency(RecordedSteps(records))
-    let events = recording.records[context.rank].entries.count
+    let events = records[context.rank].entries.count
     log = LogCost(
       events: Double(events) / Double(max(split.steps, 1)),
       step: split.ranks[context.rank].stepMilliseconds.median)
@@ -206,7 +206,8 @@ public struct SplitCheck: Codable, Sendable {
   ///
   /// Collective. Steps with and without the delay alternate, so that both see the same state of the machine.
   ///
-  /// - Throws: ``ConfigurationError`` if there is only one rank, or no norm synchronizes over all ranks.
+  /// - Throws: ``ConfigurationError`` if there is only one rank, or no norm synchronizes over all ranks in
+  ///   every step.
   public init(
     _ configuration: RunConfiguration, data: DataSplit, context: RankContext, warmup: Int,
     steps: Int, milliseconds: Double
@@ -218,6 +219,11 @@ public struct SplitCheck: Codable, Sendable {
     guard settings.synchronizes, settings.statisticsGroup == .all else {
       throw ConfigurationError(
         "--check", "needs a norm with statistics over all ranks, such as --norm sync-batch")
+    }
+    guard settings.every == 1 else {
+      throw ConfigurationError(
+        "--check",
+        "delays every second step's statistics, so that all steps need some; leave every out")
     }
     let recording = try StepRecording(
       configuration, data: data, context: context, warmup: warmup, steps: 2 * steps,
@@ -254,8 +260,8 @@ public struct SplitCheck: Codable, Sendable {
     norm = configuration.model.normName
     ranks = context.size
     (self.layer, rank) = (layer, last)
-    // There is one delay for each collective of each micro-batch.
-    delayMilliseconds = milliseconds * Double(configuration.accumulate * settings.merge.collectives)
+    // There is one delay for each collective.
+    delayMilliseconds = milliseconds * delayed.collectives
     (self.without, self.with) = (without, with)
     skewGrewMilliseconds = MedianInterval(pairs)
     cameLast = delayed.last[last]

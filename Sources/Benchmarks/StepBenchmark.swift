@@ -7,6 +7,7 @@ import LockstepMachine
 import LockstepNorms
 import LockstepRecording
 import LockstepRuns
+import LockstepTensors
 import LockstepTraining
 
 /// What `bench step` prints.
@@ -91,7 +92,9 @@ public struct StepBenchmark: Codable, Sendable {
     norm = configuration.model.normName
     ranks = context.size
     stepMilliseconds = times
-    perSecond = Double(results[0].labels) / times.median * 1e3
+    // A sample is one image, or the tokens of one sequence.
+    let units = data.train.shape.dimensions.count == 1 ? data.train.shape[0] : 1
+    perSecond = Double(results[0].samples * units) / times.median * 1e3
     peakRssMebibytes = ResourceUsage.current().peakMebibytes
     collectivesPerStep = ByPurpose(
       statistics: statistics.collectivesPerStep, gradients: gradients.collectivesPerStep)

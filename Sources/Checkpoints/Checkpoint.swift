@@ -155,12 +155,14 @@ enum CheckpointDigest {
 
   /// Whether a file holds a digest.
   ///
-  /// - Throws: ``StateError`` if the digest is not that of the file's bytes.
+  /// - Throws: ``StateError`` if the file ends within its header, or the digest is not that of its bytes.
   static func isRight(_ data: Data, path: String) throws(StateError) -> Bool {
     let data = data.startIndex == 0 ? data : Data(data)
-    guard data.count >= 8 else { return false }
+    let cut = StateError(description: "\(path): is damaged: it ends within its header")
+    guard data.count >= 8 else { throw cut }
     let header = data.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    guard header <= UInt64(min(data.count - 8, largestHeader)) else { return false }
+    guard header <= UInt64(largestHeader) else { return false }
+    guard header <= UInt64(data.count - 8) else { throw cut }
     let end = 8 + Int(header)
     guard let place = place(in: data, from: 8, to: end) else { return false }
     var hash = SHA256()

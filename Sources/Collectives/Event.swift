@@ -112,7 +112,8 @@ public struct Event: BitwiseCopyable, Sendable {
       (purposeKind, self.pass, name) = (isNorm ? 4 : 3, pass, layer.number)
     }
     self.communicator = Int32(communicator)
-    self.number = Int32(number)
+    // A program may run for longer than 2³¹ collectives. Only the newest are kept, so numbers stay unique.
+    self.number = Int32(truncatingIfNeeded: number & 0x7fff_ffff)
     self.elements = Int64(elements)
     self.bytes = Int64(bytes)
     (self.issue, self.returned, self.waitBegin, self.end) = (issue, returned, waitBegin, end)

@@ -156,7 +156,8 @@ struct BenchShape: ExpressibleByArgument {
     let parts = argument.split(whereSeparator: { "x×".contains($0) })
     let axes = parts.compactMap { Int($0) }
     guard axes.count == parts.count, (2...5).contains(axes.count), axes.allSatisfy({ $0 > 0 }),
-      axes.count != 4 || axes[2] * axes[3] > 1, axes.count != 3 || axes[2] > 1
+      axes.reduce(1, { $0 * Double($1) }) <= 0x1p31, axes.count != 4 || axes[2] * axes[3] > 1,
+      axes.count != 3 || axes[2] > 1
     else { return nil }
     self.axes = axes
     text = argument

@@ -123,7 +123,9 @@ struct Compare: ParsableCommand, RankedCommand {
       ])
     }
     let note =
-      repeats < 6 ? "\nfewer than 6 seeds give no 95% interval: the one shown spans them all" : ""
+      comparison.fewestSeeds(of: repeats) < 6
+      ? "\nfewer than 6 seeds give no 95% interval: the one shown spans them all"
+      : ""
     return "\n\n\(table.text)\nminus: the median difference between runs with the same seed\(note)"
   }
 

@@ -218,6 +218,9 @@ struct CountList {
       }
       return count
     }
+    if let i = counts.indices.first(where: { counts[..<$0].contains(counts[$0]) }) {
+      throw ValidationError("\(counts[i]) is given twice")
+    }
   }
 }
 

@@ -44,7 +44,8 @@ struct Train: ParsableCommand, RankedCommand {
       Continue from the newest good checkpoint in --run-dir, or begin there if there is no run: the same \
       command line serves the first start and all later ones. These values of the configuration may change: \
       steps or epochs, which may only grow; evaluate; checkpoint; parallel.watchdogSeconds; data.path, if \
-      the same data are there; and optimizer.learningRate, schedule and clipNorm, which help if it diverged.
+      the same data are there; and optimizer.learningRate, schedule, clipNorm, precision and \
+      parallel.gradients, which help if it diverged.
       """)
   var resume = false
 

@@ -146,6 +146,11 @@ extension DataConfiguration: SectionOfKinds {
     case .synthetic, .syntheticTokens: try describeSynthetic(&coder)
     }
     try coder.section("augment", &augmentation)
+    if isTokens, augmentation != Augmentation(), let section = coder.section {
+      throw ConfigurationError(
+        section.place("augment"),
+        "\(coder.path).augment has no meaning for tokens: it crops and mirrors images")
+    }
     try coder.bool("dropLast", &dropLast)
   }
 

@@ -93,6 +93,11 @@ extension NormSettings {
     set { self[.merge] = newValue }
   }
 
+  /// How ranks merge their statistics; nil for a norm that does not, or has no choice.
+  public var chosenMerge: StatisticsMerge? {
+    synchronizes && norm.settings.contains { $0.name == NormSetting.merge.name } ? merge : nil
+  }
+
   /// Whether weight gradients are computed while the statistics of the backward pass are in flight.
   public var overlap: StatisticsOverlap {
     get { self[.overlap] }

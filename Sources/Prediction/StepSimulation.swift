@@ -73,7 +73,8 @@ struct StepSimulation {
       let sums = samples.ranks.joined().map { computing in
         computing[((last ?? -1) + 1)...place].reduce(0, +)
       }.sorted()
-      let quantile = sums[min(sums.count - 1, sums.count * 9 / 10)]
+      // The least number that nine tenths of all do not exceed.
+      let quantile = sums[max(0, (sums.count * 9 + 9) / 10 - 1)]
       let excess = sums.filter { $0 > quantile }.map { $0 - quantile }
       tails[action.collective] =
         excess.isEmpty ? 0 : excess.reduce(0, +) / Double(excess.count)

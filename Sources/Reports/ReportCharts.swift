@@ -52,20 +52,23 @@ extension RunReport {
       ])
   }
 
-  /// The ratios of step times to the first run's; nil if the runs did not take turns.
+  /// The ratios of step times to the first run's, or to the first of each repeat; nil if the runs did not
+  /// take turns.
   var ratioChart: Chart? {
     let rows = runs.enumerated().compactMap { index, run in
       run.againstFirst.map {
         IntervalChart.Row(label: run.label, style: "series\(index % 6)", ratio: $0)
       }
     }
-    guard let first = runs.first, !rows.isEmpty else { return nil }
+    let bases = Set(runs.compactMap(\.base)).map { runs[$0].label }
+    guard let first = bases.first else { return nil }
+    let base = bases.count == 1 ? first : "the first of each repeat"
     return IntervalChart(rows: rows).chart(
-      id: "chart-ratios", title: "The step's duration compared with \(first.label)",
+      id: "chart-ratios", title: "The step's duration compared with \(base)",
       caption:
         "Median ratios over rounds in which every norm took a turn, without disturbed steps. All "
         + "intervals hold at once in 95% of cases; one that contains 1 leaves the order undecided.",
-      base: first.label)
+      base: base)
   }
 
   /// Loss over the steps.

@@ -41,9 +41,11 @@ public struct ReportedRun: Encodable, Sendable {
   public let final: FinalFigures?
   /// Loss and accuracy over the steps.
   public let curves: RunCurves
-  /// The ratio of the step's duration to the first run's, over rounds in which both took a turn; nil for the
-  /// first run, and if the runs did not take turns.
+  /// The ratio of the step's duration to that of the first run with rounds in which both took a turn; nil for
+  /// such a first run, and if the runs did not take turns.
   public internal(set) var againstFirst: PairedRatio?
+  /// Which run of the report that first one is.
+  var base: Int?
   /// Where the time of a usual step went; nil without events.
   public let parts: StepParts?
   /// The recorded steps by layer and collective; nil without events.

@@ -135,11 +135,11 @@ public struct RunReport: Encodable, Sendable {
       let paired = PairedSteps(metrics.map(\.steps))
     else { return }
     for index in runs.indices.dropFirst() {
-      let count = runs.count
-      let ratios = (0..<index).compactMap {
-        paired.ratio(of: index, to: $0, comparisons: count - 1)
+      for base in 0..<index where runs[index].againstFirst == nil {
+        runs[index].againstFirst = paired.ratio(
+          of: index, to: base, comparisons: runs.count - 1)
+        if runs[index].againstFirst != nil { runs[index].base = base }
       }
-      runs[index].againstFirst = ratios.first
     }
   }
 
@@ -156,22 +156,28 @@ public struct RunReport: Encodable, Sendable {
         "Which of these steps is shorter is not decided: the runs did not take turns, as they do under "
         + "`lockstep compare --run-dir`, so the machine may have been in another state for each run."
     }
+    let bases = Set(others.compactMap(\.base)).sorted()
+    return bases.map { base in
+      comparison(of: others.filter { $0.base == base }, to: runs[base].label)
+    }.joined(separator: " ")
+  }
+
+  /// One sentence on the runs whose steps are compared with those of the run labelled `base`.
+  private static func comparison(of runs: [ReportedRun], to base: String) -> String {
     var parts: [String] = []
     for verdict in [RatioVerdict.slower, .faster] {
-      let found = others.filter { $0.againstFirst?.verdict == verdict }
+      let found = runs.filter { $0.againstFirst?.verdict == verdict }
       if !found.isEmpty {
         parts.append(
           found.map { "\($0.againstFirst?.ratio.text(3) ?? "") times as long under \($0.label)" }
             .joined(separator: ", "))
       }
     }
-    let open = others.filter { $0.againstFirst?.verdict == .undecided }.map(\.label)
+    let open = runs.filter { $0.againstFirst?.verdict == .undecided }.map(\.label)
     let decided =
-      parts.isEmpty
-      ? "" : "Compared with \(first.label), a step takes \(parts.joined(separator: ", "))"
+      parts.isEmpty ? "" : "Compared with \(base), a step takes \(parts.joined(separator: ", "))"
     if open.isEmpty { return decided + "." }
-    let undecided =
-      "\(open.joined(separator: ", ")) cannot be told apart from \(first.label)"
+    let undecided = "\(open.joined(separator: ", ")) cannot be told apart from \(base)"
     return decided.isEmpty ? undecided + "." : "\(decided); \(undecided)."
   }
 

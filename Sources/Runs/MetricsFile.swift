@@ -27,7 +27,7 @@ final class MetricsFile {
     }
   }
 
-  /// Cuts the file at `path` back to the state after `step` steps, before the evaluation that follows them.
+  /// Cuts the file at `path` back to the state after `step` steps and the evaluation that followed them.
   ///
   /// The file is replaced once the new one is complete.
   ///
@@ -54,7 +54,7 @@ final class MetricsFile {
         guard row.step <= step else { continue }
         tally.append(row)
       case .evaluation(let row):
-        guard row.step < step else { continue }
+        guard row.step <= step else { continue }
         evaluations.append(row)
       case nil:
         damaged += 1

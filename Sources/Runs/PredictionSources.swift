@@ -68,7 +68,7 @@ public enum PredictionSources {
       } else {
         first = (path, described, configuration)
       }
-      if let norm = configuration?.model.norm, norm.synchronizes, norm.merge == .allGather {
+      if let norm = configuration?.model.norm, norm.chosenMerge == .allGather {
         throw RecordingError(
           path,
           "was trained with norm.merge all-gather, whose cost on more ranks is not modelled; record it "

@@ -141,6 +141,9 @@ public final class RunDirectory {
   /// There must be nothing, or a folder that is empty but for the file system's own entries and what a run
   /// left that was killed at once.
   public static func check(_ path: String) throws(ConfigurationError) {
+    guard !path.isEmpty else {
+      throw ConfigurationError("--run-dir", "is empty, expected the path of a directory")
+    }
     let files = FileManager.default
     var isFolder: ObjCBool = false
     guard unsafe files.fileExists(atPath: path, isDirectory: &isFolder) else {

@@ -99,11 +99,14 @@ public final class RunFiles {
     if case .newDirectory = resumption.place { isNew = true }
     scalars = try agreeing(over: context.control) { [directory] in
       guard tensorBoard, context.rank == 0 else { return nil }
-      // The run will evaluate this step and write that again; the step's own row is written again here.
+      // What is known of this step is written again.
       let writer = try ScalarWriter(
         folder: "\(path)/tensorboard", host: ProcessInfo.processInfo.hostName,
         replacingFrom: isNew ? nil : step ?? 0)
       if let row = directory?.earlier.last, row.step == step { try Self.append(row, to: writer) }
+      if let row = directory?.evaluations.last, row.step == step {
+        try Self.append(row, to: writer)
+      }
       return writer
     }
     let known = try context.control.allGather(
@@ -202,18 +205,21 @@ public final class RunFiles {
 
   /// Writes an evaluation's row.
   public func append(_ evaluation: Evaluation, step: Int) throws {
-    // This evaluates the checkpoint that the run was resumed from.
+    // This evaluates the checkpoint that the run was resumed from, maybe again.
     if step == start, step > 0 {
       best = taking(evaluation, step: step)
       written = best
+      if directory?.evaluations.last?.step == step { return }
     }
     try writeMetrics { try directory?.append(evaluation, step: step) }
-    let exact = evaluation.exactMatch.map { [("test/exactMatch", $0)] } ?? []
-    writeScalars {
-      try $0.append(
-        [("test/loss", evaluation.loss), ("test/accuracy", evaluation.accuracy)] + exact, step: step
-      )
-    }
+    let row = EvaluationMetrics(evaluation, step: step)
+    writeScalars { try Self.append(row, to: $0) }
+  }
+
+  private static func append(_ row: EvaluationMetrics, to scalars: ScalarWriter) throws {
+    let exact = row.exactMatch.map { [("test/exactMatch", $0)] } ?? []
+    try scalars.append(
+      [("test/loss", row.loss), ("test/accuracy", row.accuracy)] + exact, step: row.step)
   }
 
   /// Whether it is time for a checkpoint by rank 0's clock; false on other ranks.

@@ -64,7 +64,10 @@ extension RunFiles {
   /// The best evaluations, including the one after `step` steps if it is among them.
   func taking(_ evaluation: Evaluation?, step: Int) -> [(step: Int, loss: Double)] {
     guard let evaluation else { return best }
-    let all = (best + [(step, evaluation.loss)]).sorted { ($0.loss, $0.step) < ($1.loss, $1.step) }
+    let others = best.filter { $0.step != step }
+    let all = (others + [(step, evaluation.loss)]).sorted {
+      ($0.loss, $0.step) < ($1.loss, $1.step)
+    }
     return Array(all.prefix(settings.keepBest))
   }
 

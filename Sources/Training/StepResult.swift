@@ -16,7 +16,7 @@ public struct StepResult: Hashable, Sendable {
   public let learningRate: Double
   /// The number of samples in the global batch.
   public let samples: Int
-  /// The number of labels in the global batch: one for each image, or one for each token.
+  /// The number of labels in the global batch: one for each image, or one for each token that is judged.
   public let labels: Int
   /// The step's duration on this rank.
   public let nanoseconds: Int

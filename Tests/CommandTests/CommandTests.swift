@@ -211,7 +211,7 @@ struct CommandTests {
 
   @Test func claimsPrintTheirContractAndNameWhatTheyDoNotKnow() throws {
     let finished = try mpirun(
-      2, "lockstep", ["claims", "rms-cost", "--budget", "0.001", "--json"])
+      2, "lockstep", ["claims", "causality", "--budget", "0.001", "--json"])
     #expect(finished.status == 0, "\(finished.errors)")
     let result = try object(finished.output)
     #expect(result["ranks"] as? Int == 2)
@@ -261,6 +261,18 @@ struct CommandTests {
     (["bench", "step", "Configs/bench/resnet20.yaml", "--steps", "0"], "--steps is 0"),
     (["bench", "step", "Configs/bench/resnet20.yaml", "--stpes", "3"], "--stpes"),
     (["parity", "Configs/digits-resnet.yaml"], "not a safetensors file"),
+    (
+      ["compare", "Configs/digits-resnet.yaml", "--norms", "batch,layer", "--run-dir", ""],
+      "is empty, expected the path"
+    ),
+    (
+      [
+        "bench", "split", "Configs/digits-resnet.yaml", "--norm", "sync-batch", "--set",
+        "model.norm.every=2", "--check",
+      ], "leave every out"
+    ),
+    (["bench", "norms", "--shapes", "4294967296x4294967296"], "is invalid for"),
+    (["predict", "runs/none", "--fabric", "10gbe", "--ranks", "8,8"], "8 is given twice"),
   ])
   func badInputIsNamedOnce(arguments: [String], expected: String) throws {
     try withTemporaryFolder { folder in

@@ -1,6 +1,7 @@
 import LockstepAutograd
 import LockstepCollectives
 import LockstepDataParallel
+import LockstepFiles
 import LockstepTensors
 import Testing
 
@@ -71,6 +72,22 @@ import Testing
       }
     }
     #expect(messages == Array(repeating: "rank 2: disk gone", count: 3))
+  }
+
+  @Test func allRanksEndWithTheStatusOfTheErrorThatOneThrew() throws {
+    struct Failed: ProgramError {
+      var exitStatus: Int32 { ExitStatus.failed }
+      var description: String { "disk full" }
+    }
+    let statuses = try withThreadRanks(3) { world -> Int32 in
+      do {
+        try agreeing(over: world) { if world.rank == 1 { throw Failed() } }
+        return ExitStatus.done
+      } catch let error as AgreedError {
+        return error.exitStatus
+      }
+    }
+    #expect(statuses == Array(repeating: ExitStatus.failed, count: 3))
   }
 
   @Test func ranksWithOtherParametersAreNamed() throws {

@@ -153,4 +153,10 @@ private struct WrongName: Norm {
     settings.epsilon = 1e-5
     #expect(settings == NormSettings(.layer))
   }
+
+  @Test func aMergeIsChosenOnlyForNormsThatHaveTheChoice() {
+    #expect(NormSettings(.syncBatch).chosenMerge == .shiftedMoments)
+    #expect(NormSettings(.whitening).synchronizes && NormSettings(.whitening).chosenMerge == nil)
+    #expect(NormSettings(.layer).chosenMerge == nil)
+  }
 }

@@ -127,6 +127,13 @@ import Testing
       } throws: {
         "\($0)".hasPrefix("plain.safetensors: has no digest")
       }
+      for length in [0, 7, 8, 20] {
+        #expect {
+          _ = try Checkpoint(Data(plain.prefix(length)), path: "cut")
+        } throws: {
+          "\($0)" == "cut: is damaged: it ends within its header"
+        }
+      }
       try state.write(to: folder + "/state")
       #expect(try bytes(StateDictionary(path: folder + "/state").tensors) == bytes(state.tensors))
     }

@@ -305,6 +305,21 @@ import Testing
     #expect(found.hasPrefix("--set model.\(setting): "), "\(found)")
   }
 
+  @Test func tokensAreNotCropped() throws {
+    #expect {
+      _ = try RunConfiguration(
+        yaml: """
+          model: {kind: transformer, context: 4, width: 4, heads: 4, layers: 1, norm: {kind: rms}}
+          data: {kind: synthetic, vocabulary: 5, samples: 20, augment: {crop: 2}}
+          batch: 4
+          steps: 1
+          optimizer: {kind: sgd, learningRate: 0.1}
+          """, name: "run.yaml")
+    } throws: {
+      "\($0)".contains("data.augment has no meaning for tokens")
+    }
+  }
+
   @Test func aTestSetOfNothingIsRefused() throws {
     for (source, expected) in [
       ("holdOut: 9", "data.holdOut is 9, but there are only 3 images, so none is held out"),

@@ -430,6 +430,20 @@ import Testing
     }
   }
 
+  /// It is not made again, since the longer run evaluates at other steps.
+  @Test func theEvaluationAtTheEndOfAShorterRunStays() throws {
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/run"
+      let settings = ["checkpoint={everySteps: 3, keep: 1, keepBest: 1}", "evaluate=null"]
+      _ = try train(run(settings), in: path)
+      _ = try train(run(settings + ["steps=23"]), in: path)
+      let evaluations = try RunMetrics(run: path).evaluations
+      #expect(evaluations.map(\.step) == [20, 23])
+      let best = try #require(evaluations.min { $0.loss < $1.loss }).step
+      #expect(Set(CheckpointFolder(run: path).steps) == [best, 23], "the best and the newest")
+    }
+  }
+
   @Test func aBatchPerRankKeepsItsNumberOfRanks() throws {
     try withTemporaryFolder { folder in
       let path = "\(folder)/run"
