@@ -240,7 +240,9 @@ extension Comparison {
   /// figure, and under neither norm a difference.
   public func fewestSeeds(of repeats: Int) -> Int {
     let diverged = results.map { Set(($0.diverged ?? []).map(\.repetition)) }
-    let ended = diverged.map { repeats - $0.union(diverged[0]).count }
+    let ended = diverged.flatMap {
+      [repeats - $0.count, repeats - $0.union(diverged[0]).count]
+    }
     return ended.filter { $0 > 0 }.min() ?? 0
   }
 }

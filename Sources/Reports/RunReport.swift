@@ -47,7 +47,6 @@ public struct RunReport: Encodable, Sendable {
     let directories = try Self.directories(paths)
     let metrics = try directories.map { try RunMetrics(run: $0) }
     var read = try zip(directories, metrics).map { try ReportedRun(path: $0, $1) }
-    Self.compare(&read, metrics)
     disturbedShare =
       DisturbedSteps(
         metrics.flatMap { $0.steps.map(\.disturbance) }
@@ -59,6 +58,7 @@ public struct RunReport: Encodable, Sendable {
       throw ConfigurationError(
         directories.joined(separator: ", "), "has taken no step yet; there is nothing to report")
     }
+    Self.compare(&read, metrics.filter { !$0.steps.isEmpty })
     let configurations = read.compactMap(\.configuration)
     let configured = read.filter { $0.configuration != nil }
     let all = try RunConfiguration.differences(configurations)

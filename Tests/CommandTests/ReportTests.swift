@@ -33,6 +33,22 @@ struct ReportTests {
     #expect(finished.status == 0, "\(finished.errors)")
   }
 
+  /// Repeats have no round in common; a run that took no step stands in no comparison.
+  @Test func eachRunIsComparedWithTheFirstOfItsRepeat() throws {
+    try withTemporaryFolder { folder in
+      try Self.compare("batch,layer", in: folder, ["--repeats", "2"])
+      func sentences() throws -> [String] {
+        try #require(try Self.figures([folder])["answer"] as? String)
+          .components(separatedBy: ". ")
+      }
+      for (base, other) in [("batch-1", "layer-2"), ("batch-2", "layer-1")] {
+        #expect(try !sentences().contains { $0.contains(base) && $0.contains(other) })
+      }
+      try Data().write(to: URL(fileURLWithPath: "\(folder)/batch-1/metrics.jsonl"))
+      #expect(try !sentences().contains { $0.contains("batch-1") })
+    }
+  }
+
   @Test(.enabled(if: Browser.isInstalled, "chromium is not installed"))
   func everyChartIsDrawnOnAnyScreen() throws {
     try withTemporaryFolder { folder in
