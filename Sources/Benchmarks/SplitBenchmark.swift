@@ -223,7 +223,8 @@ public struct SplitCheck: Codable, Sendable {
     guard settings.every == 1 else {
       throw ConfigurationError(
         "--check",
-        "delays every second step's statistics, so that all steps need some; leave every out")
+        "delays the statistics of every second step, and not every step would have some; leave every out"
+      )
     }
     let recording = try StepRecording(
       configuration, data: data, context: context, warmup: warmup, steps: 2 * steps,

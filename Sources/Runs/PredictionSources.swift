@@ -82,7 +82,7 @@ public enum PredictionSources {
       let course =
         courses
         ? TrainingCourse(
-          epochSamples: isWhole ? epoch : try samplesOfEpoch(configuration, path),
+          epochSamples: isWhole ? epoch : try samplesOfEpoch(configuration, ranks: ranks, path),
           samplesPerRank: configuration.map {
             Double($0.globalBatch(ranks: ranks)) / Double(ranks)
           } ?? Double(samples),
@@ -100,14 +100,16 @@ public enum PredictionSources {
   }
 
   /// How many samples an epoch has, for a run that has not seen all of them.
-  private static func samplesOfEpoch(_ configuration: RunConfiguration?, _ path: String) throws
-    -> Double
-  {
+  private static func samplesOfEpoch(
+    _ configuration: RunConfiguration?, ranks: Int, _ path: String
+  ) throws -> Double {
     guard let configuration else {
       throw RecordingError(
         path, "was recorded without a configuration, so the length of an epoch is not known")
     }
-    return Double(try configuration.loadData().train.count)
+    let count = try configuration.loadData().train.count
+    let batch = configuration.globalBatch(ranks: ranks)
+    return Double(configuration.data.dropLast ? count / batch * batch : count)
   }
 
   /// For each step, the mean loss over the last ``window`` steps up to it.
