@@ -237,7 +237,7 @@ extension Comparison.OverSeeds {
 
 extension Comparison {
   /// How many of `repeats` seeds are behind the interval with the fewest: a run that diverged gives no
-  /// figure, and under neither norm a difference.
+  /// figure, and no difference to the other norm's run of its seed.
   public func fewestSeeds(of repeats: Int) -> Int {
     let diverged = results.map { Set(($0.diverged ?? []).map(\.repetition)) }
     let ended = diverged.flatMap {
