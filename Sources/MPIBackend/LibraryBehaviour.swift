@@ -24,6 +24,9 @@ extension MPILibrary {
     if self != .openMPI { usleep(200_000) }
   }
 
+  /// Whether a rank may wait forever in `MPI_Finalize` if it comes there later than the others.
+  var waitsForAnswersInFinalize: Bool { self == .mpich }
+
   /// How a program that is linked with this library has to be started.
   var launchAdvice: String {
     switch self {

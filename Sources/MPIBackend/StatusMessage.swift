@@ -55,6 +55,10 @@ package struct StatusMessage {
     case lastQuestion
     /// Where the sender is.
     case answer
+    /// The sender has returned from its last collective.
+    case returned
+    /// All ranks have returned from their last collective.
+    case allReturned
   }
 
   package let kind: Kind

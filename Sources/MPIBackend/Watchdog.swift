@@ -53,6 +53,8 @@ final class Watchdog: @unchecked Sendable {
   private let channel: StatusChannel?
   private let places: [StatusChannel.Place?]
   private let key: [UInt8]
+  /// How ranks agree to end MPI; nil where the library does not need it.
+  private let departure: Departure?
   private let isStopped = Atomic<Bool>(false)
   /// Whether the job is being ended: ranks have been asked the last question.
   private let isEnding = Atomic<Bool>(false)
@@ -89,6 +91,9 @@ final class Watchdog: @unchecked Sendable {
     } else {
       (key, places) = ([], [])
     }
+    departure =
+      meeting != nil && MPIRuntime.library.waitsForAnswersInFinalize
+      ? Departure(rank: rank, ranks: world.size) : nil
     let thread = Thread { [self] in run() }
     thread.name = "watchdog"
     thread.start()
@@ -106,6 +111,7 @@ final class Watchdog: @unchecked Sendable {
       meeting.meter.isPaused = true
       MPIRuntime.activity.beginFinish()
       try? meeting.barrier()
+      departure?.await { send($0, to: $1) }
     }
     // After a stop, the thread first has to read the messages that arrived meanwhile. It gets a second.
     for _ in 0..<1000 {
@@ -226,6 +232,7 @@ final class Watchdog: @unchecked Sendable {
       yieldedUntil = monotonicNanoseconds() + 3 * patience
       send(.answer, to: message.sender, state)
     case .answer: inquiry?.states[message.sender] = message.state
+    case .returned, .allReturned: departure?.take(message) { send($0, to: $1) }
     }
   }
 
