@@ -78,13 +78,27 @@ public func spawn(
     let deadline = Date().addingTimeInterval(seconds)
     while process.isRunning, Date() < deadline { Thread.sleep(forTimeInterval: 0.01) }
     let ended = !process.isRunning
+    let running = ended ? "" : runningProcesses()
     if !ended { process.terminate() }
     process.waitUntilExit()
     return Finished(
       status: ended ? process.terminationStatus : nil,
       output: try String(contentsOfFile: output, encoding: .utf8),
-      errors: try String(contentsOfFile: errors, encoding: .utf8))
+      errors: try String(contentsOfFile: errors, encoding: .utf8) + running)
   }
+}
+
+/// This machine's processes as a tree, with what each waits for: what hangs is seldom the command itself.
+private func runningProcesses() -> String {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+  process.arguments = ["ps", "-eo", "pid,stat,wchan:24,etimes,args", "--forest"]
+  let output = Pipe()
+  process.standardOutput = output
+  guard (try? process.run()) != nil else { return "" }
+  let text = output.fileHandleForReading.readDataToEndOfFile()
+  process.waitUntilExit()
+  return "\nstill running:\n" + String(decoding: text, as: UTF8.self)
 }
 
 /// The launcher of the MPI that the executables are linked with, and how it is spoken to, as Launch/mpi.sh
