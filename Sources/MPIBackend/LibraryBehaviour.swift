@@ -24,7 +24,8 @@ extension MPILibrary {
     if self != .openMPI { usleep(200_000) }
   }
 
-  /// Whether a rank may wait forever in `MPI_Finalize` if it comes there later than the others.
+  /// Whether a rank may wait forever in `MPI_Finalize` for one that came there before it had left its last
+  /// collective.
   var waitsForAnswersInFinalize: Bool { self == .mpich }
 
   /// How a program that is linked with this library has to be started.

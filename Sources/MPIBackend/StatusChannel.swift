@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// A datagram socket by which the watchdog threads of a job's ranks talk to each other, without MPI.
+/// A datagram socket by which a job's ranks talk to each other without MPI.
 @safe
 final class StatusChannel {
   /// Where a rank can be reached: a port, and IPv4 addresses in network order.
@@ -81,7 +81,8 @@ final class StatusChannel {
 
   /// Sends `message` to all addresses of a place.
   ///
-  /// It may not arrive, so a sender that needs an answer sends it again.
+  /// It may not arrive, so a sender that needs an answer sends it again. Any thread may call this; only the
+  /// watchdog's receives.
   func send(_ message: [UInt8], to place: Place) {
     for host in place.addresses {
       var address = sockaddr_in()

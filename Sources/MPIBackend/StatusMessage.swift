@@ -37,7 +37,7 @@ package struct RankState: Hashable, Sendable {
   }
 }
 
-/// A message between the watchdog threads of a job.
+/// A message between a job's ranks that does not go through MPI.
 package struct StatusMessage {
   /// The kinds of messages.
   package enum Kind: UInt8, CaseIterable {

@@ -111,7 +111,7 @@ final class Watchdog: @unchecked Sendable {
       meeting.meter.isPaused = true
       MPIRuntime.activity.beginFinish()
       try? meeting.barrier()
-      departure?.await { send($0, to: $1) }
+      departure?.waitForAll { send($0, to: $1) }
     }
     // After a stop, the thread first has to read the messages that arrived meanwhile. It gets a second.
     for _ in 0..<1000 {
@@ -153,7 +153,7 @@ final class Watchdog: @unchecked Sendable {
           guard let message = StatusMessage(bytes, key: key, to: rank, ranks: places.count) else {
             continue
           }
-          if !isOld {
+          if !isOld || message.kind == .returned || message.kind == .allReturned {
             take(message)
           } else if message.kind == .lastQuestion {
             leave()

@@ -28,14 +28,17 @@ struct DepartureTests {
     }
 
     /// Has each rank wait for the others between `before` and `after`.
+    ///
+    /// - Returns: For each rank whether it knows that all have returned.
     func run(
       before: @escaping @Sendable (Int) -> Void, after: @escaping @Sendable (Int) -> Void
-    ) throws {
-      _ = try withThreadRanks(departures.count) { ranks in
+    ) throws -> [Bool] {
+      try withThreadRanks(departures.count) { ranks in
         let rank = ranks.rank
         before(rank)
-        self.departures[rank].await { self.send($0, from: rank, to: $1) }
+        let all = self.departures[rank].waitForAll { self.send($0, from: rank, to: $1) }
         after(rank)
+        return all
       }
     }
   }
@@ -51,21 +54,21 @@ struct DepartureTests {
     for late in 0..<ranks {
       let job = Job(ranks: ranks, patience: 300_000_000_000, lost: lost)
       let returned = Count()
-      try job.run { rank in
+      let know = try job.run { rank in
         if rank == late { usleep(20_000) }
         returned.increment()
       } after: { rank in
         #expect(returned.now == ranks, "rank \(rank)")
       }
+      #expect(know.allSatisfy { $0 })
     }
   }
 
-  @Test func aRankThatHearsNothingGoesOn() throws {
-    let gone = Count()
-    try Job(ranks: 3, patience: 100_000_000, lost: .max).run { _ in
+  @Test func ranksThatHearNothingGoOn() throws {
+    let job = Job(ranks: 3, patience: 100_000_000, lost: .max)
+    let know = try job.run { _ in
     } after: { _ in
-      gone.increment()
     }
-    #expect(gone.now == 3)
+    #expect(know == [false, false, false])
   }
 }
