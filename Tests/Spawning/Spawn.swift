@@ -79,13 +79,23 @@ public func spawn(
     while process.isRunning, Date() < deadline { Thread.sleep(forTimeInterval: 0.01) }
     let ended = !process.isRunning
     let running = ended ? "" : runningProcesses()
-    if !ended { process.terminate() }
+    if !ended { end(process) }
     process.waitUntilExit()
     return Finished(
       status: ended ? process.terminationStatus : nil,
       output: try String(contentsOfFile: output, encoding: .utf8),
       errors: try String(contentsOfFile: errors, encoding: .utf8) + running)
   }
+}
+
+/// Ends a command that is late: it has ten seconds to clean up, then its process group is killed.
+///
+/// Foundation waits for the end of all that the command started, not of the command alone.
+private func end(_ process: Process) {
+  process.terminate()
+  let deadline = Date().addingTimeInterval(10)
+  while process.isRunning, Date() < deadline { Thread.sleep(forTimeInterval: 0.01) }
+  if process.isRunning { kill(-process.processIdentifier, SIGKILL) }
 }
 
 /// This machine's processes as a tree, with what each waits for: what hangs is seldom the command itself.
