@@ -125,6 +125,12 @@ extension DataConfiguration: SectionOfKinds {
       try coder.text("path", &folder, isRequired: true)
       try coder.choice("files", &files, of: ["train", "t10k"])
       try coder.int("holdOut", &holdOut, in: 2...ConfigurationLimits.count.upperBound)
+      if files == "t10k", holdOut == nil, let section = coder.section {
+        throw ConfigurationError(
+          section.place("files"),
+          "\(coder.path).files is t10k, the images to test on; give \(coder.path).holdOut to train on some of "
+            + "them and test on the others")
+      }
       source = .mnist(folder: folder, files: files, holdOut: holdOut)
     case .cifar10(var folder):
       try coder.text("path", &folder, isRequired: true)
