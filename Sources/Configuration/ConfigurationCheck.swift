@@ -52,10 +52,21 @@ package enum ConfigurationCheck {
         + "to test on; give at most \(data.train.count)")
   }
 
-  /// Throws if one of a transformer's norms in attention would see a single channel.
+  /// Throws if a transformer's norms in attention exclude each other, or one would see a single channel.
   private static func attention(_ configuration: RunConfiguration) throws(ConfigurationError) {
     guard case .transformer(let settings) = configuration.model.kind else { return }
     let attention = settings.attention
+    if attention.queryKeyNorm != .none {
+      let whole =
+        attention.normalizesQueryKeyValue
+        ? "queryKeyValueNorm" : settings.placement.normalizesQueryKeyValue ? "the placement" : nil
+      if let whole {
+        throw ConfigurationError(
+          configuration.places["model.attention.queryKeyNorm"],
+          "queryKeyNorm has no meaning where \(whole) puts layer norms on queries, keys and values; leave it out"
+        )
+      }
+    }
     func wrong(_ key: String, _ what: String) -> ConfigurationError {
       ConfigurationError(
         configuration.places[key], "\(what) sees one channel: one value has no variance")

@@ -305,6 +305,23 @@ import Testing
     #expect(found.hasPrefix("--set model.\(setting): "), "\(found)")
   }
 
+  @Test(arguments: ["attention.queryKeyValueNorm=true", "placement=hybrid"])
+  func queriesAndKeysHaveOneNorm(other: String) throws {
+    let run = try RunConfiguration(
+      yaml: """
+        model: {kind: transformer, context: 4, width: 8, heads: 2, layers: 1, norm: {kind: rms}}
+        data: {kind: synthetic, vocabulary: 5, samples: 20}
+        batch: 4
+        steps: 1
+        optimizer: {kind: sgd, learningRate: 0.1}
+        """, name: "run.yaml", set: ["model.\(other)", "model.attention.queryKeyNorm=rms"])
+    #expect {
+      _ = try TrainingRun(run, data: try run.loadData(), context: RankContext(Solo()))
+    } throws: {
+      "\($0)".hasPrefix("--set model.attention.queryKeyNorm=rms: queryKeyNorm has no meaning where")
+    }
+  }
+
   @Test func tokensAreNotCropped() throws {
     #expect {
       _ = try RunConfiguration(
