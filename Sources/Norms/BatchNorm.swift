@@ -69,7 +69,8 @@ public enum BatchNorm {
     _ x: Tensor, means: [Double], variances: [Double], count: Double?, gain: Tensor,
     bias: Tensor, epsilon: Double, epilogue: NormEpilogue = .none
   ) -> (y: Tensor, saved: Saved) {
-    let inverses = variances.map { 1 / ($0 + epsilon).squareRoot() }
+    // Without rows there is no variance, and nothing to multiply.
+    let inverses = variances.map { count == 0 ? 0 : 1 / ($0 + epsilon).squareRoot() }
     let center = ColumnCenter(means)
     let scale = Tensor(
       zip(gain.elements, inverses).map { Float(Double($0) * $1) }, shape: gain.shape)

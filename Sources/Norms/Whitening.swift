@@ -93,9 +93,10 @@ public enum Whitening {
     let width = channels / groups
     precondition(covariances.count == channels * width)
     let roots = (0..<groups).map { group in
+      // Without rows there is no covariance, whose root might not exist, and nothing to multiply.
       InverseRoot(
         covariances[group * width * width..<(group + 1) * width * width], size: width,
-        epsilon: epsilon)
+        epsilon: count == 0 ? 1 : epsilon)
     }
     let gains = gain.elements.map(Double.init)
     let saved = Saved(
