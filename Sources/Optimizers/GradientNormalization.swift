@@ -23,7 +23,8 @@ public enum GradientNormalization: String, CaseIterable, Hashable, Sendable {
 
   /// Normalizes the gradients of `parameters`, summed over all ranks, in place.
   ///
-  /// Parameters belong to one layer if their names are the same up to the last dot.
+  /// Parameters belong to one layer if their names are the same up to the last dot, and end in the same number of
+  /// an LSTM's layer if in any: `lstm.weight_ih_l1` and `lstm.weight_hh_l1`.
   public func apply(to gradients: [Tensor], of parameters: [Parameter]) {
     switch self {
     case .none: break
@@ -31,7 +32,8 @@ public enum GradientNormalization: String, CaseIterable, Hashable, Sendable {
     case .layer:
       let layers = Dictionary(grouping: parameters.indices) { index in
         let name = parameters[index].name
-        return name[..<(name.lastIndex(of: ".") ?? name.endIndex)]
+        let owner = name[..<(name.lastIndex(of: ".") ?? name.endIndex)]
+        return owner + (name.firstMatch(of: /_l\d+$/)?.output ?? "")
       }
       for indices in layers.values { Self.normalize(indices.map { gradients[$0] }) }
     }

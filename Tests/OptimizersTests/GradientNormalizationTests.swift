@@ -27,6 +27,13 @@ import Testing
     expect([0.6, 0, 0, 0.8, 0, -1, 0, 0])
   }
 
+  @Test func eachLayerOfAnLSTMIsOne() {
+    let names = ["lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.weight_ih_l1", "lstm.bias_ih_l1"]
+    GradientNormalization.layer.apply(
+      to: gradients, of: names.map { Parameter($0, .zeros([2])) })
+    expect([0.6, 0, 0, 0.8, 0, -1, 0, 0])
+  }
+
   @Test func noneLeavesThemTheSameBits() {
     GradientNormalization.none.apply(to: gradients, of: parameters)
     #expect(gradients.flatMap(\.elements) == [3, 0, 0, 4, 0, -12, 0, 0])
