@@ -64,9 +64,10 @@ public struct TransformerSettings: Hashable, Sendable {
   var outputDeviation: Float { 0.02 / Float(2 * max(layers, 1)).squareRoot() }
 
   /// The placement of one block.
-  func placement(of block: Int) -> Placement {
+  package func placement(of block: Int) -> Placement {
     switch placement {
-    case .mix: Double(block) < mixShare * Double(layers) ? .post : .pre
+    // ⌊share · layers⌋, although 0.07 · 100 is above 7 in floating point and 0.29 · 100 below 29.
+    case .mix: block < Int(mixShare * Double(layers) + 1e-9) ? .post : .pre
     case .hybridStar: block == 0 ? .hybridStar : .hybrid
     default: placement
     }

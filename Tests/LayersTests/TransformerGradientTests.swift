@@ -46,7 +46,22 @@ import Testing
   }
 
   @Test(arguments: Placement.allCases) func placements(placement: Placement) throws {
-    try check(model { $0.placement = placement })
+    try check(
+      model {
+        $0.placement = placement
+        $0.mixShare = 0.5
+      })
+  }
+
+  @Test(arguments: [
+    (6, 0.25, 1), (2, 0.25, 0), (8, 0.25, 2), (100, 0.07, 7), (100, 0.29, 29), (3, 1, 3),
+  ])
+  func mixRoundsTheNumberOfPostBlocksDown(layers: Int, share: Double, post: Int) {
+    var settings = TransformerSettings(context: 4, width: 16, heads: 2, layers: layers)
+    (settings.placement, settings.mixShare) = (.mix, share)
+    let placements = (0..<layers).map { settings.placement(of: $0) }
+    #expect(placements.count { $0 == .post } == post)
+    #expect(placements.prefix(post).allSatisfy { $0 == .post })
   }
 
   @Test(arguments: QueryKeyNorm.allCases) func queryKeyNorms(norm: QueryKeyNorm) throws {
