@@ -218,7 +218,8 @@ extension Model {
   ///   - seed: Keys the initial values.
   ///   - scopes: The ranks over which a synchronized norm takes its statistics, by its statistics group.
   ///   - layers: Makes the layers with the builder that it is given, in their order.
-  /// - Throws: what `scopes` throws; ``ConfigurationError`` for a norm that is not registered.
+  /// - Throws: what `scopes` throws; ``ConfigurationError`` for a norm that is not registered, and for layers of
+  ///   the same name, whose states could not be told apart.
   public init(
     input: Shape, seed: UInt64,
     scopes: @escaping (StatisticsGroup) throws -> StatisticsScope = { _ in .thisRank },
@@ -229,5 +230,11 @@ extension Model {
     let list = Activated.joining(layers(build))
     if let problem = build.problem { throw problem }
     self.init(list, norms: build.norms, outputs: build.shape.channels)
+    var names: Set<String> = []
+    for name in parameters.map(\.name) + buffers.map(\.name) + counters.map(\.name)
+    where !names.insert(name).inserted {
+      throw ConfigurationError(
+        name, "there are two of this name; give each layer of the model a name of its own")
+    }
   }
 }

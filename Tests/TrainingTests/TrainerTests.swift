@@ -34,6 +34,18 @@ import Testing
     }
   }
 
+  @Test func twoLayersOfOneNameAreRefused() throws {
+    #expect {
+      _ = try Model(input: [4], seed: 1) { m in
+        m.linear("fc", outputs: 4)
+        m.linear("fc", outputs: 4)
+      }
+    } throws: {
+      "\($0)"
+        == "fc.weight: there are two of this name; give each layer of the model a name of its own"
+    }
+  }
+
   private static func settings(_ batch: BatchSize = .global(16)) -> TrainerSettings {
     TrainerSettings(batch: batch, length: .epochs(2), optimizer: .sgd(), learningRate: 0.1)
   }
