@@ -75,10 +75,22 @@ public struct Comparison: Codable, Sendable {
   public let disturbedShare: Double
   /// How many steps were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
+  /// The norms of which only every k-th step synchronizes, and which are not compared by time.
+  public let unlikeSteps: [String]
 
   private enum CodingKeys: String, CodingKey {
     case ranks, results, disturbed
     case disturbedShare = "disturbed_share"
+    case unlikeSteps = "unlike_steps"
+  }
+
+  /// What to know of ``unlikeSteps``, on a line of its own; empty if there are none.
+  public var unlikeStepsText: String {
+    guard !unlikeSteps.isEmpty else { return "" }
+    return
+      "\n\(unlikeSteps.joined(separator: ", ")): only every k-th step synchronizes, and the first step of a "
+      + "turn is not timed, so step and blocked may be those of steps without statistics. Collectives and bytes "
+      + "are means over all steps."
   }
 }
 
@@ -115,6 +127,10 @@ extension Comparison {
       settings.seed &+= UInt64(index)
       let runs = try norms.map {
         try TrainingRun(settings.with(norm: $0), data: data, context: context)
+      }
+      guard runs.allSatisfy({ $0.totalSteps > 1 }) else {
+        throw ConfigurationError(
+          "compare", "needs 2 steps or more: the first of a turn is not timed")
       }
       let files = try directory.map { directory in
         try zip(norms, runs).map { norm, run in
@@ -181,6 +197,12 @@ extension Comparison {
       }
     }
     ranks = context.size
+    // No median says what a step costs where only every k-th synchronizes.
+    func hasUnlikeSteps(_ i: Int) -> Bool {
+      let norm = configuration.with(norm: norms[i]).model.norm
+      return norm.synchronizes && norm.every > 1
+    }
+    unlikeSteps = norms.indices.filter(hasUnlikeSteps).map { norms[$0].rawValue }
     // Rank 0 decides, since only it knows what disturbed it at the very end of a step.
     disturbed = paired.leftOut
     disturbedShare = paired.leftOut.share
@@ -191,7 +213,7 @@ extension Comparison {
         statistics: times.statistics,
         gradients: times.gradients, final: .mean(of: finals[i].filter { $0.loss.isFinite }),
         repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i],
-        againstFirst: i == 0
+        againstFirst: i == 0 || hasUnlikeSteps(i) || hasUnlikeSteps(0)
           ? nil
           : paired.ratio(of: i, to: 0, comparisons: comparisons ?? norms.count - 1)
             ?? PairedRatio.none,

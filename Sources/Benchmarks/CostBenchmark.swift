@@ -3,6 +3,7 @@ import LockstepCollectives
 public import LockstepConfiguration
 public import LockstepDataParallel
 public import LockstepDatasets
+import LockstepFiles
 public import LockstepNorms
 import LockstepRecording
 import LockstepTraining
@@ -113,6 +114,10 @@ extension CostBenchmark {
     _ configuration: RunConfiguration, norms: [NormKind], merges: [StatisticsMerge], steps: Int,
     data: DataSplit, context: RankContext
   ) throws {
+    guard configuration.model.norm.every == 1 else {
+      throw ConfigurationError(
+        "bench cost", "compares medians, so that all steps have to be alike; leave every out")
+    }
     let rounds = Interleaving.rounds(counting: steps)
     let variants = norms.flatMap { Variant.all(configuration.with(norm: $0), merges: merges) }
     if context.log == nil { context.record(in: EventLog()) }

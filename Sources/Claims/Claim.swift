@@ -2,7 +2,9 @@ public import LockstepAnalysis
 import LockstepCollectives
 
 /// A sentence about normalization, with the experiment that decides it on this machine.
-public struct Claim: Sendable {
+public struct Claim: Encodable, Sendable {
+  private enum CodingKeys: String, CodingKey { case id, statement, source, method, rule, minutes }
+
   /// The claim's name on the command line.
   public let id: String
   /// What is claimed.

@@ -82,7 +82,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
 
       \(efficiencies(benchmark, name))
 
-      against: the median of the rounds' ratios; all intervals hold at once in 95% of cases.
+      against: the median of the rounds' ratios; all its intervals hold at once in 95% of cases.
       collectives, bytes: of statistics in a step. skew, transfer, tests: ms that ranks are blocked for \
       statistics before the last rank arrives, after it, and in MPI's tests for completion (sums over \
       layers, means over ranks, medians over steps). gradients: ms blocked for buckets. overlap: whether \

@@ -51,7 +51,7 @@ struct ClaimsCommand: ParsableCommand, RankedCommand, LocalCommand {
 
   /// Lists the claims.
   func run(_ console: Console) throws -> Int32 {
-    try console.print(Self.text(of: claims))
+    try console.print(output.json ? try jsonDocument(claims) : Self.text(of: claims))
     return ExitStatus.done
   }
 

@@ -96,11 +96,11 @@ struct Compare: ParsableCommand, RankedCommand {
       \(table.text)
 
       loss: mean training loss of the last epoch. step: rank 0's median over steps of a whole batch.
-      against: the median ratio of up to \(rounds) rounds; in each round every norm took a turn. All \
+      against: the median ratio of up to \(rounds) rounds; in each round every norm took a turn. All its \
       intervals hold at once in 95% of cases; one that contains 1 leaves the order undecided.
       stat: collectives of norm statistics; grad: gradient buckets. blocked: inside MPI or \
       waiting for it.
-      """ + (comparison.disturbed.text.map { "\n\($0)" } ?? "")
+      """ + comparison.unlikeStepsText + (comparison.disturbed.text.map { "\n\($0)" } ?? "")
         + overSeeds(comparison) + comparison.results.map(divergence).joined()
   }
 

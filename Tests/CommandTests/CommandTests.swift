@@ -101,6 +101,34 @@ struct CommandTests {
     #expect(counts == [0, 18, 0])
   }
 
+  @Test func aNormWhoseStepsDifferIsNotComparedByTime() throws {
+    let arguments = [
+      "compare", "Configs/digits-resnet.yaml", "--norms", "batch,sync-batch,layer", "--set",
+      "model.norm.every=4", "--set", "epochs=1",
+    ]
+    let finished = try mpirun(2, "lockstep", arguments + ["--json"])
+    #expect(finished.status == 0, "\(finished.errors)")
+    let document = try object(finished.output)
+    #expect(document["unlike_steps"] as? [String] == ["sync-batch"])
+    let results = try #require(document["results"] as? [[String: Any]])
+    #expect(results.map { $0["against_first"] != nil } == [false, false, true])
+    let statistics = try #require(results[1]["statistics"] as? [String: Any])
+    // Eleven steps with a whole batch, of which three synchronize nine layers forward and backward.
+    #expect(statistics["collectives_per_step"] as? Double == 54.0 / 11)
+    let shown = try mpirun(2, "lockstep", arguments)
+    #expect(shown.output.contains("sync-batch: only every k-th step synchronizes"))
+  }
+
+  @Test func claimsAreListedInEitherForm() throws {
+    let shown = try spawn([executable("lockstep"), "claims", "--list", "causality"])
+    #expect(shown.output.hasPrefix("causality\n"), "\(shown.errors)")
+    let listed = try spawn([executable("lockstep"), "claims", "--list", "--json", "causality"])
+    let document = try JSONSerialization.jsonObject(with: Data(listed.output.utf8))
+    let claims = try #require(document as? [[String: Any]])
+    #expect(claims.count == 1 && claims[0]["id"] as? String == "causality")
+    #expect((claims[0]["source"] as? String).map(shown.output.contains) == true)
+  }
+
   @Test func aComparisonSaysWhatIsSlowerThanTheFirst() throws {
     let finished = try mpirun(
       2, "lockstep",
@@ -270,6 +298,24 @@ struct CommandTests {
         "bench", "split", "Configs/digits-resnet.yaml", "--norm", "sync-batch", "--set",
         "model.norm.every=2", "--check",
       ], "leave every out"
+    ),
+    (
+      [
+        "bench", "cost", "Configs/digits-resnet.yaml", "--norms", "batch,sync-batch", "--set",
+        "model.norm.every=2",
+      ], "leave every out"
+    ),
+    (
+      [
+        "compare", "Configs/digits-resnet.yaml", "--norms", "batch", "--set", "batch=1438", "--set",
+        "epochs=1",
+      ], "needs 2 steps or more"
+    ),
+    (
+      [
+        "train", "Configs/digits-resnet.yaml", "--set", "data={kind: mnist, path: /x, files: t10k}",
+      ],
+      "give data.holdOut to train on some of them"
     ),
     (["bench", "norms", "--shapes", "4294967296x4294967296"], "is invalid for"),
     (["predict", "runs/none", "--fabric", "10gbe", "--ranks", "8,8"], "8 is given twice"),
