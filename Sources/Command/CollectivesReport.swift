@@ -5,7 +5,7 @@ import LockstepFiles
 /// What `lockstep bench collectives` prints.
 struct CollectivesReport: Encodable {
   private enum Key: String, CodingKey {
-    case library, places, ranks, type, clockBoundMicroseconds, reductionGbPerSecond, results
+    case library, places
   }
 
   private let result: CollectivesBenchmark
@@ -17,14 +17,10 @@ struct CollectivesReport: Encodable {
   }
 
   func encode(to encoder: any Encoder) throws {
+    try result.encode(to: encoder)
     var container = encoder.container(keyedBy: Key.self)
     try container.encode(library, forKey: .library)
     try container.encode(places, forKey: .places)
-    try container.encode(result.ranks, forKey: .ranks)
-    try container.encode(result.type, forKey: .type)
-    try container.encode(result.clockBoundMicroseconds, forKey: .clockBoundMicroseconds)
-    try container.encode(result.reductionGbPerSecond, forKey: .reductionGbPerSecond)
-    try container.encode(result.results, forKey: .results)
   }
 
   /// A table for people.

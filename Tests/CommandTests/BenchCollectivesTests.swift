@@ -19,6 +19,8 @@ struct BenchCollectivesTests {
       JSONSerialization.jsonObject(with: Data(finished.output.utf8)) as? [String: Any])
     #expect(document["ranks"] as? Int == ranks && document["type"] as? String == "float64")
     #expect((document["places"] as? [Any])?.count == ranks)
+    #expect((document["reduction_gb_per_s"] as? Double ?? 0) > 0)
+    #expect(document["clock_bound_us"] is Double)
     let results = try #require(document["results"] as? [[String: Any]])
     let found = results.compactMap { $0["operation"] as? String }
     #expect(found == Self.operations.flatMap { $0 == "barrier" ? [$0] : [$0, $0] })
