@@ -288,10 +288,15 @@ extension Prediction {
           next.statisticsTransferMilliseconds - best.statisticsTransferMilliseconds
         ),
         ("waits longer for gradients", next.gradientsMilliseconds - best.gradientsMilliseconds),
+        (
+          "waits longer for collectives of control",
+          next.controlMilliseconds - best.controlMilliseconds
+        ),
       ]
-      let most = parts.max { $0.1 < $1.1 } ?? parts[0]
-      reason =
-        "\(name(next)) takes \(fixed(100 * ahead, 0))% longer, mainly because it \(most.0)"
+      reason = "\(name(next)) takes \(fixed(100 * ahead, 0))% longer"
+      if let most = parts.max(by: { $0.1 < $1.1 }), most.1 > 0 {
+        reason += ", mainly because it \(most.0)"
+      }
       // They are apart if they stay so when each is wrong by the tolerance, towards the other.
       let areApart =
         best.stepMilliseconds.high * (1 + tolerance) < next.stepMilliseconds.low * (1 - tolerance)
