@@ -39,22 +39,34 @@ package enum ConfigurationCheck {
     try attention(configuration)
   }
 
-  /// Throws if the configuration asks to hold out images to test on, but none is held out.
+  /// Throws if MNIST's images to test on are those to train on, or none.
   package static func heldOut(_ configuration: RunConfiguration, _ data: DataSplit)
     throws(ConfigurationError)
   {
-    guard case .mnist(_, _, let holdOut?) = configuration.data.source, data.test.count == 0 else {
-      return
+    guard case .mnist(_, let files, let holdOut) = configuration.data.source else { return }
+    if files == "t10k", holdOut == nil {
+      throw ConfigurationError(
+        configuration.places["data.files"],
+        "data.files is t10k, the images to test on; give data.holdOut to train on some of them and test on the "
+          + "others")
     }
+    guard let holdOut, data.test.count == 0 else { return }
     throw ConfigurationError(
       configuration.places["data.holdOut"],
       "data.holdOut is \(holdOut), but there are only \(data.train.count) images, so none is held out "
         + "to test on; give at most \(data.train.count)")
   }
 
-  /// Throws if a transformer's norms in attention exclude each other, or one would see a single channel.
+  /// Throws if a transformer's norms exclude each other or stand nowhere, or one in attention would see a single
+  /// channel.
   private static func attention(_ configuration: RunConfiguration) throws(ConfigurationError) {
     guard case .transformer(let settings) = configuration.model.kind else { return }
+    if settings.placement == .mix, settings.mixShare > 0, settings.placement(of: 0) != .post {
+      throw ConfigurationError(
+        configuration.places["model.mixShare"],
+        "mixShare \(settings.mixShare) of \(settings.layers) block(s) is less than one; give a larger share, or "
+          + "placement: pre")
+    }
     let attention = settings.attention
     if attention.queryKeyNorm != .none {
       let whole =

@@ -11,7 +11,7 @@ public struct DataConfiguration: Hashable, Sendable {
     /// IDX files in a folder.
     ///
     /// If `holdOut` is n, the last of every n images of `files` are the test set; otherwise the `t10k` files
-    /// are.
+    /// are, and `files` are others.
     case mnist(folder: String, files: String, holdOut: Int?)
     /// CIFAR-10's binary files in a folder.
     case cifar10(folder: String)
@@ -125,12 +125,6 @@ extension DataConfiguration: SectionOfKinds {
       try coder.text("path", &folder, isRequired: true)
       try coder.choice("files", &files, of: ["train", "t10k"])
       try coder.int("holdOut", &holdOut, in: 2...ConfigurationLimits.count.upperBound)
-      if files == "t10k", holdOut == nil, let section = coder.section {
-        throw ConfigurationError(
-          section.place("files"),
-          "\(coder.path).files is t10k, the images to test on; give \(coder.path).holdOut to train on some of "
-            + "them and test on the others")
-      }
       source = .mnist(folder: folder, files: files, holdOut: holdOut)
     case .cifar10(var folder):
       try coder.text("path", &folder, isRequired: true)

@@ -38,7 +38,7 @@ public struct TransformerSettings: Hashable, Sendable {
   public var dropout = 0.0
   /// Where the blocks' norms stand.
   public var placement = Placement.pre
-  /// The share of the blocks that are post under ``Placement/mix``.
+  /// The share of the blocks, rounded down to whole ones, that are post under ``Placement/mix``.
   public var mixShare = 0.25
   /// How blocks attend.
   public var attention = AttentionSettings()

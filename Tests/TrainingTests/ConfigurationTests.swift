@@ -322,6 +322,27 @@ import Testing
     }
   }
 
+  @Test(arguments: [("mixShare=0.25", true), ("mixShare=0.34", false), ("mixShare=0", false)])
+  func aMixWithoutAPostBlockIsRefused(share: String, isRefused: Bool) throws {
+    let run = try RunConfiguration(
+      yaml: """
+        model: {kind: transformer, context: 4, width: 8, heads: 2, layers: 3, placement: mix, norm: {kind: rms}}
+        data: {kind: synthetic, vocabulary: 5, samples: 20}
+        batch: 4
+        steps: 1
+        optimizer: {kind: sgd, learningRate: 0.1}
+        """, name: "run.yaml", set: ["model.\(share)"])
+    var found = ""
+    do {
+      _ = try TrainingRun(run, data: try run.loadData(), context: RankContext(Solo()))
+    } catch { found = "\(error)" }
+    #expect(
+      found
+        == (isRefused
+          ? "--set model.mixShare=0.25: mixShare 0.25 of 3 block(s) is less than one; give a larger share, or "
+            + "placement: pre" : ""))
+  }
+
   @Test func tokensAreNotCropped() throws {
     #expect {
       _ = try RunConfiguration(
@@ -340,6 +361,7 @@ import Testing
   @Test func aTestSetOfNothingIsRefused() throws {
     for (source, expected) in [
       ("holdOut: 9", "data.holdOut is 9, but there are only 3 images, so none is held out"),
+      ("files: t10k", "data.files is t10k, the images to test on; give data.holdOut"),
       ("files: train", "the samples to test on have shape [3, 3, 1], those to train on [2, 3, 1]"),
     ] {
       try withTemporaryFolder { folder in
