@@ -75,8 +75,9 @@ public struct Comparison: Codable, Sendable {
   public let disturbedShare: Double
   /// How many steps were disturbed and left out, and why.
   public let disturbed: DisturbedSteps
-  /// The norms of which only every k-th step synchronizes, and which are not compared by time.
-  public let unlikeSteps: [String]
+  /// The norms of which only every k-th step synchronizes, and which are not compared by time; nil if there are
+  /// none.
+  public let unlikeSteps: [String]?
 
   private enum CodingKeys: String, CodingKey {
     case ranks, results, disturbed
@@ -86,11 +87,11 @@ public struct Comparison: Codable, Sendable {
 
   /// What to know of ``unlikeSteps``, on a line of its own; empty if there are none.
   public var unlikeStepsText: String {
-    guard !unlikeSteps.isEmpty else { return "" }
+    guard let unlikeSteps else { return "" }
     return
       "\n\(unlikeSteps.joined(separator: ", ")): only every k-th step synchronizes, and the first step of a "
-      + "turn is not timed, so step and blocked may be those of steps without statistics. Collectives and bytes "
-      + "are means over all steps."
+      + "turn is not timed, so step and blocked may be those of steps without statistics, and no ratio to it or "
+      + "from it is given. Collectives and bytes are means over all steps."
   }
 }
 
@@ -120,6 +121,11 @@ extension Comparison {
     var finals: [[FinalFigures]] = norms.map { _ in [] }
     var diverged: [[Divergence]] = norms.map { _ in [] }
     var paired = PairedSteps(variants: norms.count)
+    // No median says what a step costs where only every k-th synchronizes.
+    let isUnlike = norms.map {
+      let norm = configuration.with(norm: $0).model.norm
+      return context.size > 1 && norm.synchronizes && norm.every > 1
+    }
     let interleaving = Interleaving(variants: norms.count, seed: configuration.seed)
     var round = 0
     for index in 0..<repeats {
@@ -128,9 +134,12 @@ extension Comparison {
       let runs = try norms.map {
         try TrainingRun(settings.with(norm: $0), data: data, context: context)
       }
-      guard runs.allSatisfy({ $0.totalSteps > 1 }) else {
+      // Of the second and the third step one at least has a whole batch.
+      guard runs.allSatisfy({ $0.totalSteps > 2 }) else {
         throw ConfigurationError(
-          "compare", "needs 2 steps or more: the first of a turn is not timed")
+          "compare",
+          "needs 3 steps or more: the first of a turn is not timed, nor one with less than a whole batch"
+        )
       }
       let files = try directory.map { directory in
         try zip(norms, runs).map { norm, run in
@@ -165,7 +174,7 @@ extension Comparison {
           try watching(i) {
             for place in 0..<min(Interleaving.turn, run.totalSteps - run.stepsTaken) {
               var result = try run.step { StepRequests(stop: files?[i].mustStop ?? false) }
-              if place > 0, run.counts(result) { result.round = round }
+              if place > 0, run.counts(result), !isUnlike[i] { result.round = round }
               // The metrics of one run cannot be written any more.
               if result.requests.stop { try files?.forEach { try $0.settle() } }
               taken[i].append(result)
@@ -197,12 +206,8 @@ extension Comparison {
       }
     }
     ranks = context.size
-    // No median says what a step costs where only every k-th synchronizes.
-    func hasUnlikeSteps(_ i: Int) -> Bool {
-      let norm = configuration.with(norm: norms[i]).model.norm
-      return norm.synchronizes && norm.every > 1
-    }
-    unlikeSteps = norms.indices.filter(hasUnlikeSteps).map { norms[$0].rawValue }
+    let unlikeNorms = norms.indices.filter { isUnlike[$0] }.map { norms[$0].rawValue }
+    unlikeSteps = unlikeNorms.isEmpty ? nil : unlikeNorms
     // Rank 0 decides, since only it knows what disturbed it at the very end of a step.
     disturbed = paired.leftOut
     disturbedShare = paired.leftOut.share
@@ -213,7 +218,7 @@ extension Comparison {
         statistics: times.statistics,
         gradients: times.gradients, final: .mean(of: finals[i].filter { $0.loss.isFinite }),
         repeats: finals[i], diverged: diverged[i].isEmpty ? nil : diverged[i],
-        againstFirst: i == 0 || hasUnlikeSteps(i) || hasUnlikeSteps(0)
+        againstFirst: i == 0 || isUnlike[i] || isUnlike[0]
           ? nil
           : paired.ratio(of: i, to: 0, comparisons: comparisons ?? norms.count - 1)
             ?? PairedRatio.none,

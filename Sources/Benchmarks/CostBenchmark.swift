@@ -114,7 +114,10 @@ extension CostBenchmark {
     _ configuration: RunConfiguration, norms: [NormKind], merges: [StatisticsMerge], steps: Int,
     data: DataSplit, context: RankContext
   ) throws {
-    guard configuration.model.norm.every == 1 else {
+    guard
+      configuration.model.norm.every == 1
+        || !norms.contains(where: { configuration.with(norm: $0).model.norm.synchronizes })
+    else {
       throw ConfigurationError(
         "bench cost", "compares medians, so that all steps have to be alike; leave every out")
     }

@@ -154,7 +154,8 @@ public struct RunReport: Encodable, Sendable {
     guard others.contains(where: { $0.againstFirst != nil }) else {
       return
         "Which of these steps is shorter is not decided: the runs did not take turns, as they do under "
-        + "`lockstep compare --run-dir`, so the machine may have been in another state for each run."
+        + "`lockstep compare --run-dir`, so the machine may have been in another state for each run, or only every "
+        + "k-th step of theirs synchronizes, and no median says what such a step takes."
     }
     let bases = Set(others.compactMap(\.base)).sorted()
     return bases.map { base in

@@ -20,8 +20,8 @@ extension Claim {
     method: """
       A small ResNet on the digits, 8 images a rank, on all ranks (on two thread ranks if there is only one), \
       under sync-batch norm with statistics of all ranks in every step, every 2nd, 4th and 16th, 7 seeds or \
-      more. Measured are collectives and blocked time a step, and the accuracy in evaluation, which uses \
-      running statistics of all ranks.
+      more. Measured are collectives a step, the time blocked for them where every step has some, and the \
+      accuracy in evaluation, which uses running statistics of all ranks.
       """,
     rule: """
       Holds if every k has exactly 2/k statistics collectives for each norm layer in a step as a mean over the \
@@ -60,12 +60,13 @@ extension Claim {
         Figure(
           "every \(every): statistics collectives a step", result.statistics.collectivesPerStep),
         Figure(
-          "every \(every): blocked for statistics", result.statistics.blockedMilliseconds,
-          samples: steps * repeats, unit: "ms"),
-        Figure(
           "every \(every): test accuracy", result.repeats.map { 100 * $0.accuracy }, unit: "%"),
       ]
     }
+    figures.append(
+      Figure(
+        "every 1: blocked for statistics", results[0].statistics.blockedMilliseconds,
+        samples: steps * repeats, unit: "ms"))
     let isCounted = zip(periods, results).allSatisfy { every, result in
       abs(result.statistics.collectivesPerStep - Double(2 * layers) / Double(every)) < 1e-9
     }
