@@ -230,9 +230,14 @@ extension Model {
     let list = Activated.joining(layers(build))
     if let problem = build.problem { throw problem }
     self.init(list, norms: build.norms, outputs: build.shape.channels)
-    var names: Set<String> = []
-    for name in parameters.map(\.name) + buffers.map(\.name) + counters.map(\.name)
-    where !names.insert(name).inserted {
+    var owners: [String: ObjectIdentifier] = [:]
+    let states =
+      parameters.map { ($0.name, ObjectIdentifier($0)) }
+      + buffers.map { ($0.name, ObjectIdentifier($0)) }
+      + counters.map { ($0.name, ObjectIdentifier($0)) }
+    // A layer that stands twice in the list shares its state with itself.
+    for (name, owner) in states
+    where owners.updateValue(owner, forKey: name).map({ $0 != owner }) ?? false {
       throw ConfigurationError(
         name, "there are two of this name; give each layer of the model a name of its own")
     }

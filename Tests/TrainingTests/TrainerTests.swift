@@ -46,6 +46,15 @@ import Testing
     }
   }
 
+  @Test func aLayerMayStandTwiceInAModel() throws {
+    let model = try Model(input: [4], seed: 1) { m in
+      let norm = m.norm("norm", NormSettings(.batch))
+      norm
+      norm
+    }
+    #expect(model.parameters.map(\.name) == ["norm.weight", "norm.bias"])
+  }
+
   private static func settings(_ batch: BatchSize = .global(16)) -> TrainerSettings {
     TrainerSettings(batch: batch, length: .epochs(2), optimizer: .sgd(), learningRate: 0.1)
   }
