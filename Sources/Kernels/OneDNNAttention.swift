@@ -43,8 +43,12 @@
       let running = Tensor.uninitialized([3, heads, tile])
       let (largest, totals) = (running.output, running.output + heads * tile)
       let factors = running.output + 2 * heads * tile
+      let (queries, keys, values) = (tiles(length), tiles(length), tiles(length))
       cdnnl_use_one_thread()
       for sample in 0..<samples {
+        queries.copy(q, sample)
+        keys.copy(k, sample)
+        values.copy(v, sample)
         for i in stride(from: 0, to: length, by: tile) {
           let rows = min(tile, length - i)
           largest.update(repeating: -.greatestFiniteMagnitude, count: heads * tile)
@@ -53,15 +57,16 @@
             let columns = min(tile, length - j)
             let padded = (columns + 15) & ~15
             multiply(
-              .heads(q, sample, i, size), .heads(k, sample, j, size).transposed,
-              into: .packed(scores, rows, padded), rows, columns, size)
+              queries[i], keys[j].transposed, into: .packed(scores, rows, padded), rows, columns,
+              size)
             for head in 0..<heads {
+              let first = head * rows * padded
               Kernel.table.attentionTile(
-                scores.output + head * rows * padded, rows, padded, i - j + 1, geometry.scale,
-                geometry.cap, largest + head * tile, totals + head * tile, factors + head * tile)
+                scores.output + first, rows, padded, i - j + 1, geometry.scale, geometry.cap,
+                largest + head * tile, totals + head * tile, factors + head * tile)
+              BFloat16.kernels.narrow(
+                scores.input + first, rows * padded, BFloat16.target(weights) + first)
             }
-            BFloat16.kernels.narrow(
-              scores.input, heads * rows * padded, BFloat16.target(weights))
             if j > 0 {
               for row in 0..<heads * rows {
                 let p = sums.output + row * size
@@ -70,8 +75,8 @@
               }
             }
             multiply(
-              .packed(weights, rows, padded), .heads(v, sample, j, size),
-              into: .packed(sums, rows, size), rows, size, columns, accumulating: j > 0)
+              .packed(weights, rows, padded), values[j], into: .packed(sums, rows, size), rows,
+              size, columns, accumulating: j > 0)
           }
           for head in 0..<heads {
             let logs = logSums.output + (sample * heads + head) * length + i
@@ -80,14 +85,15 @@
               logs[row] = tops[row] + logf(totals[row])
               factors[head * tile + row] = 1 / totals[row]
             }
-            let block = HeadBlock.heads(HeadColumns(y), sample, i, size)
             BFloat16.kernels.narrowRows(
               sums.input + head * rows * size, Input(factors + head * tile), rows, size,
-              block.bfloat16 + head * size, heads * size)
+              BFloat16.target(y) + (sample * length + i) * heads * size + head * size,
+              heads * size)
           }
         }
       }
       withExtendedLifetime((scores, weights, sums, running)) {}
+      withExtendedLifetime((queries, keys, values)) {}
       return (y, logSums)
     }
 
@@ -102,7 +108,9 @@
       )
       let weights = Tensor.uninitialized([heads, tile, tile], .bfloat16)
       let gradients = Tensor.uninitialized([heads, tile, tile], .bfloat16)
-      let sums = (0..<3).map { _ in Tensor.uninitialized([heads, length, size]) }
+      let (queries, keys, values) = (tiles(length), tiles(length), tiles(length))
+      let incoming = tiles(length)
+      let sums = (0..<3).map { _ in tiles(length, .float32) }
       let dots = Tensor.uninitialized([heads, length])
       let (scaled, ones) = (
         Tensor.filled([length], with: geometry.scale), Tensor.filled([length], with: 1)
@@ -117,57 +125,112 @@
             BFloat16.source(dy) + start + head * size, width, length, size,
             dots.output + head * length)
         }
+        queries.copy(q, sample)
+        keys.copy(k, sample)
+        values.copy(v, sample)
+        incoming.copy(HeadColumns(dy), sample)
         for i in stride(from: 0, to: length, by: tile) {
           let rows = min(tile, length - i)
-          let incoming = HeadBlock.heads(HeadColumns(dy), sample, i, size)
           for j in stride(from: 0, through: i, by: tile) {
             let columns = min(tile, length - j)
             let padded = (columns + 15) & ~15
-            let queries = HeadBlock.heads(q, sample, i, size)
-            let keys = HeadBlock.heads(k, sample, j, size)
             multiply(
-              queries, keys.transposed, into: .packed(scores, rows, padded), rows, columns, size)
+              queries[i], keys[j].transposed, into: .packed(scores, rows, padded), rows, columns,
+              size)
             multiply(
-              incoming, .heads(v, sample, j, size).transposed,
-              into: .packed(slopes, rows, padded), rows, columns, size)
+              incoming[i], values[j].transposed, into: .packed(slopes, rows, padded), rows,
+              columns, size)
             for head in 0..<heads {
+              let first = head * rows * padded
               Kernel.table.attentionTileGradient(
-                scores.output + head * rows * padded, slopes.output + head * rows * padded, rows,
-                padded, i - j + 1, geometry.scale, geometry.cap,
+                scores.output + first, slopes.output + first, rows, padded, i - j + 1,
+                geometry.scale, geometry.cap,
                 logSums.input + (sample * heads + head) * length + i,
                 dots.input + head * length + i)
+              BFloat16.kernels.narrow(
+                scores.input + first, rows * padded, BFloat16.target(weights) + first)
+              BFloat16.kernels.narrow(
+                slopes.input + first, rows * padded, BFloat16.target(gradients) + first)
             }
-            let count = heads * rows * padded
-            BFloat16.kernels.narrow(scores.input, count, BFloat16.target(weights))
-            BFloat16.kernels.narrow(slopes.input, count, BFloat16.target(gradients))
             let (p, g) = (
               HeadBlock.packed(weights, rows, padded), HeadBlock.packed(gradients, rows, padded)
             )
-            func sum(_ index: Int, from row: Int) -> HeadBlock {
-              .packed(sums[index], length, size).from(row)
-            }
             // Keys of tile j are seen first by the queries of tile j.
+            multiply(g, keys[j], into: sums[0][i], rows, size, columns, accumulating: j > 0)
             multiply(
-              g, keys, into: sum(0, from: i), rows, size, columns, accumulating: j > 0)
-            multiply(
-              g.transposed, queries, into: sum(1, from: j), columns, size, rows,
+              g.transposed, queries[i], into: sums[1][j], columns, size, rows,
               accumulating: i > j)
             multiply(
-              p.transposed, incoming, into: sum(2, from: j), columns, size, rows,
+              p.transposed, incoming[i], into: sums[2][j], columns, size, rows,
               accumulating: i > j)
           }
         }
-        for (index, target) in [dq, dk, dv].enumerated() {
-          let block = HeadBlock.heads(target, sample, 0, size)
-          for head in 0..<heads {
-            BFloat16.kernels.narrowRows(
-              sums[index].input + head * length * size, index == 2 ? ones.input : scaled.input,
-              length, size, block.bfloat16 + head * size, target.tensor.shape.channels)
+        sums[0].narrow(to: dq, sample, factors: scaled)
+        sums[1].narrow(to: dk, sample, factors: scaled)
+        sums[2].narrow(to: dv, sample, factors: ones)
+      }
+      withExtendedLifetime((scores, slopes, weights, gradients, dots)) {}
+      withExtendedLifetime((queries, keys, values, incoming, sums)) {}
+    }
+
+    /// Room for one sample's matrices of all heads.
+    private func tiles(_ length: Int, _ precision: Precision = .bfloat16) -> HeadTiles {
+      HeadTiles(heads: heads, size: size, length: length, precision)
+    }
+  }
+
+  /// One sample's matrices of all heads, in tiles of positions.
+  ///
+  /// The matrices of a tile lie one after the other, `[heads, rows, size]`: oneDNN has its fastest products for
+  /// those.
+  private struct HeadTiles {
+    private let heads: Int
+    private let size: Int
+    private let length: Int
+    private let tensor: Tensor
+
+    /// Room for `length` positions of `heads` heads of `size` channels.
+    init(heads: Int, size: Int, length: Int, _ precision: Precision) {
+      (self.heads, self.size, self.length) = (heads, size, length)
+      tensor = Tensor.uninitialized([length, heads, size], precision)
+    }
+
+    /// The tile that begins at `position`.
+    subscript(position: Int) -> HeadBlock {
+      HeadBlock.packed(tensor, rows(position), size).from(row: position * heads)
+    }
+
+    private func rows(_ position: Int) -> Int { min(Kernel.tile, length - position) }
+
+    /// Copies a sample from a tensor that holds all heads side by side.
+    func copy(_ columns: HeadColumns, _ sample: Int) {
+      let stride = columns.tensor.shape.channels
+      var target = BFloat16.target(tensor)
+      for position in Swift.stride(from: 0, to: length, by: Kernel.tile) {
+        let first =
+          BFloat16.source(columns.tensor) + (sample * length + position) * stride + columns.first
+        for head in 0..<heads {
+          for row in 0..<rows(position) {
+            target.update(from: first + row * stride + head * size, count: size)
+            target += size
           }
         }
       }
-      withExtendedLifetime((scores, slopes, weights, gradients, sums)) {}
-      withExtendedLifetime((dots, scaled, ones)) {}
+    }
+
+    /// Writes float32 matrices, every row times its factor, to where a sample has them in a bfloat16 tensor.
+    func narrow(to columns: HeadColumns, _ sample: Int, factors: Tensor) {
+      let stride = columns.tensor.shape.channels
+      var source = tensor.input
+      for position in Swift.stride(from: 0, to: length, by: Kernel.tile) {
+        let first =
+          BFloat16.target(columns.tensor) + (sample * length + position) * stride + columns.first
+        for head in 0..<heads {
+          BFloat16.kernels.narrowRows(
+            source, factors.input + position, rows(position), size, first + head * size, stride)
+          source += rows(position) * size
+        }
+      }
     }
   }
 
@@ -176,20 +239,7 @@
     let start: UnsafeMutableRawPointer
     let layout: BatchedProduct.Layout
 
-    /// One sample's rows from `position` on, in a tensor that holds all heads side by side.
-    static func heads(_ columns: HeadColumns, _ sample: Int, _ position: Int, _ size: Int)
-      -> HeadBlock
-    {
-      let stride = columns.tensor.shape.channels
-      let row = sample * columns.tensor.shape[1] + position
-      return HeadBlock(
-        start: UnsafeMutableRawPointer(
-          BFloat16.target(columns.tensor) + row * stride + columns.first),
-        layout: BatchedProduct.Layout(
-          head: size, row: stride, column: 1, precision: .bfloat16))
-    }
-
-    /// Matrices of their own, one after the other.
+    /// Matrices one after the other.
     static func packed(_ tensor: Tensor, _ rows: Int, _ columns: Int) -> HeadBlock {
       HeadBlock(
         start: tensor.address,
@@ -197,8 +247,8 @@
           head: rows * columns, row: columns, column: 1, precision: tensor.precision))
     }
 
-    /// Every matrix from a row on.
-    func from(_ row: Int) -> HeadBlock {
+    /// As many matrices, that begin so many rows later.
+    func from(row: Int) -> HeadBlock {
       let bytes = layout.precision == .float32 ? 4 : 2
       return HeadBlock(start: start + row * layout.row * bytes, layout: layout)
     }
@@ -211,8 +261,5 @@
           head: layout.head, row: layout.column, column: layout.row,
           precision: layout.precision))
     }
-
-    /// The first number of bfloat16 matrices.
-    var bfloat16: Target<BFloat16> { start.assumingMemoryBound(to: BFloat16.self) }
   }
 #endif
