@@ -44,8 +44,11 @@ struct TraceCommand: ParsableCommand, LocalCommand {
   @Option(help: "How many steps, counted from the last.")
   var steps = 20
 
-  @Option(help: "The largest file size, in megabytes; steps that no longer fit are left out.")
-  var megabytes = 50
+  @Option(
+    help:
+      "The largest size of a file for Perfetto, in megabytes (default: 50); steps that no longer fit are left out."
+  )
+  var megabytes: Int?
 
   @OptionGroup var printing: OutputOptions
 
@@ -57,8 +60,12 @@ struct TraceCommand: ParsableCommand, LocalCommand {
     guard (1...Self.mostRanks).contains(ranks ?? 1) else {
       throw ValidationError("--ranks is \(ranks ?? 0), expected 1 to \(Self.mostRanks).")
     }
-    guard (1...1000).contains(megabytes) else {
-      throw ValidationError("--megabytes is \(megabytes), expected 1 to 1000.")
+    guard megabytes == nil || format == .perfetto else {
+      throw ValidationError(
+        "--megabytes is for --format perfetto; --steps limits a folder for smpi.")
+    }
+    guard (1...1000).contains(megabytes ?? 1) else {
+      throw ValidationError("--megabytes is \(megabytes ?? 0), expected 1 to 1000.")
     }
   }
 
@@ -85,6 +92,7 @@ struct TraceCommand: ParsableCommand, LocalCommand {
     if format == .smpi { return try writeReplay(console) }
     var trace = Trace(try RecordedRun(path: run), last: steps)
     let path = output ?? "\(run)/trace.json"
+    let megabytes = megabytes ?? 50
     let summary = try trace.write(to: path, limit: megabytes * 1_000_000)
     if printing.json {
       try console.print(try jsonDocument(summary), about: path)

@@ -118,8 +118,14 @@ public struct Fabric: Codable, Hashable, Sendable {
     }
   }
 
-  /// Throws unless a fabric can be written to `path`: there is no file, and its folder exists.
+  /// Throws unless a fabric can be written to `path` and read from it again: there is no file, its folder exists,
+  /// and it is not what a fabric of ``named`` is called.
   public static func checkIsFree(_ path: String) throws(InputFileError) {
+    guard !named.contains(where: { $0.name == path }) else {
+      throw InputFileError(
+        file: path, problem: "is the name of a fabric that is built in, and would be read as that",
+        remedy: "name another file, such as \(path).json")
+    }
     guard !FileManager.default.fileExists(atPath: path) else {
       throw InputFileError(
         file: path, problem: "exists, and is not overwritten",

@@ -83,6 +83,7 @@ struct BenchCollectivesTests {
     (["--csv", "--json"], "--csv and --json cannot be given together"),
     (["--fabric", "/nowhere/f.json"], "/nowhere is not a folder that can be written to"),
     (["--fabric", "README.md"], "README.md: exists, and is not overwritten"),
+    (["--fabric", "10gbe"], "10gbe: is the name of a fabric that is built in"),
     (["--fabric", "f.json", "--ranks", "1"], "--fabric: one rank has no network"),
     (["--fabric", "f.json", "--sizes", "64"], "--fabric needs two sizes or more"),
     (["--fabric", "f.json", "--operations", "all-reduce"], "--fabric needs all-reduce-begun"),
