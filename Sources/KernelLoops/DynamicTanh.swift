@@ -2,7 +2,7 @@ import Glibc
 
 // The loops of dynamic tanh, over rows of `width` channels:
 //
-//     y = gain · t + bias,   t = tanh(α x) = 2 σ(2 α x) − 1
+//     y = gain · t + bias,   t = tanh(α x)
 
 /// The plain form that the vector form is held to.
 public func dynamicTanhReference<E: KernelElement>(
@@ -40,12 +40,6 @@ public func dynamicTanhGradientReference<E: KernelElement>(
     }
   }
   return slope
-}
-
-/// tanh u in every lane.
-@_alwaysEmitIntoClient @_transparent
-public func hyperbolicTangent(_ u: Vector) -> Vector {
-  fma(logistic(u + u), Vector(repeating: 2), Vector(repeating: -1))
 }
 
 /// The vector form of ``dynamicTanhReference``.

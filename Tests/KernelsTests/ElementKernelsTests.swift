@@ -1,3 +1,4 @@
+import Glibc
 import LockstepFloatLoops
 import LockstepKernelLoops
 import LockstepTensors
@@ -86,6 +87,22 @@ import Testing
   func dynamicTanhMatchesThePlainLoopInBothPrecisions(table: KernelTable) {
     dynamicTanh(table.float32, reference.float32)
     dynamicTanh(table.bfloat16, reference.bfloat16)
+  }
+
+  @Test(arguments: vectorTables)
+  func dynamicTanhKeepsItsDigitsNearZero(table: KernelTable) {
+    let x: [Float] = [
+      1e-6, -1e-5, 1e-4, -1e-3, 1e-2, 0.1, 0.38, 0.4, -0.7, 1, 2, 9, 0, -20, 3, 0.2, 0.3,
+    ]
+    let (gain, bias) = (
+      [Float](repeating: 1, count: x.count), [Float](repeating: 0, count: x.count)
+    )
+    var y = room(x.count)
+    table.float32.dynamicTanh(x, 1, x.count, 0.9, gain, bias, &y)
+    for (input, output) in zip(x, y) {
+      let expected = tanh(0.9 * Double(input))
+      #expect(abs(Double(output) - expected) <= 3e-7 * abs(expected), "tanh(0.9 · \(input))")
+    }
   }
 
   private func dynamicTanh<E: KernelElement>(
