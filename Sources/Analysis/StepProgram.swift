@@ -81,6 +81,8 @@ package struct StepSamples {
   package let ranks: [[[Double]]]
   /// Which share of the run's steps is of this kind, from 0 to 1.
   package let share: Double
+  /// Whether the steps are undisturbed ones; not if there was none of this kind, or if it is not known.
+  package let isUndisturbed: Bool
 
   /// The number of steps, summed over the ranks.
   package var count: Int { ranks.reduce(0) { $0 + $1.count } }
@@ -104,8 +106,8 @@ package struct StepSamples {
   ) -> [StepSamples] {
     typealias Found = (number: Int, isSteady: Bool, program: StepProgram)
     let found = records.map { record -> [Found] in
-      let steps = record.entries.filter { $0.kind == .step }.sorted { $0.issue < $1.issue }
-      let first = steps.count > 2 * warmup ? warmup : 0
+      let steps = steps(of: record)
+      let first = steps.count - steady(record).count
       return zip(steps, programs(steps, record.entries)).enumerated().map { place, step in
         (step.0.key.number, place >= first, step.1)
       }.filter { step in whole?.contains(step.number) ?? true }
@@ -127,16 +129,28 @@ package struct StepSamples {
       let programs =
         taken { $0.isSteady && isClean($0) } ?? taken(\.isSteady) ?? taken(isClean)
         ?? taken { _ in true } ?? []
-      return StepSamples(programs, share: Double(count) / Double(total))
+      let isUndisturbed = clean != nil && taken { $0.isSteady && isClean($0) } != nil
+      return StepSamples(
+        programs, share: Double(count) / Double(total), isUndisturbed: isUndisturbed)
     }
   }
 
+  private static func steps(of record: RankRecord) -> [RankRecord.Entry] {
+    record.entries.filter { $0.kind == .step }.sorted { $0.issue < $1.issue }
+  }
+
+  /// A rank's steps in the order of time, without the first few if there are enough others.
+  package static func steady(_ record: RankRecord) -> [RankRecord.Entry] {
+    let steps = steps(of: record)
+    return Array(steps.dropFirst(steps.count > 2 * warmup ? warmup : 0))
+  }
+
   /// Takes the programs of the most frequent shape; nil if there is none.
-  private init?(_ programs: [[StepProgram]], share: Double) {
+  private init?(_ programs: [[StepProgram]], share: Double, isUndisturbed: Bool) {
     let shapes = Dictionary(grouping: programs.joined(), by: \.shape)
     guard let (shape, _) = shapes.max(by: { $0.value.count < $1.value.count }) else { return nil }
     self.shape = shape
-    self.share = share
+    (self.share, self.isUndisturbed) = (share, isUndisturbed)
     ranks = programs.map { $0.filter { $0.shape == shape }.map(\.computing) }
       .filter { !$0.isEmpty }
   }

@@ -68,9 +68,7 @@ struct Predict: ParsableCommand, LocalCommand {
       }
     }
     guard !runs.isEmpty else { throw ValidationError("name a run directory to predict from.") }
-    guard ranksPerNode > 0 else {
-      throw ValidationError("--ranks-per-node is \(ranksPerNode), expected 1 or more.")
-    }
+    try limit("--ranks-per-node", ranksPerNode)
     guard (ranksPerNode > 1) == (nodeFabric != nil) else {
       throw ValidationError(
         "--ranks-per-node above 1 and --node-fabric, the fabric within a node, go together.")
@@ -86,7 +84,7 @@ struct Predict: ParsableCommand, LocalCommand {
     let noise =
       switch self.noise {
       case "none": MachineNoise.none
-      case "recorded": MachineNoise(recordedIn: sources.flatMap(\.records))
+      case "recorded": MachineNoise(recordedIn: sources.flatMap(\.wholeBatches))
       default: try MachineNoise.read(self.noise)
       }
     let prediction = try Prediction(

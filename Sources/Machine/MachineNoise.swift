@@ -37,12 +37,15 @@ public struct MachineNoise: Codable, Hashable, Sendable {
 
   /// The noise of the machine on which steps were recorded.
   ///
-  /// Each step that was disturbed on a rank is a detour. It took as long as that rank computed longer than
-  /// in its median undisturbed step.
-  public init(recordedIn records: [RankRecord]) {
+  /// Each step that was disturbed on a rank is a detour, but for the first few steps, which take longer for other
+  /// reasons. It took as long as that rank computed longer than in its median undisturbed step.
+  ///
+  /// - Parameter records: What each rank recorded, with the numbers of the steps with a whole batch, which alone
+  ///   count; nil for all.
+  public init(recordedIn records: [(record: RankRecord, steps: Set<Int>?)]) {
     var (detours, seconds): ([Double], Double) = ([], 0)
-    for record in records {
-      let steps = record.entries.filter { $0.kind == .step }
+    for (record, whole) in records {
+      let steps = StepSamples.steady(record).filter { whole?.contains($0.key.number) ?? true }
       let programs = StepSamples.programs(steps, record.entries)
       let sums = programs.map { $0.computing.reduce(0, +) }
       let clean = zip(steps, sums).filter { $0.0.disturbance.isEmpty }.map(\.1)

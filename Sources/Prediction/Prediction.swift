@@ -31,9 +31,12 @@ public struct Prediction: Codable, Sendable {
       (self.steps, self.course) = (steps, course)
     }
 
+    /// What each rank recorded, with the numbers of the steps that count, for ``MachineNoise``.
+    public var wholeBatches: [(record: RankRecord, steps: Set<Int>?)] {
+      records.map { ($0, steps) }
+    }
+
     /// The numbers of the undisturbed steps with a whole batch, and the share of disturbed ones.
-    ///
-    /// If every such step was disturbed, all of them are used.
     var clean: (steps: Set<Int>, share: Double) {
       let numbers = records.map { record in
         Set(record.entries.filter { $0.kind == .step }.map(\.key.number))
@@ -42,7 +45,7 @@ public struct Prediction: Codable, Sendable {
       let wanted = steps.map(common.intersection) ?? common
       let clean = wanted.subtracting(records.disturbances.keys)
       let share = wanted.isEmpty ? 0 : 1 - Double(clean.count) / Double(wanted.count)
-      return (clean.isEmpty ? wanted : clean, share)
+      return (clean, share)
     }
   }
 
@@ -226,7 +229,9 @@ extension Prediction {
     noise: MachineNoise, price: Double?, seed: UInt64
   ) -> Row {
     let simulated = kinds.map { kind in
-      let simulation = StepSimulation(kind, network, ranks: ranks, group: group, noise: noise)
+      // What disturbed the steps is in their times where no undisturbed ones were recorded.
+      let simulation = StepSimulation(
+        kind, network, ranks: ranks, group: group, noise: kind.isUndisturbed ? noise : .none)
       let each = ranks * (kind.shape.actions.count + 1)
       // The first step is dropped, because all ranks start together there alone.
       return simulation.steps(min(201, max(21, work / each)), seed: seed).dropFirst()

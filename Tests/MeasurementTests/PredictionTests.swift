@@ -210,38 +210,54 @@ import Testing
   }
 
   @Test func disturbedStepsAreLeftOutUnlessTheirNoiseIsAskedFor() throws {
-    // Steps of 10 ms, every fourth of 50 that another process made so.
-    let events = (0..<40).map { $0 % 4 == 0 ? [49.0] : [9] }
-    let quiet = [record(events)]
-    let marked = quiet.map { record in
-      RankRecord(
-        record.entries.map { entry in
-          let isDisturbed = entry.kind == .step && entry.key.number % 4 == 1
-          return Event(
-            [
-              entry.kind == .step ? 2 : 0,
-              Int64(entry.purpose == .control ? 0 : entry.bytes == 80 ? 1 : 2), 0,
-              entry.bytes == 80 ? Int64(Self.site.number) : 0, Int64(entry.key.communicator),
-              Int64(entry.key.number), isDisturbed ? 1 : 0, Int64(entry.bytes), Int64(entry.issue),
-              Int64(entry.returned), Int64(entry.waitBegin), Int64(entry.end), 0,
-            ][...], texts: EventName.texts)
-        }, clock: .none, groups: [0, 0, 0])
-    }
-    func predict(_ noise: MachineNoise) throws -> Prediction {
-      try Prediction(
-        [Prediction.Source(norm: "a norm", synchronizes: true, records: marked)],
-        on: NetworkModel(Self.free, library: .openMPI), ranks: [2], noise: noise)
-    }
-    let clean = try predict(.none)
+    // Steps of 10 ms, every fourth of 50 that another process made so, and the first.
+    let slow = { (number: Int) in number % 4 == 0 || number == 1 }
+    let records = [marked((1...43).map { slow($0) ? [49.0] : [9] }, slow)]
+    let clean = try predict(records, .none)
     expectNear(clean.rows[0].stepMilliseconds.high, 10)
-    expectNear(clean.disturbedShare, 0.25)
-    let recorded = MachineNoise(recordedIn: marked)
+    expectNear(clean.disturbedShare, 11.0 / 43)
+    let recorded = MachineNoise(recordedIn: records.map { ($0, nil) })
     #expect(recorded.detourMicroseconds.count == 10)
     #expect(recorded.detourMicroseconds.allSatisfy { abs($0 - 40_000) < 1 })
     expectNear(recorded.detoursPerSecond, 25, 1e-3)
     // 25 a second of 10 ms of computing: a quarter of 40 ms a step.
-    let noisy = try predict(recorded)
+    let noisy = try predict(records, recorded)
     expectNear(noisy.rows[0].computeMilliseconds, 20, 2)
+  }
+
+  @Test func noiseIsNotAddedToStepsThatAllWereDisturbed() throws {
+    // Of each step, one rank was disturbed, so that no step is clean.
+    let records = [0, 1].map { rank in
+      let slow = { (number: Int) in number % 2 == rank }
+      return marked((1...40).map { slow($0) ? [49.0] : [9] }, slow)
+    }
+    let noise = MachineNoise(recordedIn: records.map { ($0, nil) })
+    #expect(noise.detoursPerSecond > 10)
+    let with = try predict(records, noise)
+    #expect(
+      with.rows[0].computeMilliseconds == (try predict(records, .none)).rows[0].computeMilliseconds)
+  }
+
+  private func predict(_ records: [RankRecord], _ noise: MachineNoise) throws -> Prediction {
+    try Prediction(
+      [Prediction.Source(norm: "a norm", synchronizes: true, records: records)],
+      on: NetworkModel(Self.free, library: .openMPI), ranks: [2], noise: noise)
+  }
+
+  /// A record of steps, of which those with some numbers are marked as disturbed.
+  private func marked(_ events: [[Double]], _ isDisturbed: (Int) -> Bool) -> RankRecord {
+    RankRecord(
+      record(events).entries.map { entry in
+        let isMarked = entry.kind == .step && isDisturbed(entry.key.number)
+        return Event(
+          [
+            entry.kind == .step ? 2 : 0,
+            Int64(entry.purpose == .control ? 0 : entry.bytes == 80 ? 1 : 2), 0,
+            entry.bytes == 80 ? Int64(Self.site.number) : 0, Int64(entry.key.communicator),
+            Int64(entry.key.number), isMarked ? 1 : 0, Int64(entry.bytes), Int64(entry.issue),
+            Int64(entry.returned), Int64(entry.waitBegin), Int64(entry.end), 0,
+          ][...], texts: EventName.texts)
+      }, clock: .none, groups: [0, 0, 0])
   }
 
   @Test func aChoiceFromStepsMostOfWhichWereDisturbedIsNotSure() throws {

@@ -41,7 +41,7 @@ func readRun(_ input: [UInt8], in folder: String) {
     _ = try jsonDocument(
       Prediction(
         sources, on: NetworkModel(fabric, library: .openMPI), ranks: [2, 4],
-        noise: MachineNoise(recordedIn: sources.flatMap(\.records)), price: 1))
+        noise: MachineNoise(recordedIn: sources.flatMap(\.wholeBatches)), price: 1))
     _ = try ReplayTrace(sources[0], ranks: 3, steps: 2, to: "\(folder)/smpi")
   }
   expectingMessage {
