@@ -6,7 +6,10 @@ extension ModelConfiguration {
   package var ties: [TiedParameter] {
     let head = TiedParameter(name: "transformer.wte.weight", alias: "lm_head.weight")
     switch kind {
-    case .transformer(let settings): return settings.fixesEmbeddingNorm || weightNorm ? [] : [head]
+    case .transformer(let settings):
+      // Weight norm keeps a head of its own as two tensors; a tied head is the embedding, which it leaves alone.
+      let isSplit = settings.fixesEmbeddingNorm || weightNorm && !settings.tiedEmbedding
+      return isSplit ? [] : [head]
     case .nGPT: return [head]
     case .lstm: return [TiedParameter(name: "embedding.weight", alias: head.alias)]
     case .mlp, .resNet: return []

@@ -165,7 +165,9 @@ import Testing
     }
   }
 
-  private func transformer(tied: Bool, _ state: StateDictionary? = nil) throws -> TrainingRun {
+  private func transformer(
+    tied: Bool, weightNorm: Bool = false, _ state: StateDictionary? = nil
+  ) throws -> TrainingRun {
     let run = try RunConfiguration(
       yaml: """
         model: {kind: transformer, context: 4, width: 8, heads: 2, layers: 1, norm: {kind: rms}}
@@ -173,9 +175,21 @@ import Testing
         batch: 4
         steps: 1
         optimizer: {kind: sgd, learningRate: 0.1}
-        """, name: "run.yaml", set: ["model.tiedEmbedding=\(tied)"])
+        """, name: "run.yaml",
+      set: ["model.tiedEmbedding=\(tied)", "model.weightNorm=\(weightNorm)"])
     return try TrainingRun(
       run, data: try run.loadData(), context: RankContext(Solo()), initialState: state)
+  }
+
+  @Test func aTiedHeadIsSpeltOutUnderWeightNormToo() throws {
+    let tied = try transformer(tied: true, weightNorm: true)
+    let whole = try tied.state().spellingOut(tied.configuration.model.tiedParameters)
+    #expect(whole.tensors["lm_head.weight"] != nil)
+    let again = try transformer(tied: true, weightNorm: true, whole)
+    #expect(try again.evaluate() == tied.evaluate())
+    // A head of its own is stored as two tensors.
+    let untied = try transformer(tied: false, weightNorm: true)
+    #expect(untied.configuration.model.ties.isEmpty)
   }
 
   @Test func aTiedHeadMayBeThereOrNot() throws {
