@@ -68,6 +68,7 @@ public enum OneDNN {
         (dnnl_cpu_isa_avx512_core, "AVX-512 core"),
         (dnnl_cpu_isa_avx512_core_vnni, "AVX-512 core with VNNI"),
         (dnnl_cpu_isa_avx512_core_bf16, "AVX-512 core with BF16"),
+        (dnnl_cpu_isa_avx512_core_amx, "AVX-512 core with AMX"),
       ]
       return names.first { $0.0 == isa }?.1 ?? "code 0x" + String(isa.rawValue, radix: 16)
     #else
