@@ -1,7 +1,8 @@
 """Lockstep against others in one session, all in turn, so that a slow minute meets all of them.
 
 usage: compare.py norms [--turns N]        every norm's forward + backward on one thread
-       compare.py steps [--turns N] [--steps N] [--precision float32|bfloat16|both] [--only resnet|gpt] [--json FILE]
+       compare.py steps [--turns N] [--steps N] [--precision float32|bfloat16|both] [--only resnet|gpt]
+                        [--norm NAME] [--ranks 1|2] [--json FILE]
                                            training steps of ResNet-20 and GPT-mini on 1 and 2 ranks
        compare.py collectives [--turns N]  all-reduces on 2 ranks against a loop in C of the same MPI
 
@@ -196,9 +197,8 @@ def look_at_machine():
     return dict(processor=processor, torch=torch, load_average_before=load, idle=idle)
 
 
-def steps(turns, each, precision, only, file):
+def steps(turns, each, precision, chosen, file):
     precisions = ['float32', 'bfloat16'] if precision == 'both' else [precision]
-    chosen = [cell for cell in cells if only in (None, cell[0])]
     found = dict(look_at_machine(), turns=turns, steps=each, rows=[], bfloat16_over_float32=[])
     print('| network | norm | ranks | precision | Lockstep images or tokens/s | PyTorch images or tokens/s | ratio '
           '| Lockstep MiB | PyTorch MiB | MiB ratio | PyTorch variant |\n'
@@ -296,6 +296,8 @@ of_steps = kinds.choices['steps']
 of_steps.add_argument('--steps', type=count, default=10, help='steps in every run, 10 if not given')
 of_steps.add_argument('--precision', choices=['float32', 'bfloat16', 'both'], default='both')
 of_steps.add_argument('--only', choices=list(networks), help='this network alone')
+of_steps.add_argument('--norm', choices=sorted({norm for _, norm, _ in cells}), help='this norm alone')
+of_steps.add_argument('--ranks', type=int, choices=[1, 2], help='this number of ranks alone')
 of_steps.add_argument('--variants', metavar='NAMES', default=','.join(variants),
                       help='these of PyTorch alone, separated by commas (%(default)s): what was slower before '
                            'need not be measured again')
@@ -305,7 +307,11 @@ if arguments.what == 'steps':
     measured = arguments.variants.split(',')
     if unknown := [name for name in measured if name not in variants]:
         parser.error(f'--variants: "{unknown[0]}" is not one of {", ".join(variants)}')
-    steps(arguments.turns, arguments.steps, arguments.precision, arguments.only, arguments.json)
+    wanted = (arguments.only, arguments.norm, arguments.ranks)
+    chosen = [cell for cell in cells if all(want in (None, have) for want, have in zip(wanted, cell))]
+    if not chosen:
+        parser.error('no row of the table has this --only, --norm and --ranks')
+    steps(arguments.turns, arguments.steps, arguments.precision, chosen, arguments.json)
 elif arguments.what == 'collectives':
     collectives(arguments.turns, [str(pathlib.Path(path).resolve()) for path in arguments.programs.split(',')])
 else:
