@@ -35,8 +35,8 @@ struct BenchStep: ParsableCommand, RankedCommand {
   var warmup = 3
 
   func validate() throws {
-    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
-    guard warmup >= 0 else { throw ValidationError("--warmup is \(warmup), expected 0 or more.") }
+    try limit("--steps", steps)
+    try limit("--warmup", warmup, from: 0)
   }
 
   var checksCollectives: Bool { checks.checksCollectives }
@@ -101,7 +101,7 @@ struct BenchNorms: ParsableCommand, RankedCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard rounds > 0 else { throw ValidationError("--rounds is \(rounds), expected 1 or more.") }
+    try limit("--rounds", rounds)
   }
 
   func run(_ session: Session) throws -> Int32 {

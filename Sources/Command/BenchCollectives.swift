@@ -62,10 +62,8 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard repetitions > 0, repetitions <= 100_000 else {
-      throw ValidationError("--repetitions is \(repetitions), expected 1 to 100000.")
-    }
-    guard warmup > 0 else { throw ValidationError("--warmup is \(warmup), expected 1 or more.") }
+    try limit("--repetitions", repetitions, to: 100_000)
+    try limit("--warmup", warmup)
     guard !(csv && output.json) else {
       throw ValidationError(
         "--csv and --json cannot be given together: standard output holds only one of them.")

@@ -33,7 +33,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
   var steps = 50
 
   func validate() throws {
-    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    try limit("--steps", steps)
   }
 
   func run(_ session: Session) throws -> Int32 {

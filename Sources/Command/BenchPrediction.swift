@@ -36,7 +36,7 @@ struct BenchPrediction: ParsableCommand, RankedCommand {
   var steps = 40
 
   func validate() throws {
-    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    try limit("--steps", steps)
   }
 
   func run(_ session: Session) throws -> Int32 {

@@ -77,11 +77,11 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
       throw ValidationError(
         "--run takes no --check, --against, --norm, --set, --steps or --warmup: it trains nothing.")
     }
-    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    try limit("--steps", steps)
     guard !check || against == nil else {
       throw ValidationError("--check and --against are two checks: make one at a time.")
     }
-    guard warmup >= 0 else { throw ValidationError("--warmup is \(warmup), expected 0 or more.") }
+    try limit("--warmup", warmup, from: 0)
     guard let delay else { return }
     guard check else {
       throw ValidationError("--delay needs --check: it sets the delay that --check makes.")

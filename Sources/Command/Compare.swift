@@ -35,7 +35,7 @@ struct Compare: ParsableCommand, RankedCommand {
   var runDir: String?
 
   func validate() throws {
-    guard repeats > 0 else { throw ValidationError("--repeats is \(repeats), expected 1 or more.") }
+    try limit("--repeats", repeats)
   }
 
   var checksCollectives: Bool { checks.checksCollectives }

@@ -36,3 +36,9 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Print one JSON document on standard output and nothing else there.")
   var json = false
 }
+
+/// Throws unless the number given with `option` is from `least` to `most`.
+func limit(_ option: String, _ number: Int, from least: Int = 1, to most: Int = 1_000_000) throws {
+  guard number < least || number > most else { return }
+  throw ValidationError("\(option) is \(number), expected \(least) to \(most).")
+}

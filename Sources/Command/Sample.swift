@@ -25,7 +25,7 @@ struct Sample: ParsableCommand, LocalCommand {
   var seed: UInt64 = 1
 
   func validate() throws {
-    guard tokens > 0 else { throw ValidationError("--tokens is \(tokens), expected 1 or more.") }
+    try limit("--tokens", tokens)
     guard temperature >= 0, temperature.isFinite else {
       throw ValidationError("--temperature is \(temperature), expected 0 or more.")
     }

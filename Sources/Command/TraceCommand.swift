@@ -45,31 +45,23 @@ struct TraceCommand: ParsableCommand, LocalCommand {
   var steps = 20
 
   @Option(
-    help:
-      "The largest size of a file for Perfetto, in megabytes (default: 50); steps that no longer fit are left out."
-  )
+    help: "The most megabytes for Perfetto (default: 50); steps that do not fit are left out.")
   var megabytes: Int?
 
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    guard steps > 0 else { throw ValidationError("--steps is \(steps), expected 1 or more.") }
+    try limit("--steps", steps)
     guard ranks == nil || format == .smpi else {
       throw ValidationError("--ranks needs --format smpi.")
     }
-    guard (1...Self.mostRanks).contains(ranks ?? 1) else {
-      throw ValidationError("--ranks is \(ranks ?? 0), expected 1 to \(Self.mostRanks).")
-    }
+    try limit("--ranks", ranks ?? 1, to: 4096)
     guard megabytes == nil || format == .perfetto else {
       throw ValidationError(
-        "--megabytes is for --format perfetto; --steps limits a folder for smpi.")
+        "--megabytes needs --format perfetto; --steps limits a folder for smpi.")
     }
-    guard (1...1000).contains(megabytes ?? 1) else {
-      throw ValidationError("--megabytes is \(megabytes ?? 0), expected 1 to 1000.")
-    }
+    try limit("--megabytes", megabytes ?? 1, to: 1000)
   }
-
-  private static let mostRanks = 4096
 
   private func writeReplay(_ console: Console) throws -> Int32 {
     let source = try PredictionSources.read([run])[0]

@@ -143,9 +143,9 @@ struct TraceTests {
       try expectRefusal([paths[2]], "holds no events; train without --no-events")
       try expectRefusal([folder], "holds several runs; name one of them: a, b")
       try expectRefusal([paths[0], "--output", folder + "/no/t.json"], "there is no folder")
-      try expectRefusal([paths[0], "--steps", "0"], "--steps is 0, expected 1 or more")
+      try expectRefusal([paths[0], "--steps", "0"], "--steps is 0, expected 1 to 1000000")
       try expectRefusal(
-        [paths[0], "--format", "smpi", "--megabytes", "9"], "--megabytes is for --format perfetto")
+        [paths[0], "--format", "smpi", "--megabytes", "9"], "--megabytes needs --format perfetto")
       let other = paths.map { $0 + "/events/rank-1.json" }
       try FileManager.default.removeItem(atPath: other[1])
       try expectRefusal([paths[1]], "the events of rank 1 are missing")
