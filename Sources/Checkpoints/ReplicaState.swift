@@ -13,15 +13,13 @@ package struct ReplicaState {
   let optimizer: Optimizer
   let control: any Communicator
   /// Whether ranks have running statistics of their own.
-  let hasOwnStatistics: Bool
+  private var hasOwnStatistics: Bool { model.hasOwnStatistics }
 
-  package init(
-    model: Model, optimizer: Optimizer, control: any Communicator, hasOwnStatistics: Bool
-  ) {
+  package init(model: Model, optimizer: Optimizer, control: any Communicator) {
     (self.model, self.optimizer, self.control) = (model, optimizer, control)
-    self.hasOwnStatistics = hasOwnStatistics
   }
 
+  private static let groupsName = Checkpoint.prefix + "statistics_groups"
   private static let optimizerPrefix = Checkpoint.prefix + "optimizer."
   private static func prefix(rank: Int) -> String { "\(Checkpoint.prefix)rank.\(rank)." }
 
@@ -41,6 +39,7 @@ package struct ReplicaState {
       tensors[Self.optimizerPrefix + name] = .float32(value.copy())
     }
     guard let own else { return tensors }
+    if let groups { tensors[Self.groupsName] = groups }
     for rank in own.values.indices {
       let prefix = Self.prefix(rank: rank)
       var start = 0
@@ -55,6 +54,22 @@ package struct ReplicaState {
       }
     }
     return tensors
+  }
+
+  /// Which ranks share running statistics, `[groupings, ranks]`; nil if each has its own.
+  private var groups: SafetensorsFile.Value? {
+    let groups = model.statisticsGroups
+    return groups.isEmpty
+      ? nil : .int64(groups.joined().map(Int64.init), shape: [groups.count, control.size])
+  }
+
+  /// Whether the ranks that share running statistics now are those that did when a checkpoint was written.
+  ///
+  /// Older checkpoints do not say.
+  private func hasSameGroups(_ checkpoint: Checkpoint) -> Bool {
+    guard case .int64(let then, _)? = checkpoint.tensors[Self.groupsName] else { return true }
+    guard case .int64(let now, _)? = groups else { return false }
+    return then == now
   }
 
   /// Whether all parameters, running statistics and the optimizer's state are finite.
@@ -79,7 +94,8 @@ package struct ReplicaState {
 
   /// Gives every rank its tensors from `checkpoint`, which rank 0 passes; on other ranks it is nil.
   ///
-  /// If the checkpoint is of another number of ranks, all ranks get the running statistics of its rank 0.
+  /// If the checkpoint is of another number of ranks, or other ranks shared running statistics, as when a job's
+  /// ranks lie otherwise on nodes, all get those of its rank 0: ranks that share statistics need the same.
   ///
   /// Collective. All ranks throw, or none.
   package func restore(_ checkpoint: Checkpoint?) throws {
@@ -92,7 +108,8 @@ package struct ReplicaState {
       }
       guard hasOwnStatistics, control.size > 1, checkpoint.ranks == control.size,
         // A run whose statistics group had all ranks writes no such tensors.
-        checkpoint.tensors.keys.contains(where: { $0.hasPrefix(Self.prefix(rank: 0)) })
+        checkpoint.tensors.keys.contains(where: { $0.hasPrefix(Self.prefix(rank: 0)) }),
+        hasSameGroups(checkpoint)
       else { return Statistics() }
       return try statistics(of: checkpoint)
     }

@@ -12,6 +12,8 @@ public final class RankContext {
   /// Statistics over all ranks.
   public let statistics: any Communicator
   private var statisticsGroups: [StatisticsGroup: any Communicator] = [:]
+  /// The first rank of each rank's group, by kinds of groups other than all ranks.
+  private var firstRanks: [StatisticsGroup: [Int]] = [:]
   /// The communicators of ``statisticsGroups`` in the order in which they were asked for.
   private(set) var statisticsCommunicators: [any Communicator] = []
   /// The communicators of groups other than all ranks, each with the first rank of its group.
@@ -106,13 +108,17 @@ public final class RankContext {
       if group != .all {
         let first = Int(try communicator.allGather([Int64(rank)])[0][0])
         partialGroups.append((communicator, first))
+        firstRanks[group] = try control.allGather([Int64(first)]).map { Int($0[0]) }
         if let log {
           communicator.meter.record(in: log)
           recordedGroups.append(first)
         }
       }
     }
-    return StatisticsScope(communicator, coversAllRanks: communicator.size == size)
+    let coversAllRanks = communicator.size == size
+    return StatisticsScope(
+      communicator, coversAllRanks: coversAllRanks,
+      firstRanks: coversAllRanks ? [] : firstRanks[group] ?? [])
   }
 
   /// All traffic that is neither statistics nor gradients, including that of checks.

@@ -70,6 +70,8 @@ public struct PlacedNorm {
   public let ranks: Int
   /// Whether its statistics are over all ranks, if they are over a batch.
   public let coversAllRanks: Bool
+  /// For each rank of the job, the first of those that share its statistics, as in ``StatisticsScope``.
+  public let firstRanks: [Int]
 }
 
 extension Model {
@@ -88,6 +90,15 @@ extension Model {
   /// Whether ranks have running statistics of their own.
   public var hasOwnStatistics: Bool {
     norms.contains { $0.settings.usesBatchStatistics && !$0.coversAllRanks }
+  }
+
+  /// Which ranks share running statistics, once for each way in which its norms group ranks: for each rank the
+  /// first of its group.
+  public var statisticsGroups: [[Int]] {
+    norms.reduce(into: []) { groups, norm in
+      guard norm.settings.usesBatchStatistics, !norm.firstRanks.isEmpty else { return }
+      if !groups.contains(norm.firstRanks) { groups.append(norm.firstRanks) }
+    }
   }
 }
 

@@ -125,7 +125,7 @@ public final class ModelBuilder {
     norms.append(
       PlacedNorm(
         site: site, settings: settings, ranks: scope.communicator.size,
-        coversAllRanks: scope.coversAllRanks))
+        coversAllRanks: scope.coversAllRanks, firstRanks: scope.firstRanks))
   }
 
   /// A norm of a kind of its own, where the model's norm does not stand.

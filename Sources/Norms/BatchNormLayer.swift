@@ -9,11 +9,15 @@ public struct StatisticsScope {
   public let communicator: any Communicator
   /// Whether these are all ranks, so that what is summed over them is final.
   public let coversAllRanks: Bool
+  /// For each rank of the job, the first of those that it shares statistics with; empty where these are all ranks
+  /// or it alone, or where it is not known.
+  public let firstRanks: [Int]
 
   /// Statistics over the ranks of `communicator`.
-  public init(_ communicator: any Communicator, coversAllRanks: Bool) {
+  public init(_ communicator: any Communicator, coversAllRanks: Bool, firstRanks: [Int] = []) {
     self.communicator = communicator
     self.coversAllRanks = coversAllRanks
+    self.firstRanks = firstRanks
   }
 
   /// Per-rank statistics.

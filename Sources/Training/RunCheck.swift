@@ -147,6 +147,13 @@ package enum RunCheck {
     let text: String
   }
 
+  /// The ranks that share a norm's statistics.
+  private static func groups(of norm: PlacedNorm, among ranks: Int) -> [[Int]] {
+    guard norm.settings.synchronizes else { return (0..<ranks).map { [$0] } }
+    guard !norm.firstRanks.isEmpty else { return [Array(0..<ranks)] }
+    return Dictionary(grouping: 0..<ranks) { norm.firstRanks[$0] }.values.sorted { $0[0] < $1[0] }
+  }
+
   /// Visits the shares of batches that are a problem to a norm with batch statistics.
   private static func visitShares<Failure>(
     of model: Model, accumulate: Int, ranks: Int, batchSizes: Set<Int>,
@@ -154,17 +161,15 @@ package enum RunCheck {
   ) throws(Failure) {
     for norm in model.norms where norm.settings.usesBatchStatistics {
       guard let positions = norm.site.positions else { continue }
-      let (settings, synchronizes) = (norm.settings, norm.settings.synchronizes)
+      let settings = norm.settings
+      var groups = groups(of: norm, among: ranks)
       // Between the steps that synchronize, statistics are over a rank's own samples.
-      let groups = synchronizes ? (settings.every > 1 ? [norm.ranks, 1] : [norm.ranks]) : [1]
-      let shares = groups.flatMap { group in
-        stride(from: 0, to: ranks, by: group).map { (first: $0, group: group) }
-      }
+      if settings.synchronizes, settings.every > 1 { groups += (0..<ranks).map { [$0] } }
       for size in batchSizes.sorted() {
         for part in 0..<accumulate {
           let slots = share(part, of: accumulate, in: 0..<size)
-          for (first, group) in shares {
-            let samples = (first..<first + group).reduce(0) {
+          for group in groups {
+            let samples = group.reduce(0) {
               $0 + share($1, of: ranks, in: slots).count
             }
             guard samples > 0,
@@ -172,9 +177,10 @@ package enum RunCheck {
                 at: norm.site, settings, rows: samples * positions)
             else { continue }
             let who =
-              group == ranks && synchronizes
+              group.count == ranks && settings.synchronizes
               ? "the whole batch"
-              : group == 1 ? "rank \(first)" : "ranks \(first)–\(first + group - 1)"
+              : (group.count == 1 ? "rank " : "ranks ")
+                + group.map(String.init).joined(separator: ", ")
             try visit(
               Share(
                 norm: norm, problem: problem,

@@ -73,12 +73,9 @@ public final class Trainer {
       count: train.count, batch: batch, seed: settings.seed, dropLast: settings.dropLast)
     totalSteps = settings.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
     let sizes = sampler.batchSizes
-    // Nodes may have different numbers of ranks, so the group may be too small on some only.
-    try agreeing(over: ranks.control) {
-      try RunCheck.norms(
-        model, accumulate: settings.accumulate, ranks: ranks.size, batchSizes: sizes,
-        placeOf: placeOf)
-    }
+    try RunCheck.norms(
+      model, accumulate: settings.accumulate, ranks: ranks.size, batchSizes: sizes,
+      placeOf: placeOf)
     warnings = RunCheck.warnings(
       model, accumulate: settings.accumulate, ranks: ranks.size, batchSizes: sizes)
     try agreeing(over: ranks.control, prepare)
@@ -99,9 +96,7 @@ public final class Trainer {
       overlaps: settings.overlap && !isOrdered, precision: settings.gradientPrecision)
     // Gradients have moved into their buckets by now, so the optimizer's state takes the memory they left.
     optimizer = Optimizer(settings.optimizer, model.parameters)
-    replica = ReplicaState(
-      model: model, optimizer: optimizer, control: ranks.control,
-      hasOwnStatistics: model.hasOwnStatistics)
+    replica = ReplicaState(model: model, optimizer: optimizer, control: ranks.control)
   }
 
   /// Takes the next step; nil after the last.
