@@ -23,7 +23,8 @@ struct Train: ParsableCommand, RankedCommand {
       Checkpoints are written while training goes on, every 600 seconds and at the end. The last 3 are \
       kept, and the one with the best evaluation. The configuration's section checkpoint changes this: \
       {everySteps | everyEpochs | everySeconds, keep, keepBest}. With --resume, a run continues from the \
-      newest undamaged checkpoint; on the same number of ranks, its results have the same bits.
+      newest undamaged checkpoint; on the same number of ranks, which lie together as before if they share \
+      statistics by node, its results have the same bits.
 
       SIGTERM, SIGINT and SIGUSR1 end the run after its step, with a checkpoint, interrupted.json in the \
       run directory, and status 75. A second SIGINT ends it at once.
