@@ -126,12 +126,11 @@ package struct StepSamples {
         return programs.allSatisfy(\.isEmpty) ? nil : programs
       }
       func isClean(_ step: Found) -> Bool { clean?.contains(step.number) ?? true }
-      let programs =
-        taken { $0.isSteady && isClean($0) } ?? taken(\.isSteady) ?? taken(isClean)
-        ?? taken { _ in true } ?? []
-      let isUndisturbed = clean != nil && taken { $0.isSteady && isClean($0) } != nil
+      let best = taken { $0.isSteady && isClean($0) }
+      let programs = best ?? taken(\.isSteady) ?? taken(isClean) ?? taken { _ in true } ?? []
       return StepSamples(
-        programs, share: Double(count) / Double(total), isUndisturbed: isUndisturbed)
+        programs, share: Double(count) / Double(total),
+        isUndisturbed: clean != nil && best != nil)
     }
   }
 

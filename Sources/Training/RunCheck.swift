@@ -150,7 +150,12 @@ package enum RunCheck {
   /// The ranks that share a norm's statistics.
   private static func groups(of norm: PlacedNorm, among ranks: Int) -> [[Int]] {
     guard norm.settings.synchronizes else { return (0..<ranks).map { [$0] } }
-    guard !norm.firstRanks.isEmpty else { return [Array(0..<ranks)] }
+    // A scope of one's own may not tell who shares; equal groups in order are assumed.
+    guard !norm.firstRanks.isEmpty else {
+      return stride(from: 0, to: ranks, by: norm.ranks).map {
+        Array($0..<min($0 + norm.ranks, ranks))
+      }
+    }
     return Dictionary(grouping: 0..<ranks) { norm.firstRanks[$0] }.values.sorted { $0[0] < $1[0] }
   }
 

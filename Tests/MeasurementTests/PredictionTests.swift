@@ -220,6 +220,8 @@ import Testing
     #expect(recorded.detourMicroseconds.count == 10)
     #expect(recorded.detourMicroseconds.allSatisfy { abs($0 - 40_000) < 1 })
     expectNear(recorded.detoursPerSecond, 25, 1e-3)
+    let whole = Set(1...39)
+    #expect(MachineNoise(recordedIn: records.map { ($0, whole) }).detourMicroseconds.count == 9)
     // 25 a second of 10 ms of computing: a quarter of 40 ms a step.
     let noisy = try predict(records, recorded)
     expectNear(noisy.rows[0].computeMilliseconds, 20, 2)
