@@ -67,8 +67,17 @@ package struct StepProgram {
       computing.append(max(0, to - from - inside))
       from = to
     }
-    for (place, boundary) in boundaries.enumerated() where boundary.action.isWait {
-      computing[place] = max(0, computing[place] - own[boundary.action.collective].tested)
+    // Tests lie between a collective's start and its wait, the later ones more likely than the earlier.
+    for (wait, boundary) in boundaries.enumerated() where boundary.action.isWait {
+      let start = Action(collective: boundary.action.collective, isWait: false)
+      var tested = own[boundary.action.collective].tested
+      var place = wait
+      while tested > 0, place > 0, boundaries[place].action != start {
+        let part = min(computing[place], tested)
+        computing[place] -= part
+        tested -= part
+        place -= 1
+      }
     }
     self.computing = computing
   }

@@ -1,9 +1,11 @@
 import Foundation
 import LockstepAnalysis
 import LockstepCollectives
+import LockstepFiles
 import LockstepMachine
 import LockstepPrediction
 import LockstepRecording
+import Spawning
 import Testing
 
 /// Predictions from events made by hand.
@@ -225,6 +227,46 @@ import Testing
     // 25 a second of 10 ms of computing: a quarter of 40 ms a step.
     let noisy = try predict(records, recorded)
     expectNear(noisy.rows[0].computeMilliseconds, 20, 2)
+  }
+
+  @Test(arguments: [
+    (30.0, 20.0, nil), (30.0, 40.0, nil), (1e5, 2e4, "its detours take over 99.9% of the time"),
+  ])
+  func noiseIsReadHoweverBusyTheMachineWas(rate: Double, milliseconds: Double, problem: String?)
+    throws
+  {
+    try withTemporaryFolder { folder in
+      let noise = MachineNoise(
+        name: "busy", source: "a test", detoursPerSecond: rate,
+        detourMicroseconds: [1e3 * milliseconds])
+      let path = "\(folder)/noise.json"
+      try Data(jsonDocument(noise).utf8).write(to: URL(fileURLWithPath: path))
+      if let problem {
+        let error = #expect(throws: InputFileError.self) { _ = try MachineNoise.read(path) }
+        #expect(error?.problem == problem)
+      } else {
+        #expect(try MachineNoise.read(path).detourMicroseconds == noise.detourMicroseconds)
+      }
+    }
+  }
+
+  @Test func testsOfABucketAreNoComputingThoughItsWaitComesMuchLater() throws {
+    func event(_ purpose: Int64, _ number: Int64, _ times: [Double]) -> Event {
+      Event(
+        ([0, purpose, 0, 0, purpose, number, 10, 40] + times.map { Int64($0 * 1e6) })[...],
+        texts: EventName.texts)
+    }
+    // Begun after 10 ms and tested for 8; a blocking sum from 50 to 51, then the wait from 51 to 53.
+    let step = Event(
+      ([2, 0, 0, 0, 0, 1, 0, 0] + [0.0, 60, 60, 60, 0].map { Int64($0 * 1e6) })[...], texts: [])
+    let record = RankRecord(
+      [event(2, 1, [10, 10, 51, 53, 8]), event(3, 2, [50, 51, 51, 51, 0]), step], clock: .none,
+      groups: [0, 0, 0])
+    let program = try #require(
+      StepSamples.programs(record.entries.filter { $0.kind == .step }, record.entries).first)
+    #expect(program.shape.collectives.count == 2)
+    expectNear(program.computing.reduce(0, +), (60 - 8 - 1 - 2) * 1e6)
+    expectNear(program.computing[0], 10e6)
   }
 
   @Test func noiseIsNotAddedToStepsThatAllWereDisturbed() throws {
