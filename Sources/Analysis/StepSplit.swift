@@ -56,6 +56,8 @@ public struct StepSplit: Codable, Sendable {
   }
 
   /// One kind of collective: a layer's statistics in one pass, or a bucket.
+  ///
+  /// Times are of the steps that have the collective, which a norm with `every` above 1 has in every k-th alone.
   public struct Site: Codable, Sendable {
     /// "statistics" or "gradients".
     public let purpose: String
@@ -110,6 +112,15 @@ public struct StepSplit: Codable, Sendable {
   public let layers: [Layer]
   /// Statistics by layer and pass, then buckets, in the order of a step.
   public let sites: [Site]
+  /// What to know of the medians if not every step has statistics; nil if every step has, or none.
+  public var mixedStepsText: String? {
+    guard sites.contains(where: { $0.purpose == "statistics" && $0.collectives < 1 }) else {
+      return nil
+    }
+    return
+      "only every k-th step synchronizes statistics: medians of a whole step, or of a rank, are over all "
+      + "steps, most of which have none; those of a collective are over the steps that have it"
+  }
   /// The largest possible error of a time because the ranks' clocks differ, in microseconds.
   public let clockBoundMicroseconds: Double
 
@@ -247,9 +258,11 @@ extension StepSplit {
       func sum(_ rank: Int, _ step: Int, _ value: (CollectiveSplit) -> Double) -> Double {
         splits[rank][step].reduce(0) { $0 + value($1) } / 1e6
       }
+      // With zeros of the other steps, a median would tell of those alone.
+      let taking = (0..<steps).filter { step in splits.contains { !$0[step].isEmpty } }
       func figure(_ value: (CollectiveSplit) -> Double) -> MedianInterval {
         MedianInterval(
-          (0..<steps).map { step in
+          taking.map { step in
             (0..<ranks).reduce(0) { $0 + sum($1, step, value) } / Double(ranks)
           })
       }
@@ -265,11 +278,11 @@ extension StepSplit {
         exposedTransferMilliseconds: figure(\.exposedTransfer),
         testsMilliseconds: figure(\.tested),
         exposedMaximumMilliseconds: MedianInterval(
-          (0..<steps).map { step in
+          taking.map { step in
             (0..<ranks).map { sum($0, step, \.exposed) }.max() ?? 0
           }),
         skewByRankMilliseconds: (0..<ranks).map { rank in
-          MedianInterval((0..<steps).map { sum(rank, $0, \.skew) })
+          MedianInterval(taking.map { sum(rank, $0, \.skew) })
         }, last: last.map { Double($0) / all })
     }
   }

@@ -114,13 +114,7 @@ extension CostBenchmark {
     _ configuration: RunConfiguration, norms: [NormKind], merges: [StatisticsMerge], steps: Int,
     data: DataSplit, context: RankContext
   ) throws {
-    guard
-      configuration.model.norm.every == 1
-        || !norms.contains(where: { configuration.with(norm: $0).model.norm.synchronizes })
-    else {
-      throw ConfigurationError(
-        "bench cost", "compares medians, so that all steps have to be alike; leave every out")
-    }
+    try configuration.checkStepsAreAlike("bench cost", norms: norms)
     let rounds = Interleaving.rounds(counting: steps)
     let variants = norms.flatMap { Variant.all(configuration.with(norm: $0), merges: merges) }
     if context.log == nil { context.record(in: EventLog()) }

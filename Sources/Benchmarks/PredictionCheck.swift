@@ -86,9 +86,12 @@ extension PredictionCheck {
       throw ConfigurationError(
         "bench prediction", "checks statistics over all ranks; leave statisticsGroup out")
     }
-    guard configuration.model.norm.every == 1 else {
+    try configuration.checkStepsAreAlike("bench prediction", norms: norms)
+    let normSettings = norms.map { configuration.with(norm: $0).model.norm }
+    guard !normSettings.contains(where: { $0.synchronizes && $0.chosenMerge == .allGather }) else {
       throw ConfigurationError(
-        "bench prediction", "compares medians, so that all steps have to be alike; leave every out")
+        "bench prediction",
+        "cannot check merge all-gather, whose cost is not modelled; use another merge")
     }
     let rounds = Interleaving.rounds(counting: steps)
     var settings = configuration

@@ -66,6 +66,7 @@ public struct StepBenchmark: Codable, Sendable {
     _ configuration: RunConfiguration, data: DataSplit,
     context: RankContext, warmup: Int, steps: Int
   ) throws {
+    try configuration.checkStepsAreAlike("bench step", norms: [configuration.model.norm.kind])
     var settings = configuration
     settings.length = .steps(warmup + TrainingRun.stepsToOverlap + steps)
     settings.data.dropLast = true

@@ -165,7 +165,8 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
       Clocks agree to \(fixed(split.clockBoundMicroseconds, 1)) µs. Recording: \
       \(counted(result.log.eventsPerStep)) events a step, \(fixed(result.log.eventNanoseconds.median, 0)) \
       ns each: \(fixed(100 * result.log.share, 3))% of a step.
-      """ + (result.efficiency.map { "\n" + efficiency($0) } ?? "")
+      """ + (split.mixedStepsText.map { "\nNote: \($0)." } ?? "")
+        + (result.efficiency.map { "\n" + efficiency($0) } ?? "")
         + (result.disturbed.text.map { "\n\($0)" } ?? "")
   }
 

@@ -106,6 +106,7 @@ public struct ReportedRun: Encodable, Sendable {
     let clean = recorded.map { $0.usualRecords(metrics) }
     let steps = clean.map { RecordedSteps($0) }
     let split = clean.map { StepSplit($0) }
+    if let text = split?.mixedStepsText { notes.append("\(text).") }
     func inFlight(_ isCounted: (StepSplit.Site) -> Bool) -> Double? {
       split.map { $0.sites.filter(isCounted).reduce(0) { $0 + $1.inFlightMilliseconds.median } }
     }

@@ -51,6 +51,17 @@ import Testing
     expectNear(split.layers[0].computeMilliseconds.median, (7.4 + 9.4) / 2)
   }
 
+  @Test func timesOfACollectiveAreOfTheStepsThatHaveIt() throws {
+    let one = HandMade.records(late: 2)
+    let seldom = HandMade.records(late: 2, laterSteps: 3)
+    let split = StepSplit(seldom)
+    #expect(split.steps == 4 && split.sites[0].collectives == 0.25 && split.sites[0].bytes == 10)
+    expectNear(split.sites[0].exposedMilliseconds.median, 1.5)
+    expectNear(split.sites[0].skewByRankMilliseconds[0].median, 2)
+    #expect(split.mixedStepsText?.hasPrefix("only every k-th step") == true)
+    #expect(StepSplit(one).mixedStepsText == nil)
+  }
+
   @Test func noStepsSplitIntoNothing() {
     #expect(StepSplit([]).sites.isEmpty && StepSplit([]).ranks.isEmpty)
   }
