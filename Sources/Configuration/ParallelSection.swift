@@ -17,8 +17,9 @@ struct ParallelSection: DescribedSection {
     var other = Double(buckets.bytes) / Self.megabyte
     try coder.double("firstBucketMegabytes", &first, in: Self.sizes)
     try coder.double("bucketMegabytes", &other, in: Self.sizes)
-    buckets = BucketSettings(
-      firstBytes: Int(first * Self.megabyte), bytes: Int(other * Self.megabyte))
+    // A byte, written as megabytes, would be too small to be read again.
+    func bytes(_ megabytes: Double) -> Int { max(2, Int(megabytes * Self.megabyte)) }
+    buckets = BucketSettings(firstBytes: bytes(first), bytes: bytes(other))
     try coder.bool("overlap", &overlap)
     try coder.choice("gradients", &gradients)
     try coder.int("watchdogSeconds", &watchdogSeconds, in: 2...86_400)

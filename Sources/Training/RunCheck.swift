@@ -6,7 +6,7 @@ package import LockstepNorms
 /// Finds failures before the first step, from nothing but the configuration, the data and the number of
 /// ranks, so that every rank finds the same.
 package enum RunCheck {
-  /// Throws unless the test set has labels, and samples of the same shape as the training set.
+  /// Throws unless the test set has labels, and samples of the training set's shape and classes.
   static func data(_ data: DataSplit, testLabels: Int, placeOf: (String) -> String)
     throws(ConfigurationError)
   {
@@ -19,6 +19,12 @@ package enum RunCheck {
         placeOf("data.path"),
         "the samples to test on have shape \(data.test.shape), those to train on \(data.train.shape); "
           + "give data of one shape")
+    }
+    guard data.test.classes <= data.train.classes else {
+      throw ConfigurationError(
+        placeOf("data"),
+        "the data to test on have \(data.test.classes) classes, those to train on \(data.train.classes)"
+      )
     }
   }
 

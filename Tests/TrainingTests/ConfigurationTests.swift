@@ -152,6 +152,16 @@ import Testing
         "optimizer.learningRate is null, expected a number"))
   }
 
+  @Test(arguments: ["1e-6", "1.9e-6", "0.1", "1024"])
+  func everySizeOfBucketsThatIsAcceptedIsReadAgain(megabytes: String) throws {
+    let set = [
+      "parallel.firstBucketMegabytes=\(megabytes)", "parallel.bucketMegabytes=\(megabytes)",
+    ]
+    let run = try RunConfiguration(yaml: Self.good, name: "run.yaml", set: set)
+    let again = try RunConfiguration(yaml: try run.resolvedYAML, name: "resolved.yaml")
+    #expect(try again.resolvedYAML == run.resolvedYAML)
+  }
+
   @Test(arguments: ["null", "Null", "NULL"])
   func aNameThatYAMLReadsAsNullIsKept(name: String) throws {
     let text = Self.good.replacing("name: test", with: "name: \"\(name)\"")

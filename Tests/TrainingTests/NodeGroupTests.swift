@@ -1,4 +1,5 @@
 import Foundation
+import LockstepAutograd
 import LockstepCheckpoints
 import LockstepCollectives
 import LockstepConfiguration
@@ -6,6 +7,7 @@ import LockstepDataParallel
 import LockstepModels
 import LockstepNorms
 import LockstepRuns
+import LockstepTensors
 import Testing
 
 /// Thread ranks that lie on nodes as they are told.

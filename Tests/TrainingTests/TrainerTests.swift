@@ -46,6 +46,19 @@ import Testing
     }
   }
 
+  @Test func classesThatOnlyTheTestSetHasAreRefused() throws {
+    let more = DataSplit(
+      train: Self.data.train,
+      test: ImageDataset.synthetic(shape: [4, 4, 1], classes: 5, count: 12, seed: 2))
+    let context = try RankContext(Solo())
+    #expect {
+      _ = try Trainer(
+        Self.model(context, NormSettings(.layer)), more, Self.settings(), over: context)
+    } throws: {
+      "\($0)" == "data: the data to test on have 5 classes, those to train on 3"
+    }
+  }
+
   @Test func aLayerMayStandTwiceInAModel() throws {
     let model = try Model(input: [4], seed: 1) { m in
       let norm = m.norm("norm", NormSettings(.batch))
