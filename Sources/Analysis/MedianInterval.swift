@@ -15,6 +15,9 @@ public struct MedianInterval: Codable, Hashable, Sendable {
     (self.median, self.low, self.high) = (median, low, high)
   }
 
+  /// The median of nothing, which is NaN.
+  public static let none = MedianInterval(median: .nan, low: .nan, high: .nan)
+
   /// The median of `samples`, which must not be empty, with a confidence interval at `level`.
   ///
   /// The interval lies between two order statistics. Whatever the distribution, it holds the true median
@@ -55,8 +58,8 @@ extension MedianInterval {
     MedianInterval(median: factor * median, low: factor * low, high: factor * high)
   }
 
-  /// "median [low, high]", with `digits` digits after the point.
+  /// "median [low, high]", with `digits` digits after the point; a dash for ``none``.
   public func text(_ digits: Int) -> String {
-    "\(fixed(median, digits)) [\(fixed(low, digits)), \(fixed(high, digits))]"
+    median.isNaN ? "–" : "\(fixed(median, digits)) [\(fixed(low, digits)), \(fixed(high, digits))]"
   }
 }

@@ -78,9 +78,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
 
       \(table.text)
 
-      \(differences(benchmark, name))
-
-      \(efficiencies(benchmark, name))
+      \(differences(benchmark, name))\(efficiencies(benchmark, name))
 
       against: the median of the rounds' ratios; all its intervals hold at once in 95% of cases.
       collectives, bytes: of statistics in a step. skew, transfer, tests: ms that ranks are blocked for \
@@ -91,7 +89,7 @@ struct BenchCost: ParsableCommand, RankedCommand {
       """ + (benchmark.disturbed.text.map { "\n\($0)" } ?? "")
   }
 
-  /// What makes a step longer than under the first norm, one line for each other norm.
+  /// What makes a step longer than under the first norm, one line for each other norm, and a blank line.
   private static func differences(
     _ benchmark: CostBenchmark, _ name: (CostBenchmark.Result) -> String
   ) -> String {
@@ -101,9 +99,10 @@ struct BenchCost: ParsableCommand, RankedCommand {
           + "\(fixed(difference.sumMilliseconds, 2)): \(difference.text)"
       }
     }
+    guard benchmark.results.count > 1 else { return "" }
     return lines.isEmpty
-      ? "no round is undisturbed, so no difference can be explained"
-      : lines.joined(separator: "\n")
+      ? "no round is undisturbed, so no difference can be explained\n\n"
+      : lines.joined(separator: "\n") + "\n\n"
   }
 
   private static func efficiencies(

@@ -2,7 +2,8 @@ import Foundation
 
 /// `value` with a fixed number of digits after the point.
 public func fixed(_ value: Double, _ digits: Int) -> String {
-  value.formatted(
+  guard !value.isNaN else { return "–" }
+  return value.formatted(
     .number.precision(.fractionLength(digits)).grouping(.never).locale(
       Locale(identifier: "en_US_POSIX")))
 }

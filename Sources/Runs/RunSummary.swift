@@ -27,7 +27,7 @@ public struct TrafficPerStep: Codable, Hashable, Sendable {
     let n = Double(max(all.count, 1))
     collectivesPerStep = all.reduce(0) { $0 + Double($1.collectives) } / n
     bytesPerStep = all.reduce(0) { $0 + Double($1.bytes) } / n
-    blockedMilliseconds = MedianInterval(timed.isEmpty ? [0] : timed.map(\.blockedMilliseconds))
+    blockedMilliseconds = timed.isEmpty ? .none : MedianInterval(timed.map(\.blockedMilliseconds))
   }
 }
 
@@ -112,8 +112,7 @@ public struct StepTimes: Codable, Hashable, Sendable {
   package init(steady: [StepResult], of all: [StepResult]) {
     let clean = steady.filter { $0.disturbance.isNone }
     let counted = clean.isEmpty ? steady : clean
-    stepMilliseconds = MedianInterval(
-      counted.isEmpty ? [0] : counted.map(\.milliseconds))
+    stepMilliseconds = counted.isEmpty ? .none : MedianInterval(counted.map(\.milliseconds))
     statistics = TrafficPerStep(all.map(\.statistics), timed: counted.map(\.statistics))
     gradients = TrafficPerStep(all.map(\.gradients), timed: counted.map(\.gradients))
     disturbed = DisturbedSteps(steady.map(\.disturbance))

@@ -119,6 +119,20 @@ struct CommandTests {
     #expect(shown.output.contains("sync-batch: only every k-th step synchronizes"))
   }
 
+  @Test func aNormThatDivergesBeforeItIsTimedHasNoStepTime() throws {
+    let arguments = [
+      "compare", "Configs/digits-mlp.yaml", "--norms", "none,layer", "--set", "epochs=1", "--set",
+      "optimizer.learningRate=1e25",
+    ]
+    let finished = try mpirun(2, "lockstep", arguments + ["--json"])
+    let results = try #require(try object(finished.output)["results"] as? [[String: Any]])
+    let none = try #require(results[0]["step_ms"] as? [String: Any])
+    #expect(none["median"] as? String == "nan", "\(results[0])")
+    let shown = try mpirun(2, "lockstep", arguments).output.split(separator: "\n")
+    let row = try #require(shown.first { $0.hasPrefix("none ") })
+    #expect(!row.contains("0.00") && row.contains("–"), "\(row)")
+  }
+
   @Test func claimsAreListedInEitherForm() throws {
     let shown = try spawn([executable("lockstep"), "claims", "--list", "causality"])
     #expect(shown.output.hasPrefix("causality\n"), "\(shown.errors)")
@@ -304,6 +318,18 @@ struct CommandTests {
         "bench", "cost", "Configs/digits-resnet.yaml", "--norms", "batch,sync-batch", "--set",
         "model.norm.every=2",
       ], "leave every out"
+    ),
+    (
+      [
+        "bench", "step", "Configs/digits-resnet.yaml", "--norm", "sync-batch", "--set",
+        "model.norm.every=2",
+      ], "leave every out"
+    ),
+    (
+      [
+        "bench", "prediction", "Configs/bench/resnet20.yaml", "--norms", "sync-batch", "--fabric",
+        "10gbe", "--set", "model.norm.merge=all-gather",
+      ], "cannot check merge all-gather"
     ),
     (
       [
