@@ -66,6 +66,9 @@ extension Kernel {
   /// <https://arxiv.org/abs/2104.09864>, eq. 34.
   public static func rotate(_ x: Tensor, size: Int, angles: Tensor, inverse: Bool) -> Tensor {
     let (length, channels) = (x.shape[1], x.shape.channels)
+    precondition(
+      size > 0 && size % 2 == 0 && channels % size == 0, "heads of \(size) of \(channels)")
+    precondition(angles.count >= length * size, "\(length) positions, angles for fewer")
     let half = size / 2
     let y = Tensor.uninitialized(x.shape, x.precision)
     func run<E: TensorElement>(_: E.Type) {

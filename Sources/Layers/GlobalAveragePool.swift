@@ -19,16 +19,28 @@ public struct GlobalAveragePool: Layer {
 }
 
 /// Every sample as one row: `[N, …]` to `[N, elements]`.
+///
+/// An image's channels follow one another, as they do in PyTorch, so that the weights of a layer behind this one
+/// mean the same in both.
 public struct Flatten: Layer {
   /// A layer without parameters.
   public init() {}
 
-  /// Reads the same elements as rows.
+  /// Turns `[N, …]` into `[N, elements]`.
   public func callAsFunction(_ x: Variable, on tape: Tape) -> Variable {
     let shape = x.value.shape
     let row = shape.dimensions.dropFirst().reduce(1, *)
+    guard shape.rank == 4, shape.channels > 1 else {
+      return tape.record(
+        x.value.reshaped([shape[0], row]),
+        inputPullback: { [gradient = x.gradient] dy, _ in gradient?.add(dy.reshaped(shape)) })
+    }
+    let channelsFirst: Shape = [shape[0], shape[3], shape[1], shape[2]]
     return tape.record(
-      x.value.reshaped([shape[0], row]),
-      inputPullback: { [gradient = x.gradient] dy, _ in gradient?.add(dy.reshaped(shape)) })
+      Kernel.converted(x.value.channelsFirst(), to: x.value.precision).reshaped([shape[0], row]),
+      inputPullback: { [gradient = x.gradient] dy, _ in
+        gradient?.add(
+          Kernel.converted(dy.reshaped(channelsFirst).channelsLast(), to: dy.precision))
+      })
   }
 }

@@ -127,9 +127,15 @@ extension ParityCase {
     func spread(_ tensor: Tensor) -> [Float] {
       (rows.map { Kernel.scatterRows(tensor, $0, shape: x.shape) } ?? tensor).elements
     }
+    var (dgain, dbias) = gradients.summed
+    if training == false {
+      // By running statistics a rank knows of its own rows alone.
+      try communicator.sum(&dgain)
+      try communicator.sum(&dbias)
+    }
     return Part(
-      y: spread(output), dx: spread(gradients.dx), dgain: gradients.summed.gain.map(Float.init),
-      dbias: gradients.summed.bias.map(Float.init), mean: running.mean.value.elements,
+      y: spread(output), dx: spread(gradients.dx), dgain: dgain.map(Float.init),
+      dbias: dbias.map(Float.init), mean: running.mean.value.elements,
       variance: running.variance.value.elements)
   }
 

@@ -135,7 +135,13 @@ package struct ParityCase: Decodable, Sendable {
     let prefix = "\(name)."
     for (key, value) in file.tensors where key.hasPrefix(prefix) {
       let short = String(key.dropFirst(prefix.count))
-      guard !Self.inputs.contains(short), case .float32(let expected) = value else { continue }
+      guard !Self.inputs.contains(short) else { continue }
+      guard case .float32(let expected) = value else {
+        throw StateError(
+          description:
+            "\(file.path): case \(name) expects \"\(short)\", which is not float32; leave it out, "
+            + "or store it as float32")
+      }
       errors[short] = parityError(outputs[short] ?? [], expected.elements)
       // Files of whitening may hold the images that the layer gave as they lay in the other framework's memory,
       // channels last, whatever their shape says.

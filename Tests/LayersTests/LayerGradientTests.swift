@@ -1,4 +1,5 @@
 import LockstepAutograd
+import LockstepKernels
 import LockstepLayers
 import LockstepNorms
 import LockstepTensors
@@ -84,6 +85,11 @@ import Testing
     let tape = Tape(.evaluation)
     let x = tape.input(random([2, 3, 2, 5]))
     #expect(Flatten()(x, on: tape).value.shape == [2, 30])
+    let image = Tensor([1, 2, 3, 4, 5, 6, 7, 8], shape: [1, 2, 2, 2])
+    for precision in Precision.allCases {
+      let input = tape.input(Kernel.converted(image, to: precision))
+      #expect(Flatten()(input, on: tape).value.elements == [1, 3, 5, 7, 2, 4, 6, 8])
+    }
     #expect(GlobalAveragePool()(x, on: tape).value.shape == [2, 5])
   }
 
