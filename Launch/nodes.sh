@@ -50,13 +50,13 @@ make_nodes() {
     addresses+=("10.0.$(((node + 1) / 256)).$(((node + 1) % 256))")
   done
 
-  trap '' INT TERM HUP QUIT
+  trap '' INT TERM HUP QUIT USR1
   # Paths in mpirun's settings must not contain blanks, so TMPDIR is not used.
   folder=$(mktemp -d "/tmp/$prefix-XXXXXX") || fail "/tmp cannot be written to; make room there"
   exec 9> >(clean_up >&2)
   cleaner=$!
-  trap 'trap "" INT TERM HUP QUIT; exec 9>&-; wait "$cleaner" || :' EXIT
-  for signal in INT:130 TERM:143 HUP:129 QUIT:131; do
+  trap 'trap "" INT TERM HUP QUIT USR1; exec 9>&-; wait "$cleaner" || :' EXIT
+  for signal in INT:130 TERM:143 HUP:129 QUIT:131 USR1:138; do
     trap "exit ${signal#*:}" "${signal%:*}"
   done
 
@@ -94,7 +94,7 @@ END
 
 # Ends `job`, which runs in the first node, and then this script with the given status.
 interrupt() {
-  trap '' INT TERM HUP QUIT
+  trap '' INT TERM HUP QUIT USR1
   kill -TERM "$job" 2>/dev/null || :
   # mpirun gives the ranks a moment; what is left after ten seconds ends with the nodes.
   local tries
@@ -111,7 +111,7 @@ start_in_first_node() {
   local signal
   setsid sh "$folder/enter" "${names[0]}" "$@" <&0 &
   job=$!
-  for signal in INT:130 TERM:143 HUP:129 QUIT:131; do
+  for signal in INT:130 TERM:143 HUP:129 QUIT:131 USR1:138; do
     trap "interrupt ${signal#*:}" "${signal%:*}"
   done
 }

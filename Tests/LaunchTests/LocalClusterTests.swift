@@ -91,6 +91,7 @@ struct LocalClusterTests {
     // Every rank does; what comes second does nothing.
     ("exit 0", 0), ("exit 3", 3), ("kill -INT $script; sleep 600", 130),
     ("kill -TERM $script; sleep 600", 143), ("kill -HUP $script; sleep 600", 129),
+    ("kill -USR1 $script; sleep 600", 138),
     // Nothing of this script is left that could have said anything.
     ("kill -KILL $script; sleep 600", 9),
   ]
@@ -167,6 +168,7 @@ struct LocalClusterUsageTests {
     (["-n", "1", "--delay", "soon", "--", "true"], "--delay is \"soon\"; give a number"),
     (["-n", "1", "--delay", "2s", "--", "true"], "--delay is 2s; give at most 1s"),
     (["-n", "1", "--delay-by", "hand", "--", "true"], "give netem or relay"),
+    (["-n", "2", "--delay-by", "relay", "--", "true"], "--delay-by needs --delay"),
     (["-n", "1", "--dealy", "1ms", "--", "true"], "\"--dealy\" is not an option"),
     (["-n", "1", "--rate", "--", "true"], "--rate lacks its value"),
     (["-n", "1", "true"], "\"true\" is not an option; COMMAND has to follow --"),
