@@ -4,6 +4,7 @@ public import LockstepBenchmarks
 import LockstepDataParallel
 import LockstepFiles
 import LockstepMPIBackend
+import LockstepMachine
 import LockstepPrediction
 import Logging
 

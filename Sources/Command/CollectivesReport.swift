@@ -1,6 +1,7 @@
 import Foundation
 import LockstepBenchmarks
 import LockstepFiles
+import LockstepMachine
 
 /// What `lockstep bench collectives` prints.
 struct CollectivesReport: Encodable {

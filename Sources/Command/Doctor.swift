@@ -54,7 +54,7 @@ struct Doctor: ParsableCommand, RankedCommand {
 
   func run(_ session: Session) throws -> Int32 {
     let output = try noise.map { path in
-      try session.agreeing { session.isFirst ? try OutputFile(path: path) : nil }
+      try session.agreeing { session.isFirst ? try OutputFile.named(path) : nil }
     }
     let ranks = try session.notePlaces()
     let loads = try session.machineLoads()
@@ -87,7 +87,8 @@ struct Doctor: ParsableCommand, RankedCommand {
       kernelsAvailable: Kernel.available.map(\.name), ranks: ranks,
       oversubscribedHosts: RankPlace.crowdedHosts(ranks), neighbours: loads,
       steadiness: steadiness, notes: notes)
-    try session.print(self.output.json ? try jsonDocument(report) : text(report))
+    try session.print(
+      self.output.json ? try jsonDocument(report) : text(report), about: noise ?? "")
     return ExitStatus.done
   }
 

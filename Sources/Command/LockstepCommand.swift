@@ -58,7 +58,11 @@ public struct LockstepCommand: ParsableCommand {
     StandardStreams.prepare()
     let isFirst = LaunchEnvironment.current.rankHint == 0
     do {
-      try checkSubcommand(CommandLine.arguments.dropFirst().first)
+      let words = CommandLine.arguments.dropFirst()
+      try checkSubcommand(words.first, of: configuration, others: ["help"])
+      if words.first == Bench._commandName {
+        try checkSubcommand(words.dropFirst().first, of: Bench.configuration)
+      }
       var command = try parseAsRoot()
       if let local = command as? any LocalCommand, local.needsNoRanks {
         Foundation.exit(isFirst ? run(local) : ExitStatus.done)
@@ -99,8 +103,10 @@ public struct LockstepCommand: ParsableCommand {
   }
 
   /// Names the subcommand nearest to a misspelt one.
-  private static func checkSubcommand(_ word: String?) throws {
-    let names = configuration.subcommands.map { $0._commandName } + ["help"]
+  private static func checkSubcommand(
+    _ word: String?, of command: CommandConfiguration, others: [String] = []
+  ) throws {
+    let names = command.subcommands.map { $0._commandName } + others
     guard let word, !word.hasPrefix("-"), !names.contains(word) else { return }
     throw ValidationError("unknown subcommand \"\(word)\"" + suggestion(word, names))
   }

@@ -27,7 +27,7 @@ extension Session {
   /// Collective.
   @discardableResult
   func notePlaces() throws -> [RankPlace] {
-    let places = try RankPlace.gather(self)
+    let places = try RankPlace.gather(over: context.control)
     context.sharesCores = !RankPlace.crowdedHosts(places).isEmpty
     return places
   }

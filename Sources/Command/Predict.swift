@@ -31,9 +31,10 @@ struct Predict: ParsableCommand, LocalCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Statistics groups to predict beside all ranks, separated by commas.", valueName: "a,b,…"),
+      "Statistics groups to predict beside all ranks, separated by commas, each for the rank counts that it "
+        + "divides (default: 8).", valueName: "a,b,…"),
     transform: { try CountList($0, in: 2...Prediction.largest) })
-  var groups: CountList = CountList([8])
+  var groups: CountList?
 
   @Option(help: "Ranks on each node. If there are several, they first reduce to one of them.")
   var ranksPerNode = 1
@@ -69,6 +70,12 @@ struct Predict: ParsableCommand, LocalCommand {
     }
     guard !runs.isEmpty else { throw ValidationError("name a run directory to predict from.") }
     try limit("--ranks-per-node", ranksPerNode)
+    for group in groups?.counts ?? [] {
+      guard ranks.counts.contains(where: { $0 > group && $0 % group == 0 }) else {
+        throw ValidationError(
+          "--groups has \(group), which none of --ranks is a multiple of; leave it out.")
+      }
+    }
     guard (ranksPerNode > 1) == (nodeFabric != nil) else {
       throw ValidationError(
         "--ranks-per-node above 1 and --node-fabric, the fabric within a node, go together.")
@@ -88,7 +95,8 @@ struct Predict: ParsableCommand, LocalCommand {
       default: try MachineNoise.read(self.noise)
       }
     let prediction = try Prediction(
-      sources, on: network, ranks: ranks.counts, groups: groups.counts, noise: noise, price: price)
+      sources, on: network, ranks: ranks.counts, groups: groups?.counts ?? [8], noise: noise,
+      price: price)
     try console.print(output.json ? try jsonDocument(prediction) : Self.text(of: prediction))
     return ExitStatus.done
   }

@@ -17,7 +17,12 @@ package enum RankedProgram {
     do {
       world = try MPIRuntime.start()
     } catch {
-      if LaunchEnvironment.current.rankHint == 0 { printError("Error: \(error)") }
+      // Another host may have another MPI, and rank 0 does not hear of it.
+      let launch = LaunchEnvironment.current
+      let who =
+        launch.rankHint == 0
+        ? "" : "rank \(launch.rankHint) on \(ProcessInfo.processInfo.hostName): "
+      if launch.isFirstOfHost { printError("Error: \(who)\(error)") }
       Foundation.exit(ExitStatus.badInput)
     }
     let status: Int32

@@ -79,8 +79,8 @@ final class Session {
   /// Writes a result to standard output, on rank 0.
   ///
   /// Collective. All ranks throw the same ``ResultError``, or none does.
-  func print(_ text: String) throws {
-    try context.print(text)
+  func print(_ text: String, about path: String = "") throws {
+    if OutputFile.isStandardOutput(path) { log.info("\(text)") } else { try context.print(text) }
   }
 
   /// Says how to start more ranks if there is only one.

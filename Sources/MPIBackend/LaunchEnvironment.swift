@@ -9,15 +9,23 @@ public struct LaunchEnvironment: Sendable {
     let name: String
     let size: String
     let rank: String
+    let localRank: String
   }
 
   private static let launchers = [
     Launcher(
-      name: "Open MPI's mpirun", size: "OMPI_COMM_WORLD_SIZE", rank: "OMPI_COMM_WORLD_RANK"),
-    Launcher(name: "a PMI launcher (MPICH, Intel MPI or srun)", size: "PMI_SIZE", rank: "PMI_RANK"),
-    Launcher(name: "MVAPICH's launcher", size: "MV2_COMM_WORLD_SIZE", rank: "MV2_COMM_WORLD_RANK"),
+      name: "Open MPI's mpirun", size: "OMPI_COMM_WORLD_SIZE", rank: "OMPI_COMM_WORLD_RANK",
+      localRank: "OMPI_COMM_WORLD_LOCAL_RANK"),
+    Launcher(
+      name: "a PMI launcher (MPICH, Intel MPI or srun)", size: "PMI_SIZE", rank: "PMI_RANK",
+      localRank: "MPI_LOCALRANKID"),
+    Launcher(
+      name: "MVAPICH's launcher", size: "MV2_COMM_WORLD_SIZE", rank: "MV2_COMM_WORLD_RANK",
+      localRank: "MV2_COMM_WORLD_LOCAL_RANK"),
     // Not SLURM_NTASKS, which every process of an allocation has: srun alone sets this.
-    Launcher(name: "Slurm's srun", size: "SLURM_STEP_NUM_TASKS", rank: "SLURM_PROCID"),
+    Launcher(
+      name: "Slurm's srun", size: "SLURM_STEP_NUM_TASKS", rank: "SLURM_PROCID",
+      localRank: "SLURM_LOCALID"),
   ]
 
   private let variables: [String: String]
@@ -38,6 +46,11 @@ public struct LaunchEnvironment: Sendable {
 
   /// This process's rank according to the launcher, before MPI is asked; 0 if none says.
   public var rankHint: Int { found.first?.rank ?? 0 }
+
+  /// Whether this process is its host's first rank according to the launcher, or rank 0.
+  public var isFirstOfHost: Bool {
+    rankHint == 0 || found.first.flatMap { variables[$0.launcher.localRank] } == "0"
+  }
 
   /// The name of the launcher; nil if the process was started alone.
   public var launcherName: String? { found.first?.launcher.name }

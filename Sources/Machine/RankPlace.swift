@@ -1,15 +1,13 @@
 import Foundation
-import LockstepCollectives
-import LockstepDataParallel
+package import LockstepCollectives
 import LockstepFiles
-import LockstepMachine
 
 /// Where one rank runs; without it, measured times mean nothing.
-struct RankPlace: Codable {
-  let rank: Int
-  let host: String
+package struct RankPlace: Codable {
+  package let rank: Int
+  package let host: String
   /// The logical processors that the rank may use, as the system writes them: "0-3,8".
-  let cores: String
+  package let cores: String
   /// The first logical processor of each core that the rank may use.
   let coreIds: [Int]
   let coreCount: Int
@@ -35,20 +33,20 @@ struct RankPlace: Codable {
   /// Every rank's place.
   ///
   /// Collective.
-  static func gather(_ session: Session) throws -> [RankPlace] {
-    let texts = try session.context.control.allGather(
-      try jsonDocument(RankPlace(rank: session.context.rank)))
+  package static func gather(over communicator: any Communicator) throws -> [RankPlace] {
+    let texts = try communicator.allGather(
+      try jsonDocument(RankPlace(rank: communicator.rank)))
     return try texts.map { try JSONDecoder().decode(RankPlace.self, from: Data($0.utf8)) }
   }
 
   /// The hosts on which ranks share cores.
-  static func crowdedHosts(_ places: [RankPlace]) -> [String] {
+  package static func crowdedHosts(_ places: [RankPlace]) -> [String] {
     Dictionary(grouping: places, by: \.host).filter { _, ranks in oversubscribes(ranks) }.keys
       .sorted()
   }
 
   /// Whatever makes times measured in these places meaningless or less certain.
-  static func notes(_ places: [RankPlace]) -> [String] {
+  package static func notes(_ places: [RankPlace]) -> [String] {
     let crowded = crowdedHosts(places)
     guard crowded.isEmpty else {
       return [
@@ -66,7 +64,7 @@ struct RankPlace: Codable {
   }
 
   /// The place in words.
-  var text: String { "rank \(rank) on \(host), core(s) \(cores) of \(onlineCores)" }
+  package var text: String { "rank \(rank) on \(host), core(s) \(cores) of \(onlineCores)" }
 
   /// Whether ranks of one host have to share cores.
   private static func oversubscribes(_ ranks: [RankPlace]) -> Bool {

@@ -297,6 +297,7 @@ struct CommandTests {
     ),
     (["train"], "Missing expected argument '<configuration>'"),
     (["trian", "x"], "did you mean \"train\"?"),
+    (["bench", "stpe", "x"], "unknown subcommand \"stpe\"; did you mean \"step\"?"),
     (
       ["compare", "Configs/digits-resnet.yaml", "--norms", "batch,layr"], "did you mean \"layer\"?"
     ),
@@ -339,6 +340,10 @@ struct CommandTests {
     ),
     (["bench", "norms", "--shapes", "4294967296x4294967296"], "is invalid for"),
     (["predict", "runs/none", "--fabric", "10gbe", "--ranks", "8,8"], "8 is given twice"),
+    (
+      ["predict", "runs/none", "--fabric", "10gbe", "--ranks", "64", "--groups", "3"],
+      "--groups has 3"
+    ),
   ])
   func badInputIsNamedOnce(arguments: [String], expected: String) throws {
     try withTemporaryFolder { folder in

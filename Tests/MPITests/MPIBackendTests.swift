@@ -72,13 +72,26 @@ struct MPIBackendTests {
   @Test func aWorldOfTheLaunchersSizeIsRight() throws {
     let environment = LaunchEnvironment(["PMI_SIZE": "4", "PMI_RANK": "3"])
     try environment.check(worldSize: 4, library: "an MPI")
-    #expect(environment.rankHint == 3)
+    #expect(environment.rankHint == 3 && !environment.isFirstOfHost)
     #expect(throws: LaunchError.self) { try environment.check(worldSize: 1, library: "an MPI") }
+  }
+
+  @Test(arguments: [
+    ("OMPI_COMM_WORLD", "OMPI_COMM_WORLD_LOCAL_RANK"), ("PMI", "MPI_LOCALRANKID"),
+  ])
+  func aHostsFirstRankSpeaksForIt(launcher: String, localRank: String) {
+    let places = [("0", "0", true), ("1", "1", false), ("2", "0", true)]
+    for (rank, local, isFirst) in places {
+      let environment = LaunchEnvironment([
+        "\(launcher)_SIZE": "3", "\(launcher)_RANK": rank, localRank: local,
+      ])
+      #expect(environment.isFirstOfHost == isFirst, "rank \(rank)")
+    }
   }
 
   @Test func aProcessStartedAloneIsRight() throws {
     let environment = LaunchEnvironment([:])
     try environment.check(worldSize: 1, library: "an MPI")
-    #expect(environment.launcherName == nil)
+    #expect(environment.launcherName == nil && environment.isFirstOfHost)
   }
 }
