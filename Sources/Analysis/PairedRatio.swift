@@ -35,7 +35,7 @@ public struct PairedRatio: Codable, Hashable, Sendable {
   public static let none = PairedRatio()
 
   private init() {
-    ratio = MedianInterval(median: .nan, low: .nan, high: .nan)
+    ratio = .none
     (verdict, rounds) = (.undecided, 0)
   }
 

@@ -67,11 +67,16 @@ package struct StepProgram {
       computing.append(max(0, to - from - inside))
       from = to
     }
-    // Tests lie between a collective's start and its wait, the later ones more likely than the earlier.
+    // Tests lie between a collective's start and its end, or its wait, in pieces that nothing tells apart: they
+    // are taken off the latest.
     for (wait, boundary) in boundaries.enumerated() where boundary.action.isWait {
+      let entry = own[boundary.action.collective]
       let start = Action(collective: boundary.action.collective, isWait: false)
-      var tested = own[boundary.action.collective].tested
+      var tested = entry.tested
       var place = wait
+      while boundaries[place - 1].action != start, boundaries[place - 1].time >= entry.end {
+        place -= 1
+      }
       while tested > 0, place > 0, boundaries[place].action != start {
         let part = min(computing[place], tested)
         computing[place] -= part

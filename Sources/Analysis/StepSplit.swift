@@ -57,7 +57,8 @@ public struct StepSplit: Codable, Sendable {
 
   /// One kind of collective: a layer's statistics in one pass, or a bucket.
   ///
-  /// Times are of the steps that have the collective, which a norm with `every` above 1 has in every k-th alone.
+  /// Times are of the steps that have the collective: with a norm's `every` above 1 only some do. Numbers a step
+  /// are of all steps.
   public struct Site: Codable, Sendable {
     /// "statistics" or "gradients".
     public let purpose: String
@@ -65,6 +66,8 @@ public struct StepSplit: Codable, Sendable {
     public let name: String
     /// "forward" or "backward".
     public let pass: String
+    /// How many steps have the collective.
+    public let steps: Int
     /// The number of such collectives per step.
     public let collectives: Double
     /// A rank's bytes per step.
@@ -91,7 +94,7 @@ public struct StepSplit: Codable, Sendable {
     public let last: [Double]
 
     private enum CodingKeys: String, CodingKey {
-      case purpose, name, pass, collectives, bytes, last
+      case purpose, name, pass, steps, collectives, bytes, last
       case skewMilliseconds = "skew_ms"
       case transferMilliseconds = "transfer_ms"
       case inFlightMilliseconds = "in_flight_ms"
@@ -114,12 +117,12 @@ public struct StepSplit: Codable, Sendable {
   public let sites: [Site]
   /// What to know of the medians if not every step has statistics; nil if every step has, or none.
   public var mixedStepsText: String? {
-    guard sites.contains(where: { $0.purpose == "statistics" && $0.collectives < 1 }) else {
+    guard sites.contains(where: { $0.purpose == "statistics" && $0.steps < steps }) else {
       return nil
     }
     return
-      "only every k-th step synchronizes statistics: medians of a whole step, or of a rank, are over all "
-      + "steps, most of which have none; those of a collective are over the steps that have it"
+      "only every k-th step synchronizes statistics: times of a step, a rank or a layer are medians over all "
+      + "steps, with statistics and without; those of a collective are over the steps that have it"
   }
   /// The largest possible error of a time because the ranks' clocks differ, in microseconds.
   public let clockBoundMicroseconds: Double
@@ -270,7 +273,7 @@ extension StepSplit {
       let all = Double(max(last.reduce(0, +), 1))
       return Site(
         purpose: purpose.kind, name: purpose.site, pass: "\(purpose.pass)",
-        collectives: collectives,
+        steps: taking.count, collectives: collectives,
         bytes: Double(bytes) / Double(ranks * steps), skewMilliseconds: figure(\.skew),
         transferMilliseconds: figure(\.transfer), inFlightMilliseconds: figure(\.inFlight),
         exposedMilliseconds: figure(\.exposed),

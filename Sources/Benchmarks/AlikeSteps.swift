@@ -3,14 +3,14 @@ import LockstepFiles
 import LockstepNorms
 
 extension RunConfiguration {
-  /// Throws if a norm's statistics are summed in every k-th step alone, since a median over such steps tells
-  /// of those without.
+  /// Throws if a norm synchronizes its statistics in some steps alone, since a median over all steps then tells
+  /// of one kind.
   func checkStepsAreAlike(_ command: String, norms: [NormKind]) throws(ConfigurationError) {
     for norm in norms {
       let settings = with(norm: norm).model.norm
       guard settings.synchronizes, settings.every > 1 else { continue }
       throw ConfigurationError(
-        command, "compares medians, so that all steps have to be alike; leave every out")
+        command, "takes medians over steps, which have to be alike; leave every out")
     }
   }
 }

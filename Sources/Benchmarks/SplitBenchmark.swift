@@ -103,6 +103,10 @@ public struct SplitComparison: Codable, Sendable {
           + "\(slow.work) with \(slow.norm) norm on \(slow.ranks); split the same run on both "
           + "networks")
     }
+    guard slow.split.mixedStepsText == nil else {
+      throw ConfigurationError(
+        "--against", "compares medians over steps, which have to be alike; leave every out")
+    }
     func sum(_ split: StepSplit, _ figure: (StepSplit.Site) -> MedianInterval) -> Double {
       split.sites.reduce(0) { $0 + figure($1).median }
     }

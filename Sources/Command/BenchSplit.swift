@@ -218,7 +218,9 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
   private static func row(of site: StepSplit.Site) -> [String] {
     let last = site.last.indices.max { site.last[$0] < site.last[$1] } ?? 0
     return [
-      site.name, site.pass, counted(site.collectives), counted(site.bytes),
+      site.name, site.pass,
+      site.collectives < 1 ? fixed(site.collectives, 2) : counted(site.collectives),
+      counted(site.bytes),
       fixed(site.skewMilliseconds.median, 4), fixed(site.transferMilliseconds.median, 4),
       fixed(site.inFlightMilliseconds.median, 4), site.exposedMilliseconds.text(4),
       "rank \(last) \(fixed(100 * site.last[last], 0))%",

@@ -71,7 +71,7 @@ struct Predict: ParsableCommand, LocalCommand {
     guard !runs.isEmpty else { throw ValidationError("name a run directory to predict from.") }
     try limit("--ranks-per-node", ranksPerNode)
     for group in groups?.counts ?? [] {
-      guard ranks.counts.contains(where: { $0 > group && $0 % group == 0 }) else {
+      guard ranks.counts.contains(where: { $0 % group == 0 }) else {
         throw ValidationError(
           "--groups has \(group), which none of --ranks is a multiple of; leave it out.")
       }

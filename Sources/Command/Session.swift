@@ -76,7 +76,8 @@ final class Session {
   /// Whether this is rank 0.
   var isFirst: Bool { console.isFirst }
 
-  /// Writes a result to standard output, on rank 0.
+  /// Writes a result to standard output, on rank 0; as a message if the file `path`, which the result is about, is
+  /// standard output itself.
   ///
   /// Collective. All ranks throw the same ``ResultError``, or none does.
   func print(_ text: String, about path: String = "") throws {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// `value` with a fixed number of digits after the point.
+/// `value` with a fixed number of digits after the point; a dash for NaN.
 public func fixed(_ value: Double, _ digits: Int) -> String {
   guard !value.isNaN else { return "–" }
   return value.formatted(

@@ -20,8 +20,8 @@ public struct GlobalAveragePool: Layer {
 
 /// Every sample as one row: `[N, …]` to `[N, elements]`.
 ///
-/// An image's channels follow one another, as they do in PyTorch, so that the weights of a layer behind this one
-/// mean the same in both.
+/// Of an image, all positions of the first channel come first, then those of the second, and so on: PyTorch's
+/// order, so that the weights of a layer behind this one mean the same there.
 public struct Flatten: Layer {
   /// A layer without parameters.
   public init() {}

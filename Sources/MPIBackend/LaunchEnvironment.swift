@@ -49,7 +49,8 @@ public struct LaunchEnvironment: Sendable {
 
   /// Whether this process is its host's first rank according to the launcher, or rank 0.
   public var isFirstOfHost: Bool {
-    rankHint == 0 || found.first.flatMap { variables[$0.launcher.localRank] } == "0"
+    // srun for a PMI library sets that library's rank, and only Slurm's own rank on the host.
+    rankHint == 0 || found.lazy.compactMap { variables[$0.launcher.localRank] }.first == "0"
   }
 
   /// The name of the launcher; nil if the process was started alone.

@@ -137,7 +137,7 @@ public final class ModelBuilder {
 }
 
 extension ModelBuilder {
-  /// Every sample as one row.
+  /// Every sample as one row; of an image, channel by channel.
   public func flatten() -> Flatten {
     shape = [shape.count]
     return Flatten()

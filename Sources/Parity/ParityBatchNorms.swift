@@ -100,6 +100,7 @@ extension ParityCase {
     let input = rows.map { Kernel.gatherRows(x, $0) } ?? x
     let output: Tensor
     let gradients: BatchNorm.Gradients
+    var summed: (gain: [Double], bias: [Double])
     let seed = rows.map { Kernel.gatherRows(dy, $0) } ?? dy
     if layer == "batch-renorm" {
       let (y, saved, moments) = try BatchRenorm.forward(
@@ -109,6 +110,7 @@ extension ParityCase {
       running.update(moments, momentum: momentum)
       output = y
       gradients = try BatchRenorm.backward(OutputGradient(seed), saved: saved, over: communicator)
+      summed = gradients.summed
     } else if training ?? true {
       let (y, saved, moments) = try BatchNorm.forward(
         input, shift: running.mean.value, gain: gain, bias: bias, epsilon: epsilon ?? 1e-5,
@@ -117,25 +119,24 @@ extension ParityCase {
       output = y
       gradients = try BatchNorm.backward(
         OutputGradient(seed), gain: gain, saved: saved, over: communicator)
+      summed = gradients.summed
     } else {
       let (y, saved) = BatchNorm.normalize(
         input, running, gain: gain, bias: bias, epsilon: epsilon ?? 1e-5)
       output = y
       gradients = try BatchNorm.backward(
         OutputGradient(seed), gain: gain, saved: saved, over: communicator)
+      // By running statistics a rank knows of its own rows alone.
+      summed = gradients.own
+      try communicator.sum(&summed.gain)
+      try communicator.sum(&summed.bias)
     }
     func spread(_ tensor: Tensor) -> [Float] {
       (rows.map { Kernel.scatterRows(tensor, $0, shape: x.shape) } ?? tensor).elements
     }
-    var (dgain, dbias) = gradients.summed
-    if training == false {
-      // By running statistics a rank knows of its own rows alone.
-      try communicator.sum(&dgain)
-      try communicator.sum(&dbias)
-    }
     return Part(
-      y: spread(output), dx: spread(gradients.dx), dgain: dgain.map(Float.init),
-      dbias: dbias.map(Float.init), mean: running.mean.value.elements,
+      y: spread(output), dx: spread(gradients.dx), dgain: summed.gain.map(Float.init),
+      dbias: summed.bias.map(Float.init), mean: running.mean.value.elements,
       variance: running.variance.value.elements)
   }
 

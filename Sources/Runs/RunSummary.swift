@@ -12,7 +12,7 @@ public struct TrafficPerStep: Codable, Hashable, Sendable {
   public let collectivesPerStep: Double
   /// The mean number of bytes of this rank in a step.
   public let bytesPerStep: Double
-  /// How long this rank was blocked in a step, in milliseconds.
+  /// How long this rank was blocked in a step, in milliseconds; NaN if no step was timed.
   public let blockedMilliseconds: MedianInterval
 
   private enum CodingKeys: String, CodingKey {
@@ -79,7 +79,7 @@ public struct FinalFigures: Codable, Hashable, Sendable {
 
 /// Times and traffic of a run's steady steps: undisturbed steps with a whole batch, without the first three.
 public struct StepTimes: Codable, Hashable, Sendable {
-  /// The duration of a step on this rank, in milliseconds.
+  /// The duration of a step on this rank, in milliseconds; NaN if no step was timed.
   public let stepMilliseconds: MedianInterval
   /// The traffic of statistics.
   public let statistics: TrafficPerStep

@@ -23,7 +23,8 @@ package enum RunCheck {
     guard data.test.classes <= data.train.classes else {
       throw ConfigurationError(
         placeOf("data"),
-        "the data to test on have \(data.test.classes) classes, those to train on \(data.train.classes)"
+        "the data to test on have \(data.test.classes) classes, those to train on \(data.train.classes); "
+          + "give data of the same classes"
       )
     }
   }

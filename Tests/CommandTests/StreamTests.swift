@@ -69,13 +69,20 @@ import Testing
         \(Self.train) >/dev/null &&
         "$L" export "$D/run" --output "$D/model" &&
         "$L" export "$D/run" --output /dev/stdout >"$D/piped" &&
-        "$L" trace "$D/run" --output /dev/stdout >"$D/trace.json"
+        "$L" trace "$D/run" --output /dev/stdout >"$D/trace.json" &&
+        ln -s noise.json "$D/link" && "$L" doctor --noise "$D/link" >/dev/null &&
+        "$L" doctor --noise /dev/stdout >"$D/piped-noise.json"
         """, in: folder)
       #expect(finished.status == 0, "\(finished.errors)")
       let files = FileManager.default
       #expect(files.contentsEqual(atPath: "\(folder)/model", andPath: "\(folder)/piped"))
       let trace = try #require(files.contents(atPath: "\(folder)/trace.json"))
       #expect(throws: Never.self) { try JSONSerialization.jsonObject(with: trace) }
+      #expect(try files.destinationOfSymbolicLink(atPath: "\(folder)/link") == "noise.json")
+      for name in ["noise.json", "piped-noise.json"] {
+        let noise = try #require(files.contents(atPath: "\(folder)/\(name)"))
+        #expect(throws: Never.self) { try JSONSerialization.jsonObject(with: noise) }
+      }
     }
   }
 

@@ -56,6 +56,23 @@ struct RunTests {
     #expect(finished.errors.contains("mpirun has exited") == isShown, "\(finished.errors)")
   }
 
+  @Test(arguments: [(0, 75), (1, 75), (3, 3)])
+  func afterASignalOnlyALaunchersOwnStatusIsReplacedByRankZeros(
+    launcher: Int32, expected: Int32
+  ) throws {
+    // Rank 0 notes the signal in the file.
+    let finished = try run(
+      withMPIRun: """
+        $SIG{USR1} = sub {
+          open(my $file, ">", $ENV{LOCKSTEP_STATUS_FILE}); print $file "75"; close($file);
+          exit \(launcher);
+        };
+        kill("USR1", getppid());
+        sleep 60;
+        """)
+    #expect(finished.status == expected, "\(finished.errors)")
+  }
+
   @Test func aLauncherThatIsNotThereIsNamed() throws {
     let finished = try spawn(
       ["Launch/run", "-n", "2", "--", "true"], environment: ["LOCKSTEP_MPIEXEC": "/nowhere/mpiexec"]

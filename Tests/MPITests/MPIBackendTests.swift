@@ -89,6 +89,14 @@ struct MPIBackendTests {
     }
   }
 
+  @Test func srunTellsTheRankOnAHostOfAPMILibraryToo() {
+    let environment = LaunchEnvironment([
+      "PMI_SIZE": "4", "PMI_RANK": "2", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2",
+      "SLURM_LOCALID": "0",
+    ])
+    #expect(environment.rankHint == 2 && environment.isFirstOfHost)
+  }
+
   @Test func aProcessStartedAloneIsRight() throws {
     let environment = LaunchEnvironment([:])
     try environment.check(worldSize: 1, library: "an MPI")

@@ -250,23 +250,32 @@ import Testing
     }
   }
 
-  @Test func testsOfABucketAreNoComputingThoughItsWaitComesMuchLater() throws {
+  /// A bucket begun after 10 ms and tested for 8, a blocking sum from 30 to 31, another from 50 to 51, then the
+  /// wait for the bucket.
+  ///
+  /// The bucket ends at 53; or at 25, before the first sum.
+  @Test(arguments: [(53.0, [10.0, 20, 11], 48.0), (25.0, [10.0, 12, 19], 50.0)])
+  func testsOfABucketAreNoComputingThoughItsWaitComesMuchLater(
+    end: Double, computing: [Double], sum: Double
+  ) throws {
     func event(_ purpose: Int64, _ number: Int64, _ times: [Double]) -> Event {
-      Event(
-        ([0, purpose, 0, 0, purpose, number, 10, 40] + times.map { Int64($0 * 1e6) })[...],
-        texts: EventName.texts)
+      let kind: [Int64] = [0, purpose, 0, 0, purpose, number, 10, 40]
+      return Event((kind + times.map { Int64($0 * 1e6) })[...], texts: EventName.texts)
     }
-    // Begun after 10 ms and tested for 8; a blocking sum from 50 to 51, then the wait from 51 to 53.
     let step = Event(
-      ([2, 0, 0, 0, 0, 1, 0, 0] + [0.0, 60, 60, 60, 0].map { Int64($0 * 1e6) })[...], texts: [])
+      [2, 0, 0, 0, 0, 1, 0, 0, 0, 60_000_000, 60_000_000, 60_000_000, 0][...], texts: [])
     let record = RankRecord(
-      [event(2, 1, [10, 10, 51, 53, 8]), event(3, 2, [50, 51, 51, 51, 0]), step], clock: .none,
-      groups: [0, 0, 0])
+      [
+        event(2, 1, [10, 10, 51, end, 8]), event(3, 2, [30, 31, 31, 31, 0]),
+        event(3, 3, [50, 51, 51, 51, 0]), step,
+      ], clock: .none, groups: [0, 0, 0])
     let program = try #require(
       StepSamples.programs(record.entries.filter { $0.kind == .step }, record.entries).first)
-    #expect(program.shape.collectives.count == 2)
-    expectNear(program.computing.reduce(0, +), (60 - 8 - 1 - 2) * 1e6)
-    expectNear(program.computing[0], 10e6)
+    #expect(program.shape.collectives.count == 3)
+    expectNear(program.computing.reduce(0, +), sum * 1e6)
+    // Before the bucket's start, and before the starts of the two sums.
+    let pieces = program.computing.map { $0 / 1e6 }
+    #expect([0, 1, 3].map { pieces[$0] } == computing, "\(pieces)")
   }
 
   @Test func noiseIsNotAddedToStepsThatAllWereDisturbed() throws {
