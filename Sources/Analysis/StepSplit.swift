@@ -115,6 +115,16 @@ public struct StepSplit: Codable, Sendable {
   public let layers: [Layer]
   /// Statistics by layer and pass, then buckets, in the order of a step.
   public let sites: [Site]
+  /// The largest possible error of a time because the ranks' clocks differ, in microseconds.
+  public let clockBoundMicroseconds: Double
+
+  private enum CodingKeys: String, CodingKey {
+    case steps, ranks, layers, sites
+    case clockBoundMicroseconds = "clock_bound_us"
+  }
+}
+
+extension StepSplit {
   /// What to know of the medians if not every step has statistics; nil if every step has, or none.
   public var mixedStepsText: String? {
     guard sites.contains(where: { $0.purpose == "statistics" && $0.steps < steps }) else {
@@ -123,13 +133,6 @@ public struct StepSplit: Codable, Sendable {
     return
       "only every k-th step synchronizes statistics: times of a step, a rank or a layer are medians over all "
       + "steps, with statistics and without; those of a collective are over the steps that have it"
-  }
-  /// The largest possible error of a time because the ranks' clocks differ, in microseconds.
-  public let clockBoundMicroseconds: Double
-
-  private enum CodingKeys: String, CodingKey {
-    case steps, ranks, layers, sites
-    case clockBoundMicroseconds = "clock_bound_us"
   }
 }
 

@@ -103,7 +103,7 @@ public struct SplitComparison: Codable, Sendable {
           + "\(slow.work) with \(slow.norm) norm on \(slow.ranks); split the same run on both "
           + "networks")
     }
-    guard slow.split.mixedStepsText == nil else {
+    guard [slow, fast].allSatisfy({ $0.split.mixedStepsText == nil }) else {
       throw ConfigurationError(
         "--against", "compares medians over steps, which have to be alike; leave every out")
     }

@@ -62,7 +62,8 @@ extension Kernel {
   /// Turns the pairs (i, i + size/2) of each head's channels by its position's angles, or back where
   /// `inverse`.
   ///
-  /// `angles` `[T, size / 2, 2]` holds cosine and sine, T at least the positions of `x`; `size` is even. Source: Su et al., 2021,
+  /// `angles` `[T, size / 2, 2]` holds cosine and sine, T at least the positions of `x`; `size` is even.
+  /// Source: Su et al., 2021,
   /// <https://arxiv.org/abs/2104.09864>, eq. 34.
   public static func rotate(_ x: Tensor, size: Int, angles: Tensor, inverse: Bool) -> Tensor {
     let (length, channels) = (x.shape[1], x.shape.channels)

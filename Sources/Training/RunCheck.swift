@@ -6,7 +6,7 @@ package import LockstepNorms
 /// Finds failures before the first step, from nothing but the configuration, the data and the number of
 /// ranks, so that every rank finds the same.
 package enum RunCheck {
-  /// Throws unless the test set has labels, and samples of the training set's shape and classes.
+  /// Throws unless the test set has labels, samples of the training set's shape, and no more classes.
   static func data(_ data: DataSplit, testLabels: Int, placeOf: (String) -> String)
     throws(ConfigurationError)
   {

@@ -67,6 +67,12 @@ struct RunTests {
           open(my $file, ">", $ENV{LOCKSTEP_STATUS_FILE}); print $file "75"; close($file);
           exit \(launcher);
         };
+        # Launch/run has to catch the signal first, or it would end by it.
+        for (1..600) {
+          open(my $state, "<", "/proc/" . getppid() . "/status");
+          last if grep { /^SigCgt:.*(\\S{8})$/ && hex($1) & (1 << 9) } <$state>;
+          select(undef, undef, undef, 0.1);
+        }
         kill("USR1", getppid());
         sleep 60;
         """)
