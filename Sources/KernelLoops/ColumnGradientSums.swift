@@ -29,15 +29,8 @@ public func addGradients(
   p = fma(dy, (x - k) - d, p)
 }
 
-/// Adds what sixteen columns summed over a few rows to the float64 sums.
-@_alwaysEmitIntoClient @_transparent
-public func widen(_ v: Vector, into sums: Sums, _ c: Int) {
-  var s = WideSums(sums, c)
-  s.add(WideSums(v))
-  s.store(sums, c)
-}
-
-/// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms.
+/// The vector form: 64 columns at a time, whose rows are contiguous in the cache's terms, then pairs of
+/// sixteen.
 ///
 /// x less its mean is about as large as its deviation, so that float32 keeps the digits of 32 rows' sums
 /// before they are widened.
@@ -70,34 +63,38 @@ public func columnGradientSumsLoop<E: KernelElement>(
         addGradients(load(x, i + 48), epilogue.pass(load(dy, i + 48), i + 48), k3, d3, &s3, &p3)
         i += channels
       }
-      widen(s0, into: sums, c)
-      widen(s1, into: sums, c + 16)
-      widen(s2, into: sums, c + 32)
-      widen(s3, into: sums, c + 48)
-      widen(p0, into: products, c)
-      widen(p1, into: products, c + 16)
-      widen(p2, into: products, c + 32)
-      widen(p3, into: products, c + 48)
+      s0.add(to: sums, c)
+      s1.add(to: sums, c + 16)
+      s2.add(to: sums, c + 32)
+      s3.add(to: sums, c + 48)
+      p0.add(to: products, c)
+      p1.add(to: products, c + 16)
+      p2.add(to: products, c + 32)
+      p3.add(to: products, c + 48)
       c += 64
     }
     while c + 16 <= channels {
-      let (k, d) = (load(center, c), load(offset, c))
+      let pair = ColumnPair(c, channels)
+      let (k0, k1) = (load(center, c), load(center, c + pair.column))
+      let (d0, d1) = (load(offset, c), load(offset, c + pair.column))
       var (s0, p0, s1, p1) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
       var i = from * channels + c
       var row = from
-      while row + 2 <= to {
-        let next = i + channels
+      while row + pair.rows <= to {
+        let second = i + pair.distance
         prefetchRead(x, i)
         prefetchRead(dy, i)
-        addGradients(load(x, i), epilogue.pass(load(dy, i), i), k, d, &s0, &p0)
-        addGradients(load(x, next), epilogue.pass(load(dy, next), next), k, d, &s1, &p1)
-        i += 2 * channels
-        row += 2
+        addGradients(load(x, i), epilogue.pass(load(dy, i), i), k0, d0, &s0, &p0)
+        addGradients(load(x, second), epilogue.pass(load(dy, second), second), k1, d1, &s1, &p1)
+        i += pair.rows * channels
+        row += pair.rows
       }
-      if row < to { addGradients(load(x, i), epilogue.pass(load(dy, i), i), k, d, &s0, &p0) }
-      widen(s0 + s1, into: sums, c)
-      widen(p0 + p1, into: products, c)
-      c += 16
+      if row < to { addGradients(load(x, i), epilogue.pass(load(dy, i), i), k0, d0, &s0, &p0) }
+      s0.add(to: sums, c)
+      s1.add(to: sums, c + pair.column)
+      p0.add(to: products, c)
+      p1.add(to: products, c + pair.column)
+      c += 16 + pair.column
     }
     while c < channels {
       var (s, p) = (0.0, 0.0)

@@ -10,7 +10,7 @@ public func columnSumsReference<E: KernelElement>(
 }
 
 /// The vector form.
-@_alwaysEmitIntoClient @inline(__always)
+@_alwaysEmitIntoClient @_transparent
 public func columnSumsLoop<E: KernelElement>(
   _ x: Source<E>, _ rows: Int, _ channels: Int, _ sums: Sums
 ) {

@@ -35,6 +35,7 @@ public struct Epilogue<E: KernelElement> {
   /// What is written as the sixteen elements from `i` on.
   @_alwaysEmitIntoClient @_transparent
   public func result(_ value: Vector, _ i: Int) -> Vector {
+    if adds { prefetchRead(residual, i) }
     let sum = adds ? value + load(residual, i) : value
     return rectifies ? rectified(sum) : sum
   }
@@ -93,6 +94,7 @@ public struct EpilogueGradient<E: KernelElement> {
   @_alwaysEmitIntoClient @_transparent
   public func pass(_ dy: Vector, _ i: Int) -> Vector {
     guard adds || masks else { return dy }
+    if masks { prefetchRead(output, i) }
     let sum = adds ? dy + load(addend, i) : dy
     let passes = masks ? masked(sum, by: load(output, i)) : sum
     store(passes, passed, i)

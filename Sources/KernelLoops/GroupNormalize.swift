@@ -1,7 +1,8 @@
 // Group normalization of each sample `[positions, channels]` of x: mean and variance over one group of
-// neighbouring channels and all positions. Moments are float64 sums by channel, shifted by the first
-// position, which is near enough to the mean to keep their digits; a group's are merged from its
-// channels' (Chan, Golub & LeVeque, 1979).
+// neighbouring channels and all positions. Moments are sums by channel, shifted by the mean of the first
+// positions, which is near enough to the sample's to keep the digits of float32 over a few rows and of float64
+// over all; a group's are merged from its channels' (Chan, Golub & LeVeque, 1979). Where float32 leaves its
+// range, the sample is summed in float64.
 //
 // `centers` `[2, samples · channels]` keeps K and d, the mean of each channel's group as two floats, and
 // `inverses` `[samples · groups]` 1 / √(variance + ε).
@@ -92,9 +93,19 @@ public func groupNormalizeLoop<E: KernelElement>(
     let start = sample * shape.each
     let k = centers + sample * channels
     let d = centers + (shape.samples + sample) * channels
-    for c in 0..<channels { shift[c] = x[start + c].float }
+    let first = min(shape.positions, 16)
     scratch.update(repeating: 0, count: 2 * channels)
-    columnMomentsLoop(x + start, shape.positions, channels, Input(shift), scratch)
+    columnSumsLoop(x + start, first, channels, scratch)
+    for c in 0..<channels { shift[c] = Float(scratch[c] / Double(first)) }
+    scratch.update(repeating: 0, count: channels)
+    columnMomentsLoop(
+      Vector.self, x + start, shape.positions, channels, Input(shift), scratch)
+    if !areInRange(scratch, channels) {
+      for c in 0..<channels { shift[c] = x[start + c].float }
+      scratch.update(repeating: 0, count: 2 * channels)
+      columnMomentsLoop(
+        WideSums.self, x + start, shape.positions, channels, Input(shift), scratch)
+    }
     for group in 0..<shape.groups {
       let channelsOfGroup = group * width..<(group + 1) * width
       var (mean, deviations) = (0.0, 0.0)
@@ -120,6 +131,18 @@ public func groupNormalizeLoop<E: KernelElement>(
       x + start, shape.positions, channels, Input(k), Input(d), Input(scale), bias,
       epilogue.advanced(by: start), y + start)
   }
+}
+
+/// Whether no sum of squares left the range of float32, nor came near its lower end.
+@_alwaysEmitIntoClient @_transparent
+public func areInRange(_ sums: Sums, _ channels: Int) -> Bool {
+  var all = true
+  for c in 0..<channels {
+    let (sum, squares) = (sums[c], sums[channels + c])
+    let isZero = sum == 0 && squares == 0
+    all = all && (isZero || (squares > 1e-30 && squares < .infinity))
+  }
+  return all
 }
 
 // Backward, with t = x − mean, r the inverse and h = gain · dy, means over one sample's group:

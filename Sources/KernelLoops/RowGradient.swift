@@ -138,9 +138,7 @@ public func rowGradientLoop<E: KernelElement>(
 public func flushRowSums(_ scratch: Output, _ count: Int, _ sums: Sums) {
   var i = 0
   while i < vectorized(count) {
-    var s = WideSums(sums, i)
-    s.add(WideSums(load(scratch, i)))
-    s.store(sums, i)
+    load(scratch, i).add(to: sums, i)
     store(Vector.zero, scratch, i)
     i += 16
   }
@@ -151,7 +149,7 @@ public func flushRowSums(_ scratch: Output, _ count: Int, _ sums: Sums) {
   }
 }
 
-/// Sixteen short rows: their projections meet in the lanes of one vector.
+/// Sixteen rows of 16 or 32 elements: their projections meet in the lanes of one vector.
 ///
 /// `scratch` has 512 floats.
 @_alwaysEmitIntoClient @_transparent
@@ -161,30 +159,38 @@ public func sixteenRowsGradient<E: KernelElement>(
   _ scratch: Output
 ) {
   let (offsets, scales, slopes) = (saved + rows, saved + 2 * rows, saved + 3 * rows)
-  scratch.update(repeating: 0, count: 512)
-  var c = 0
-  while c < width {
-    let w = load(gain, c)
-    var (biasSum, gainSum) = (load(dbias, c), load(dgain, c))
-    for row in 0..<16 {
-      let i = row * width + c
-      let t =
-        centred
-        ? (load(x, i) - Vector(repeating: saved[row])) - Vector(repeating: offsets[row])
-        : load(x, i)
-      let g = epilogue.pass(load(dy, i), i)
-      let h = g * w
-      if centred {
-        biasSum += g
-        store(load(scratch, 16 * row) + h, scratch, 16 * row)
-      }
-      let u = t * Vector(repeating: scales[row])
-      gainSum = fma(g, u, gainSum)
-      store(fma(h, u, load(scratch, 256 + 16 * row)), scratch, 256 + 16 * row)
+  // In memory order, one row after the other: two strips of columns would keep the memory from streaming.
+  let isPair = width == 32
+  let (w0, w1) = (load(gain, 0), isPair ? load(gain, 16) : Vector.zero)
+  var (bias0, gain0) = (load(dbias, 0), load(dgain, 0))
+  var (bias1, gain1) = isPair ? (load(dbias, 16), load(dgain, 16)) : (Vector.zero, Vector.zero)
+  for row in 0..<16 {
+    let i = row * width
+    let (k, d) = (Vector(repeating: saved[row]), Vector(repeating: offsets[row]))
+    let r = Vector(repeating: scales[row])
+    let g0 = epilogue.pass(load(dy, i), i)
+    let u0 = (centred ? (load(x, i) - k) - d : load(x, i)) * r
+    var h = g0 * w0
+    var product = h * u0
+    gain0 = fma(g0, u0, gain0)
+    if centred { bias0 += g0 }
+    if isPair {
+      let g1 = epilogue.pass(load(dy, i + 16), i + 16)
+      let u1 = (centred ? (load(x, i + 16) - k) - d : load(x, i + 16)) * r
+      let h1 = g1 * w1
+      h += h1
+      product = fma(h1, u1, product)
+      gain1 = fma(g1, u1, gain1)
+      if centred { bias1 += g1 }
     }
-    if centred { store(biasSum, dbias, c) }
-    store(gainSum, dgain, c)
-    c += 16
+    if centred { store(h, scratch, 16 * row) }
+    store(product, scratch, 256 + 16 * row)
+  }
+  if centred { store(bias0, dbias, 0) }
+  store(gain0, dgain, 0)
+  if isPair {
+    if centred { store(bias1, dbias, 16) }
+    store(gain1, dgain, 16)
   }
   let r = load(scales, 0)
   let inverse = Vector(repeating: -1 / Float(width))

@@ -246,23 +246,18 @@ public struct WideSums {
   }
 }
 
-/// The sums of neighbouring lanes, a's eight, then b's.
+/// The sum of the lanes of each of four vectors, which lie one after the other, by quarters of the lanes.
 @_alwaysEmitIntoClient @_transparent
-public func pairSums(_ a: Vector, _ b: Vector) -> Vector {
-  Vector(lowHalf: a.evenHalf, highHalf: b.evenHalf)
-    + Vector(lowHalf: a.oddHalf, highHalf: b.oddHalf)
+public func fourLaneSums(_ p: Output) -> Vector {
+  pair_sums(pair_sums(load(p, 0), load(p, 16)), pair_sums(load(p, 32), load(p, 48)))
 }
 
 /// The sum of the lanes of each of sixteen vectors, which lie one after the other.
 @_alwaysEmitIntoClient @_transparent
 public func sixteenLaneSums(_ p: Output) -> Vector {
-  pairSums(
-    pairSums(
-      pairSums(pairSums(load(p, 0), load(p, 16)), pairSums(load(p, 32), load(p, 48))),
-      pairSums(pairSums(load(p, 64), load(p, 80)), pairSums(load(p, 96), load(p, 112)))),
-    pairSums(
-      pairSums(pairSums(load(p, 128), load(p, 144)), pairSums(load(p, 160), load(p, 176))),
-      pairSums(pairSums(load(p, 192), load(p, 208)), pairSums(load(p, 224), load(p, 240)))))
+  quarter_sums(
+    quarter_sums(fourLaneSums(p), fourLaneSums(p + 64)),
+    quarter_sums(fourLaneSums(p + 128), fourLaneSums(p + 192)))
 }
 
 // f is called in one place: a closure that is called in two is not inlined.

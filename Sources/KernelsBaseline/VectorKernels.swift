@@ -26,7 +26,7 @@ public func useVectorKernels(in table: inout KernelTable) {
 /// The loops on activations of one precision.
 @inline(__always)
 private func useVectorKernels<E: KernelElement>(in kernels: inout ElementKernels<E>) {
-  kernels.columnMoments = { columnMomentsLoop($0, $1, $2, $3, $4) }
+  kernels.columnMoments = { columnMomentsLoop(WideSums.self, $0, $1, $2, $3, $4) }
   kernels.columnNormalize = { columnNormalizeLoop($0, $1, $2, $3, $4, $5, $6, $7, $8) }
   kernels.columnGradientSums = { columnGradientSumsLoop($0, $1, $2, $3, $4, $5, $6, $7) }
   kernels.columnGradient = { columnGradientLoop($0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) }

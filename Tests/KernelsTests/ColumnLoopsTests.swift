@@ -91,4 +91,30 @@ import Testing
       expectClose(a, b, tolerance: 2e-6, c.name)
     }
   }
+
+  /// Samples of any size, around 0 and far from it, with some channels constant: no float32 sum leaves its range.
+  @Test(
+    arguments: vectorTables, [1e-25, 1e-12, 1, 1e14, 1e19, 1e25, 1e36] as [Float])
+  func samplesOfAnySizeAreNormalizedByGroups(table: KernelTable, size: Float) {
+    for (positions, channels, mean) in [
+      (5, 4, 0), (64, 64, 0), (100, 32, 30), (40, 20, -30), (1024, 16, 30),
+    ] {
+      let shape = GroupShape(samples: 2, positions: positions, channels: channels, groups: 2)
+      let gain = random(channels, mean: 1, seed: 3)
+      let bias = random(channels, seed: 4)
+      var x = random(2 * shape.each, mean: Float(mean), seed: 5).map { $0 * size }
+      for i in stride(from: 1, to: x.count, by: channels) { x[i] = 0 }
+      func normalized(_ table: KernelTable) -> (y: [Float], inverses: [Double]) {
+        var (y, centers, inverses) = (room(x.count), room(4 * channels), sums(4))
+        var scratch = sums(4 * channels)
+        table.float32.groupNormalize(
+          x, shape, gain, bias, 0, .none, &y, &centers, &inverses, &scratch)
+        return (y, inverses.map { $0 * Double(size) })
+      }
+      let (a, b) = (normalized(table), normalized(reference))
+      let name = "\(shape) around \(mean) times \(size)"
+      expectClose(a.y, b.y, tolerance: 2e-6, "y of \(name)")
+      expectClose(a.inverses, b.inverses, tolerance: 1e-6, "1 / √variance of \(name)")
+    }
+  }
 }
