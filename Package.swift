@@ -150,7 +150,8 @@ let hasOneDNN =
 var kernels: [SwiftSetting] = features + [.unsafeFlags(["-O"])]
 var kernelsLinker: [LinkerSetting] = []
 var kernelsDependencies: [Target.Dependency] = [
-  "LockstepTensors", "LockstepKernelLoops", "LockstepFloatLoops", "LockstepKernelsBaseline",
+  "LockstepTensors", "LockstepVectors", "LockstepKernelLoops", "LockstepFloatLoops",
+  "LockstepKernelsBaseline",
 ]
 var targets: [Target] = []
 
@@ -190,7 +191,7 @@ if FileManager.default.fileExists(atPath: "/usr/include/isa-l/crc.h") {
     targets.append(
       .target(
         name: "LockstepKernels\(name)",
-        dependencies: ["LockstepKernelLoops", "LockstepFloatLoops"],
+        dependencies: ["LockstepVectors", "LockstepKernelLoops", "LockstepFloatLoops"],
         path: "Sources/Kernels\(name)", swiftSettings: flags))
     kernelsDependencies.append(.target(name: "LockstepKernels\(name)"))
   }
@@ -223,15 +224,20 @@ targets += [
     "LockstepTensors",
     []),
   .target(
-    name: "LockstepKernelLoops", dependencies: ["CIntrinsics", "LockstepTensors"],
+    name: "LockstepVectors", dependencies: ["CIntrinsics", "LockstepTensors"],
+    path: "Sources/Vectors", swiftSettings: loops),
+  .target(
+    name: "LockstepKernelLoops",
+    dependencies: ["CIntrinsics", "LockstepTensors", "LockstepVectors"],
     path: "Sources/KernelLoops",
     swiftSettings: loops),
   .target(
     name: "LockstepFloatLoops",
-    dependencies: ["CIntrinsics", "LockstepTensors", "LockstepKernelLoops"],
+    dependencies: ["CIntrinsics", "LockstepTensors", "LockstepVectors", "LockstepKernelLoops"],
     path: "Sources/FloatLoops", swiftSettings: loops),
   .target(
-    name: "LockstepKernelsBaseline", dependencies: ["LockstepKernelLoops", "LockstepFloatLoops"],
+    name: "LockstepKernelsBaseline",
+    dependencies: ["LockstepVectors", "LockstepKernelLoops", "LockstepFloatLoops"],
     path: "Sources/KernelsBaseline", swiftSettings: loops),
   .target(
     name: "LockstepKernels", dependencies: kernelsDependencies, path: "Sources/Kernels",
@@ -240,7 +246,8 @@ targets += [
   .target(
     name: "LockstepWhiteningKernels",
     dependencies: [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepFloatLoops", "LockstepKernels",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepFloatLoops",
+      "LockstepKernels",
     ], path: "Sources/WhiteningKernels", swiftSettings: features + [.unsafeFlags(["-O"])]),
   house(
     "LockstepFiles",
@@ -275,7 +282,10 @@ targets += [
     ["LockstepTensors", "LockstepKernels", "LockstepAutograd"]),
   house(
     "LockstepOptimizers",
-    ["LockstepTensors", "LockstepFloatLoops", "LockstepKernels", "LockstepAutograd"]),
+    [
+      "LockstepTensors", "LockstepFloatLoops", "LockstepKernels",
+      "LockstepAutograd",
+    ]),
   // In the program itself, so that it may be copied without a folder of resources beside it.
   house(
     "LockstepDatasets",
@@ -288,14 +298,16 @@ targets += [
   house(
     "LockstepNorms",
     [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepWhiteningKernels",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels",
+      "LockstepWhiteningKernels",
       "LockstepFiles", "LockstepCollectives", "LockstepAutograd", "LockstepLayers",
       "LockstepStatistics",
     ]),
   house(
     "LockstepWeightNorms",
     [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepAutograd",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels",
+      "LockstepAutograd",
     ]),
   house(
     "LockstepModels",
@@ -377,7 +389,8 @@ targets += [
   house(
     "LockstepClaims",
     [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepFiles",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels",
+      "LockstepFiles",
       "LockstepCollectives", "LockstepAnalysis", "LockstepAutograd", "LockstepLayers",
       "LockstepDatasets", "LockstepNorms", "LockstepWeightNorms", "LockstepModels",
       "LockstepDataParallel",
@@ -387,7 +400,8 @@ targets += [
   house(
     "LockstepCommand",
     [
-      "LockstepTensors", "LockstepFloatLoops", "LockstepKernels", "LockstepFiles",
+      "LockstepTensors", "LockstepFloatLoops", "LockstepKernels",
+      "LockstepFiles",
       "LockstepCollectives", "LockstepRecording", "LockstepAnalysis", "LockstepMachine",
       "LockstepPrediction", "LockstepMPIBackend", "LockstepDatasets", "LockstepNorms",
       "LockstepModels",
@@ -438,7 +452,8 @@ targets += [
   .testTarget(
     name: "KernelsTests",
     dependencies: [
-      "LockstepKernels", "LockstepWhiteningKernels", "LockstepKernelLoops", "LockstepFloatLoops",
+      "LockstepKernels", "LockstepWhiteningKernels", "LockstepVectors", "LockstepKernelLoops",
+      "LockstepFloatLoops",
       "LockstepTensors",
     ],
     swiftSettings: loops),

@@ -1,5 +1,5 @@
 import Glibc
-public import LockstepKernelLoops
+public import LockstepVectors
 
 // One tile of causal attention scores, `[rows, columns]`, taken into a running softmax
 // (Dao et al., 2022, <https://arxiv.org/abs/2205.14135>, algorithm 1). Row i sees its first

@@ -1,5 +1,5 @@
 public import Glibc
-public import LockstepKernelLoops
+public import LockstepVectors
 
 // Softmax and cross-entropy of each row of `logits` `[rows, classes]`:
 //

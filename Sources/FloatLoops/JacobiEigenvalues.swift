@@ -1,4 +1,4 @@
-public import LockstepKernelLoops
+public import LockstepVectors
 
 // A = V · Λ · Vᵀ of a symmetric matrix by Jacobi's method, in float64. Each rotation makes one element off
 // the diagonal 0; what is left off it shrinks with every sweep, at last quadratically. Source: Golub & Van

@@ -1,5 +1,6 @@
 public import LockstepKernelLoops
 public import LockstepTensors
+public import LockstepVectors
 
 /// Every numeric loop, for one instruction set: those on activations in both precisions.
 ///

@@ -1,5 +1,6 @@
 import Glibc
 public import LockstepKernelLoops
+public import LockstepVectors
 
 // A step of an LSTM. The gates i, f, g and o of a row lie side by side, `width` numbers each:
 //

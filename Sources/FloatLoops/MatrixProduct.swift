@@ -1,4 +1,4 @@
-public import LockstepKernelLoops
+public import LockstepVectors
 
 // c `[m, n]` = a `[m, k]` · b `[k, n]`, added to c where `accumulate`: for builds without
 // oneDNN. All row-major and packed.

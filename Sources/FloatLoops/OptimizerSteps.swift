@@ -1,6 +1,6 @@
 public import CIntrinsics
 import Glibc
-public import LockstepKernelLoops
+public import LockstepVectors
 
 /// The numbers of one step of SGD.
 public struct SGDStep: Sendable {

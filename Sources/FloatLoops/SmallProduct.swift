@@ -1,4 +1,4 @@
-public import LockstepKernelLoops
+public import LockstepVectors
 
 // c = factor · a · b, added to c where `accumulate`, for matrices so small that calling a library takes
 // longer than the product: the heads of attention over short sequences.

@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // The gradient of a column norm's input, with u = ((x − K) − d) · r and three more numbers a channel:
 //
 //     dx = scale · dy − mean − u · slope

@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // What the backward pass of a column norm sums over rows, in float64, with t = (x − K) − d:
 //
 //     sums[c]            += Σ dy

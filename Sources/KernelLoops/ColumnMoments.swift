@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // Sums over the rows of `x` `[rows, channels]`, shifted by K `[channels]`, in float64:
 //
 //     sums[c]            += Σ (x − K)
@@ -41,7 +43,7 @@ public protocol MomentSums {
   /// Sixteen numbers in this precision.
   init(widening v: Vector)
   /// How many rows are summed before the float64 sums take them.
-  static func rowBlock(_ channels: Int) -> Int
+  static func rows(_ channels: Int) -> Int
   /// Takes sixteen of one row, less K, into these sums and those of the squares.
   mutating func add(_ x: Vector, less k: Self, squares: inout Self)
   /// Adds these sums to the float64 sums of columns `c` on.
@@ -56,7 +58,7 @@ extension WideSums: MomentSums {
 
   /// As many rows as stay in the second cache.
   @_alwaysEmitIntoClient @_transparent
-  public static func rowBlock(_ channels: Int) -> Int { LockstepKernelLoops.rowBlock(channels) }
+  public static func rows(_ channels: Int) -> Int { rowBlock(channels) }
 
   /// Takes sixteen of one row, less K.
   @_alwaysEmitIntoClient @_transparent
@@ -84,7 +86,7 @@ extension Vector: MomentSums {
 
   /// So few rows that float32 keeps the digits of their sums.
   @_alwaysEmitIntoClient @_transparent
-  public static func rowBlock(_ channels: Int) -> Int { 32 }
+  public static func rows(_ channels: Int) -> Int { 32 }
 
   /// Takes sixteen of one row, less K.
   @_alwaysEmitIntoClient @_transparent
@@ -104,7 +106,7 @@ extension Vector: MomentSums {
 public func columnMomentsLoop<E: KernelElement, S: MomentSums>(
   _ precision: S.Type, _ x: Source<E>, _ rows: Int, _ channels: Int, _ shift: Input, _ sums: Sums
 ) {
-  let block = S.rowBlock(channels)
+  let block = S.rows(channels)
   let squares = sums + channels
   let zero = S(widening: Vector.zero)
   var from = 0

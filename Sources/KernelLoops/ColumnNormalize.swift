@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // Normalizes the columns of `x` `[rows, channels]` with four numbers a channel:
 //
 //     y = ((x − K) − d) · scale + bias, and what the epilogue makes of it

@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // Sums over the rows of `x` `[rows, channels]` in float64: sums[c] += Σ x.
 
 /// The plain form that the vector form is held to.

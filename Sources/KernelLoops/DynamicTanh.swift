@@ -1,4 +1,5 @@
 import Glibc
+public import LockstepVectors
 
 // The loops of dynamic tanh, over rows of `width` channels:
 //

@@ -1,4 +1,5 @@
 public import LockstepTensors
+public import LockstepVectors
 
 /// The loops on activations stored as `E`.
 ///

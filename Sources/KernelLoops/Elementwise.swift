@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // Loops over two inputs and one output of `count` elements. `y` may be `a` or `b`.
 
 /// y = a + b.

@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 /// What a norm does with its output before it writes it: adds a residual, rectifies, both or neither.
 ///
 ///     y = norm(x),  norm(x) + residual,  max(norm(x), 0)  or  max(norm(x) + residual, 0)

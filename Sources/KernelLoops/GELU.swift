@@ -1,4 +1,5 @@
 import Glibc
+public import LockstepVectors
 
 // The Gaussian error linear unit, with Φ the normal distribution function:
 //

@@ -1,4 +1,5 @@
 import Glibc
+public import LockstepVectors
 
 // The tanh form of the Gaussian error linear unit, with u = √(2/π) · (x + 0.044715 x³):
 //

@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // Group normalization of each sample `[positions, channels]` of x: mean and variance over one group of
 // neighbouring channels and all positions. Moments are sums by channel, shifted by the mean of the first
 // positions, which is near enough to the sample's to keep the digits of float32 over a few rows and of float64

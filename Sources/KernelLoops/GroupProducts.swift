@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // Products of rows by groups of `width` neighbouring channels, in float64, of rows less their means:
 //
 //     sums[g][i][j] += Σ (a_i − mean a_i)(b_j − mean b_j),  then sums[channels] += Σ (b − mean b)

@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // The backward pass of a row norm, with t, r and k as its forward pass saved them, u = t · r and
 // h = dy · gain, with what passes of dy:
 //

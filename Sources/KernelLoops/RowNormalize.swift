@@ -1,4 +1,5 @@
 public import CIntrinsics
+public import LockstepVectors
 
 /// How a row's scale follows from its second moment.
 public struct RowRule: Sendable, Hashable {

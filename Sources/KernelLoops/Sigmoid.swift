@@ -1,4 +1,5 @@
 import Glibc
+public import LockstepVectors
 
 // The logistic function:
 //

@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // Rows that lie any distance apart, for attention: a head's columns of a tensor that holds all heads'.
 //
 // Σ a · b of each row, for the backward pass: D = Σ dO · O.

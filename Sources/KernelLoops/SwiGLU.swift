@@ -1,4 +1,5 @@
 import Glibc
+public import LockstepVectors
 
 // The gated linear unit with SiLU, of a gate a and a value b:
 //

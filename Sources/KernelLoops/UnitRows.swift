@@ -1,3 +1,5 @@
+public import LockstepVectors
+
 // Rows scaled to one length: y = gain · x · r of each row of `width` elements, with r = 1 / max(‖x‖, ε), or 0
 // where that has no value. Row i takes element i mod `gains` of the gain.
 //

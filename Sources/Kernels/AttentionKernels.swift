@@ -2,6 +2,7 @@ import Glibc
 import LockstepFloatLoops
 import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 #if ONEDNN
   import CDNNL

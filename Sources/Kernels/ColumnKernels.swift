@@ -1,5 +1,6 @@
 import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 /// What normalizes one channel of a column norm, a `[channels]` tensor each: the mean as
 /// K + d, K a float and d what it leaves of the mean.

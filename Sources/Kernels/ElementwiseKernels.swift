@@ -1,5 +1,6 @@
 import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 // Both precisions: what is written has the precision of what was read, unless a function says otherwise.
 

@@ -1,5 +1,6 @@
 import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 extension Kernel {
   /// The rows of `table` `[vocabulary, channels]` that `tokens` name, in the tokens' shape with

@@ -1,5 +1,6 @@
 import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 extension Kernel {
   /// What ``groupNormalize(_:groups:gain:bias:epsilon:epilogue:)`` keeps for the backward pass.

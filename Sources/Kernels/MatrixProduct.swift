@@ -1,6 +1,7 @@
 import LockstepFloatLoops
 import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 #if ONEDNN
   import CDNNL

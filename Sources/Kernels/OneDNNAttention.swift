@@ -1,3 +1,5 @@
+import LockstepVectors
+
 #if ONEDNN
   import CDNNL
   import Glibc

@@ -1,6 +1,7 @@
 import LockstepFloatLoops
 package import LockstepKernelLoops
 package import LockstepTensors
+package import LockstepVectors
 
 // An address does not keep its memory alive: a tensor made for one call alone has to be kept past
 // it, or its block goes back to the pool while the loop runs.

@@ -1,5 +1,6 @@
 import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 extension Kernel {
   /// The mean over positions: `[N, positions…, C]` to `[N, C]`.

@@ -1,5 +1,6 @@
 public import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 /// Which row norm: layer norm subtracts the mean, RMS norm does not.
 public enum RowNormKind: Sendable { case layer, rms }

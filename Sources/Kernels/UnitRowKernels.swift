@@ -1,5 +1,6 @@
 import LockstepKernelLoops
 public import LockstepTensors
+import LockstepVectors
 
 extension Kernel {
   /// y = gain · x · r of each row of `width` elements, with r = 1 / max(‖x‖, ε), or 0 where that

@@ -1,5 +1,6 @@
 public import LockstepFloatLoops
 import LockstepKernelLoops
+import LockstepVectors
 
 // This one file is compiled into the module of each instruction set (the others link to it).
 // The closures stand here, not in KernelLoops, so that each module has its own copies: the

@@ -2,6 +2,7 @@ import Glibc
 import LockstepFloatLoops
 import LockstepKernelLoops
 import LockstepTensors
+import LockstepVectors
 import Testing
 
 /// The loops on activations, in both precisions, of every instruction set, against the plain ones: every size

@@ -2,6 +2,7 @@ import LockstepFloatLoops
 import LockstepKernelLoops
 import LockstepKernels
 import LockstepTensors
+import LockstepVectors
 import LockstepWhiteningKernels
 import Testing
 

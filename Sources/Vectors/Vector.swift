@@ -189,8 +189,9 @@ public struct WideSums {
     high = widen(v.highHalf)
   }
 
+  /// Two times eight sums.
   @_alwaysEmitIntoClient @_transparent
-  init(low: WideVector, high: WideVector) {
+  public init(low: WideVector, high: WideVector) {
     self.low = low
     self.high = high
   }
