@@ -20,23 +20,60 @@ public func columnGradientReference<E: KernelElement>(
   }
 }
 
-/// The vector form, in memory order: the channels' numbers stay in the nearest cache.
+/// The numbers of sixteen channels.
+@usableFromInline
+struct ColumnSlopes {
+  @usableFromInline let center, offset, inverse, scale, mean, slope: Vector
+
+  @_alwaysEmitIntoClient @_transparent
+  init(
+    _ center: Input, _ offset: Input, _ inverse: Input, _ scale: Input, _ mean: Input,
+    _ slope: Input, _ c: Int
+  ) {
+    (self.center, self.offset, self.inverse) = (load(center, c), load(offset, c), load(inverse, c))
+    (self.scale, self.mean, self.slope) = (load(scale, c), load(mean, c), load(slope, c))
+  }
+
+  @_alwaysEmitIntoClient @_transparent
+  func dx(_ x: Vector, _ dy: Vector) -> Vector {
+    fma(-(((x - center) - offset) * inverse), slope, fma(dy, scale, -mean))
+  }
+}
+
+/// The vector form, in memory order.
+///
+/// The numbers of 16 or 32 channels stay in registers, those of others in the
+/// nearest cache.
 @_alwaysEmitIntoClient @_transparent
 public func columnGradientLoop<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,
   _ inverse: Input, _ scale: Input, _ mean: Input, _ slope: Input, _ dx: Target<E>
 ) {
-  let whole = vectorized(channels)
   var i = 0
-  for _ in 0..<rows {
-    var c = 0
-    while c < whole {
-      let u = ((load(x, i) - load(center, c)) - load(offset, c)) * load(inverse, c)
-      let shifted = fma(load(dy, i), load(scale, c), -load(mean, c))
+  if channels == 16 || channels == 32 {
+    let first = ColumnSlopes(center, offset, inverse, scale, mean, slope, 0)
+    let second = ColumnSlopes(center, offset, inverse, scale, mean, slope, channels - 16)
+    while i + 32 <= rows * channels {
+      let next = i + 16
       prefetchRead(x, i)
       prefetchRead(dy, i)
       prefetchWrite(dx, i)
-      store(fma(-u, load(slope, c), shifted), dx, i)
+      store(first.dx(load(x, i), load(dy, i)), dx, i)
+      prefetchRead(x, next)
+      prefetchRead(dy, next)
+      prefetchWrite(dx, next)
+      store(second.dx(load(x, next), load(dy, next)), dx, next)
+      i += 32
+    }
+  }
+  for _ in i / max(channels, 1)..<rows {
+    var c = 0
+    while c + 16 <= channels {
+      prefetchRead(x, i)
+      prefetchRead(dy, i)
+      prefetchWrite(dx, i)
+      let columns = ColumnSlopes(center, offset, inverse, scale, mean, slope, c)
+      store(columns.dx(load(x, i), load(dy, i)), dx, i)
       i += 16
       c += 16
     }

@@ -21,21 +21,52 @@ public func columnNormalizeReference<E: KernelElement>(
   }
 }
 
-/// The vector form, in memory order: the channels' numbers stay in the nearest cache.
+/// The numbers of sixteen channels.
+@usableFromInline
+struct ColumnScales {
+  @usableFromInline let center, offset, scale, bias: Vector
+
+  @_alwaysEmitIntoClient @_transparent
+  init(_ center: Input, _ offset: Input, _ scale: Input, _ bias: Input, _ c: Int) {
+    (self.center, self.offset) = (load(center, c), load(offset, c))
+    (self.scale, self.bias) = (load(scale, c), load(bias, c))
+  }
+
+  @_alwaysEmitIntoClient @_transparent
+  func y(_ x: Vector) -> Vector { fma((x - center) - offset, scale, bias) }
+}
+
+/// The vector form, in memory order.
+///
+/// The numbers of 16 or 32 channels stay in registers, those of others in the
+/// nearest cache.
 @_alwaysEmitIntoClient @_transparent
 public func columnNormalizeLoop<E: KernelElement>(
   _ x: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input, _ scale: Input,
   _ bias: Input, _ epilogue: Epilogue<E>, _ y: Target<E>
 ) {
-  let whole = vectorized(channels)
   var i = 0
-  for _ in 0..<rows {
-    var c = 0
-    while c < whole {
-      let t = (load(x, i) - load(center, c)) - load(offset, c)
+  if channels == 16 || channels == 32 {
+    let first = ColumnScales(center, offset, scale, bias, 0)
+    let second = ColumnScales(center, offset, scale, bias, channels - 16)
+    while i + 32 <= rows * channels {
+      let next = i + 16
       prefetchRead(x, i)
       prefetchWrite(y, i)
-      store(epilogue.result(fma(t, load(scale, c), load(bias, c)), i), y, i)
+      store(epilogue.result(first.y(load(x, i)), i), y, i)
+      prefetchRead(x, next)
+      prefetchWrite(y, next)
+      store(epilogue.result(second.y(load(x, next)), next), y, next)
+      i += 32
+    }
+  }
+  for _ in i / max(channels, 1)..<rows {
+    var c = 0
+    while c + 16 <= channels {
+      prefetchRead(x, i)
+      prefetchWrite(y, i)
+      let columns = ColumnScales(center, offset, scale, bias, c)
+      store(epilogue.result(columns.y(load(x, i)), i), y, i)
       i += 16
       c += 16
     }
