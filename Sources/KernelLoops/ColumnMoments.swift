@@ -1,6 +1,7 @@
 public import LockstepVectors
 
-// Sums over the rows of `x` `[rows, channels]`, shifted by K `[channels]`, in float64:
+// Sums over the rows of `x` `[rows, channels]`, shifted by K `[channels]`, in float64, or in float32 over 32 rows and float64
+// over all:
 //
 //     sums[c]            += Σ (x − K)
 //     sums[channels + c] += Σ (x − K)²

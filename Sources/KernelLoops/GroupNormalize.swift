@@ -1,10 +1,10 @@
 public import LockstepVectors
 
 // Group normalization of each sample `[positions, channels]` of x: mean and variance over one group of
-// neighbouring channels and all positions. Moments are sums by channel, shifted by the mean of the first
-// positions, which is near enough to the sample's to keep the digits of float32 over a few rows and of float64
-// over all; a group's are merged from its channels' (Chan, Golub & LeVeque, 1979). Where float32 leaves its
-// range, the sample is summed in float64.
+// neighbouring channels and all positions. Moments are sums by channel, shifted by the mean of a few
+// positions: float32 over 32 rows, and float64 over all. Where float32 would lose digits, the sample is summed
+// in float64, shifted by the first position. A group's moments are merged from its channels' (Chan, Golub &
+// LeVeque, 1979).
 //
 // `centers` `[2, samples · channels]` keeps K and d, the mean of each channel's group as two floats, and
 // `inverses` `[samples · groups]` 1 / √(variance + ε).
@@ -95,14 +95,19 @@ public func groupNormalizeLoop<E: KernelElement>(
     let start = sample * shape.each
     let k = centers + sample * channels
     let d = centers + (shape.samples + sample) * channels
-    let first = min(shape.positions, 16)
+    // Spread over the sample: neighbours are alike. An odd distance, so that rows of an image are not
+    // all met in one column.
+    let few = min(shape.positions, 16)
+    let distance = (shape.positions / few - 1) | 1
     scratch.update(repeating: 0, count: 2 * channels)
-    columnSumsLoop(x + start, first, channels, scratch)
-    for c in 0..<channels { shift[c] = Float(scratch[c] / Double(first)) }
+    for i in 0..<few {
+      columnSumsLoop(x + start + i * distance * channels, 1, channels, scratch)
+    }
+    for c in 0..<channels { shift[c] = Float(scratch[c] / Double(few)) }
     scratch.update(repeating: 0, count: channels)
     columnMomentsLoop(
       Vector.self, x + start, shape.positions, channels, Input(shift), scratch)
-    if !areInRange(scratch, channels) {
+    if !keepDigits(scratch, shape.positions, channels, epsilon) {
       for c in 0..<channels { shift[c] = x[start + c].float }
       scratch.update(repeating: 0, count: 2 * channels)
       columnMomentsLoop(
@@ -135,14 +140,17 @@ public func groupNormalizeLoop<E: KernelElement>(
   }
 }
 
-/// Whether no sum of squares left the range of float32, nor came near its lower end.
+/// Whether float32 kept the digits of a sample's sums: no square left its range, nor came near its lower end, and
+/// no channel's K is farther from its mean than its numbers are.
 @_alwaysEmitIntoClient @_transparent
-public func areInRange(_ sums: Sums, _ channels: Int) -> Bool {
+public func keepDigits(_ sums: Sums, _ rows: Int, _ channels: Int, _ epsilon: Double) -> Bool {
+  let (half, least) = (Double(rows) / 2, 1e-30)
   var all = true
   for c in 0..<channels {
     let (sum, squares) = (sums[c], sums[channels + c])
-    let isZero = sum == 0 && squares == 0
-    all = all && (isZero || (squares > 1e-30 && squares < .infinity))
+    let isConstant = sum == 0 && squares == 0 && epsilon > least
+    let isInRange = squares > least && squares < .infinity
+    all = all && (isConstant || (isInRange && sum * sum < half * squares))
   }
   return all
 }

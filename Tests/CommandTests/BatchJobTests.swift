@@ -89,7 +89,7 @@ struct BatchJobTests {
     try withTemporaryFolder { folder in
       let run = "\(folder)/run"
       let script = """
-        nohup '\(Self.lockstep)' train Configs/digits-resnet.yaml --set epochs=200 --no-events \
+        nohup '\(Self.lockstep)' train Configs/digits-resnet.yaml --set epochs=40 --no-events \
           --run-dir '\(run)' >'\(folder)/log' 2>&1 &
         until [[ -s '\(run)/metrics.jsonl' ]]; do sleep 0.02; done
         """
