@@ -176,7 +176,8 @@ public struct Event: BitwiseCopyable, Sendable {
       Pass(rawValue: UInt8(kinds.2)) != nil,
       !isNamed || texts.indices.contains(Int(numbers.0)),
       numbers.1 >= 0, numbers.2 >= 0, counts.allSatisfy({ (0...Self.mostBytes).contains($0) }),
-      times.allSatisfy({ $0 >= 0 }), words[2] <= words[5], tested >= 0
+      times.allSatisfy({ $0 >= 0 }), words[2] <= words[3], words[3] <= words[4],
+      words[2] <= words[5], tested >= 0
     else { return nil }
     self.init(
       ([kinds.0, kinds.1, kinds.2, numbers.0, numbers.1, numbers.2] + words)[...], texts: texts)

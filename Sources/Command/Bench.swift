@@ -108,7 +108,9 @@ struct BenchNorms: ParsableCommand, RankedCommand {
     for shape in shapes {
       for kind in norms.kinds {
         guard let problem = NormsBenchmark.problem(kind, shape: shape.axes) else { continue }
-        throw ConfigurationError("--shapes \(shape.text)", problem)
+        throw ConfigurationError(
+          "--shapes \(shape.text)",
+          "\(kind.rawValue) norm: \(problem); leave it out of --norms, or give another shape")
       }
     }
     session.noteRanks()

@@ -104,6 +104,9 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       // Short runs need no progress messages.
       if Date().timeIntervalSince(begin) > 5 { session.log.info("measured \(done)") }
     }
+    let report = CollectivesReport(result, library: MPIRuntime.version, places: places)
+    try session.print(
+      output.json ? try jsonDocument(report) : csv ? report.csv : report.text)
     if let fabric {
       let found = try result.fabric(
         name: URL(fileURLWithPath: fabric).deletingPathExtension().lastPathComponent,
@@ -111,9 +114,6 @@ struct BenchCollectives: ParsableCommand, RankedCommand {
       try session.agreeing { try found?.write(to: fabric) }
       session.log.info("wrote \(fabric)")
     }
-    let report = CollectivesReport(result, library: MPIRuntime.version, places: places)
-    try session.print(
-      output.json ? try jsonDocument(report) : csv ? report.csv : report.text)
     return ExitStatus.done
   }
 

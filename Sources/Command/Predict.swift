@@ -88,6 +88,11 @@ struct Predict: ParsableCommand, LocalCommand {
       node: try nodeFabric.map { (ranksPerNode, try $0.read()) })
     let sources = try PredictionSources.read(
       runs, courses: price != nil, targetLoss: targetLoss)
+    guard groups == nil || sources.contains(where: \.synchronizes) else {
+      throw ConfigurationError(
+        "--groups", "no run takes statistics over ranks; give one under sync-batch, or leave it out"
+      )
+    }
     let noise =
       switch self.noise {
       case "none": MachineNoise.none

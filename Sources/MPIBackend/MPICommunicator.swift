@@ -269,7 +269,10 @@ extension MPICommunicator {
     defer { meter.leave(open) }
     let even = Layout(counts: Array(repeating: 1, count: size))
     let counts = try gatherEverywhere([Int64(try Self.count(count))], even)
-    return Layout(counts: counts.copy(0..<size).map(CInt.init))
+    let all = counts.copy(0..<size)
+    // All ranks see the same counts, and so the same error.
+    _ = try Self.count(all.reduce(0) { $0 + Int($1) })
+    return Layout(counts: all.map(CInt.init))
   }
 
   private func gatherEverywhere<Element: Communicable>(_ values: [Element], _ layout: Layout)

@@ -126,6 +126,10 @@ public struct Fabric: Codable, Hashable, Sendable {
         file: path, problem: "is the name of a fabric that is built in, and would be read as that",
         remedy: "name another file, such as \(path).json")
     }
+    guard !path.isEmpty, !path.hasSuffix("/") else {
+      throw InputFileError(
+        file: path.isEmpty ? "the fabric" : path, problem: "names no file", remedy: "name one")
+    }
     guard !FileManager.default.fileExists(atPath: path) else {
       throw InputFileError(
         file: path, problem: "exists, and is not overwritten",

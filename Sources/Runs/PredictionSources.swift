@@ -60,7 +60,7 @@ public enum PredictionSources {
             "another number of samples on a rank than \(first.path)'s (\(samples), not "
               + "\(first.run.samplesPerRank))"
           } else {
-            nil
+            try configuration.flatMap { try difference(of: $0, from: first) }
           }
         if let problem {
           throw RecordingError(path, "\(problem): compare runs that differ only in their norm")
@@ -74,8 +74,8 @@ public enum PredictionSources {
           "was trained with norm.merge all-gather, whose cost on more ranks is not modelled; record it "
             + "with another merge")
       }
-      let metrics = try RunMetrics(run: path).steps
-      let whole = metrics.map(\.samples).max()
+      let all = try RunMetrics(run: path)
+      let metrics = all.steps
       let losses = means(metrics.map(\.loss))
       let epoch = metrics.filter { $0.epoch == 1 }.reduce(0.0) { $0 + Double($1.samples) }
       let isWhole = (metrics.last?.epoch ?? 1) > 1
@@ -93,9 +93,29 @@ public enum PredictionSources {
         Prediction.Source(
           norm: described.norm, synchronizes: described.synchronizes,
           records: run.records,
-          steps: Set(metrics.filter { $0.samples == whole }.map(\.step)),
+          steps: Set(all.usualSteps.map(\.step)),
           course: course), losses.min() ?? .infinity
       )
+    }
+  }
+
+  /// The first setting that changes a step's cost and is none of the norm's; nil if there is none.
+  private static func difference(
+    of configuration: RunConfiguration,
+    from first: (path: String, run: RunDescription, configuration: RunConfiguration?)
+  ) throws -> String? {
+    guard let other = first.configuration else { return nil }
+    let single = [
+      "precision", "accumulate", "model.weightStandardization", "parallel.gradients",
+      "parallel.bucketMegabytes", "parallel.firstBucketMegabytes",
+    ]
+    let found = try RunConfiguration.differences([other, configuration]).first {
+      // The same files may lie in different places.
+      single.contains($0.key)
+        || ($0.key.hasPrefix("data.") && !$0.key.lowercased().hasSuffix("path"))
+    }
+    return found.map {
+      "its \($0.key) is \($0.values[1] ?? "not set"), and \(first.path)'s is \($0.values[0] ?? "not set")"
     }
   }
 

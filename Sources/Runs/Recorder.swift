@@ -106,7 +106,12 @@ public final class Recorder {
       run: try control.broadcast(identity, from: 0), rank: control.rank, ranks: control.size,
       host: ProcessInfo.processInfo.hostName)
     events = try agreeing(over: control) {
-      try EventRecorder(run: path, header, log: log, clock: reading)
+      do {
+        return try EventRecorder(run: path, header, log: log, clock: reading)
+      } catch {
+        throw ConfigurationError(
+          path, "rank \(control.rank) cannot write its events: \(reason(error))")
+      }
     }
   }
 
@@ -117,7 +122,7 @@ public final class Recorder {
       if FileManager.default.fileExists(atPath: "\(path)/\(RunDescription.file)") {
         throw ConfigurationError(path, "the run directory exists; name another, or remove it")
       }
-      try RunDirectory.check(path)
+      try RunDirectory.check(path, option: nil)
     }
   }
 

@@ -43,12 +43,7 @@ public final class RunDirectory {
       try OutputFile.write(
         Data((try jsonDocument(LaunchRecord(ranks: ranks, library: library)) + "\n").utf8),
         path: "\(folder)/launch.json")
-      let words = "\(folder)/vocabulary.json"
-      if let vocabulary {
-        try OutputFile.write(Data((try jsonDocument(vocabulary) + "\n").utf8), path: words)
-      } else if FileManager.default.fileExists(atPath: words) {
-        try FileManager.default.removeItem(atPath: words)
-      }
+      try Self.write(vocabulary, to: folder)
       try OutputFile.write(Data(yaml.utf8), path: "\(folder)/config.yaml")
     }
     do {
@@ -85,16 +80,26 @@ public final class RunDirectory {
     (self.path, earlier, evaluations, warnings) = (path, RunTally(), [], [])
   }
 
+  /// Writes how a run's tokens are written, or removes what an earlier start wrote.
+  private static func write(_ vocabulary: Vocabulary?, to folder: String) throws {
+    let path = "\(folder)/vocabulary.json"
+    if let vocabulary {
+      try OutputFile.write(Data((try jsonDocument(vocabulary) + "\n").utf8), path: path)
+    } else if FileManager.default.fileExists(atPath: path) {
+      try FileManager.default.removeItem(atPath: path)
+    }
+  }
+
   /// Opens the directory of a run that continues after `step` steps on `ranks` ranks.
   ///
   /// Its metrics are cut back to that step, and the summary of a run that ended is removed. If the run
   /// `goesBack`, later checkpoints are removed, too. `lock` is the directory's lock, taken before `step` was
-  /// chosen.
+  /// chosen. A run that begins anew may have another text, whose `vocabulary` is written.
   ///
   /// - Throws: ``ConfigurationError`` if it cannot be written.
   init(
     resuming path: String, _ configuration: RunConfiguration, ranks: Int, library: String?,
-    after step: Int, goesBack: Bool, lock: RunLock
+    vocabulary: Vocabulary?, after step: Int, goesBack: Bool, lock: RunLock
   ) throws {
     let yaml = try configuration.resolvedYAML
     let files = FileManager.default
@@ -110,6 +115,7 @@ public final class RunDirectory {
       let (tally, evaluations, damaged) = try MetricsFile.cutBack(
         path: "\(path)/metrics.jsonl", to: step)
       try? files.removeItem(atPath: "\(path)/summary.json")
+      if step == 0 { try Self.write(vocabulary, to: path) }
       if try String(contentsOfFile: "\(path)/config.yaml", encoding: .utf8) != yaml {
         try OutputFile.write(Data(yaml.utf8), path: "\(path)/config.yaml")
       }
@@ -140,9 +146,14 @@ public final class RunDirectory {
   ///
   /// There must be nothing, or a folder that is empty but for the file system's own entries and what a run
   /// left that was killed at once.
-  public static func check(_ path: String) throws(ConfigurationError) {
+  ///
+  /// Without an `option` that names the folder, a program's own, errors speak of none.
+  public static func check(_ path: String, option: String? = "--run-dir") throws(ConfigurationError)
+  {
+    let how = option.map { " with \($0)" } ?? ""
     guard !path.isEmpty else {
-      throw ConfigurationError("--run-dir", "is empty, expected the path of a directory")
+      throw ConfigurationError(
+        option ?? "the run directory", "is empty, expected the path of a directory")
     }
     let files = FileManager.default
     var isFolder: ObjCBool = false
@@ -150,24 +161,28 @@ public final class RunDirectory {
       guard let target = try? files.destinationOfSymbolicLink(atPath: path) else { return }
       throw ConfigurationError(
         path,
-        "is a link to \(target), which does not exist; make that folder, or name another with --run-dir"
+        "is a link to \(target), which does not exist; make that folder, or name another\(how)"
       )
     }
     guard isFolder.boolValue else {
-      throw ConfigurationError(path, "is not a folder; name another run directory with --run-dir")
+      throw ConfigurationError(path, "is not a folder; name another run directory\(how)")
     }
     let names: [String]
     do {
       names = try files.contentsOfDirectory(atPath: path)
     } catch {
       throw ConfigurationError(
-        path, "cannot be listed: \(reason(error)); name another with --run-dir")
+        path, "cannot be listed: \(reason(error)); name another\(how)")
     }
-    if names.contains("config.yaml") { throw exists(path) }
+    if names.contains("config.yaml") {
+      throw option == nil
+        ? ConfigurationError(path, "the run directory exists; name another, or remove it")
+        : exists(path)
+    }
     if let other = names.sorted().first(where: { !isNoRun($0, in: path) }) {
       throw ConfigurationError(
         path,
-        "the folder is not empty: it holds \(other); name an empty one, or a new one, with --run-dir"
+        "the folder is not empty: it holds \(other); name an empty one, or a new one\(option == nil ? "" : ",")\(how)"
       )
     }
   }

@@ -83,7 +83,7 @@ public final class RunFiles {
         if context.log != nil { try? FileManager.default.removeItem(atPath: "\(path)/events") }
         return try RunDirectory(
           resuming: path, configuration, ranks: context.size, library: context.control.library,
-          after: step ?? 0, goesBack: resumption.goesBack, lock: lock)
+          vocabulary: vocabulary, after: step ?? 0, goesBack: resumption.goesBack, lock: lock)
       case .end: preconditionFailure("a run that has ended is not opened")
       }
     }

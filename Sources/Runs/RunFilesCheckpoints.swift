@@ -52,11 +52,13 @@ extension RunFiles {
     return nil
   }
 
-  /// Waits for the checkpoint that is being written, before all ranks end with an error.
+  /// Writes the events of the last steps and waits for the checkpoint that is being written, before all ranks
+  /// end with an error.
   ///
   /// Collective.
   public func abandon() throws {
     if let problem = try awaitWriter() { warn(problem) }
+    pause()
     marker?.finish(removing: false)
     directory?.release()
   }

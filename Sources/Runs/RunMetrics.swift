@@ -151,13 +151,23 @@ public struct RunMetrics: Hashable, Sendable {
   }
 }
 
+extension RunMetrics {
+  /// The steps that computed a whole batch; of a run that took turns with others, those that are timed: the
+  /// first step of a turn finds the caches as another run left them.
+  public var usualSteps: [StepResult] {
+    let most = steps.map(\.samples).max()
+    let whole = steps.filter { $0.samples == most }
+    let timed = whole.filter { $0.round != nil }
+    return timed.isEmpty ? whole : timed
+  }
+}
+
 extension RecordedRun {
-  /// The records of undisturbed steps that computed a whole batch according to `metrics`.
+  /// The records of undisturbed steps that are usual according to `metrics`.
   ///
-  /// If no recorded step did, the records of all undisturbed steps are returned.
+  /// If no recorded step is, the records of all undisturbed steps are returned.
   public func usualRecords(_ metrics: RunMetrics) -> [RankRecord] {
-    let most = metrics.steps.map(\.samples).max()
-    let whole = records.keeping(Set(metrics.steps.filter { $0.samples == most }.map(\.step)))
+    let whole = records.keeping(Set(metrics.usualSteps.map(\.step)))
     return (RecordedSteps(whole).numbers.isEmpty ? records : whole).undisturbed
   }
 }

@@ -31,6 +31,20 @@ import Testing
     }
   }
 
+  @Test func anEventWhoseTimesAreOutOfOrderIsDamaged() {
+    func event(_ times: [Int64]) -> Event? {
+      let fields = [0, 2, 1, 0, 0, 1, 5, 20] + times + [0]
+      let event = Event(fields[...], texts: [])
+      let bytes = unsafe withUnsafeBytes(of: event) { unsafe Array($0) }
+      return Event(bytes: bytes[...], texts: [])
+    }
+    #expect(event([1, 2, 3, 4]) != nil)
+    #expect(event([1, 2, 5, 4]) != nil, "a test found it complete before the wait")
+    for times: [Int64] in [[3, 2, 3, 4], [1, 3, 2, 4], [4, 4, 4, 3]] {
+      #expect(event(times) == nil, "\(times)")
+    }
+  }
+
   @Test func whatIsRecordedIsWhatIsCounted() throws {
     let (traffic, events) = try withThreadRanks(3) { ranks in
       let log = EventLog(capacity: 64)

@@ -339,6 +339,11 @@ struct CommandTests {
       ], "needs 3 steps or more"
     ),
     (["bench", "norms", "--shapes", "4294967296x4294967296"], "is invalid for"),
+    (["bench", "norms", "--shapes", "2048x1001"], "of norm; leave it out of --norms"),
+    (
+      ["bench", "collectives", "--sizes", "64,4k", "--fabric", "runs/"],
+      "names no file"
+    ),
     (["predict", "runs/none", "--fabric", "10gbe", "--ranks", "8,8"], "8 is given twice"),
     (
       ["predict", "runs/none", "--fabric", "10gbe", "--ranks", "64", "--groups", "3"],
@@ -381,6 +386,13 @@ struct CommandTests {
         "data.samples=64", "--run-dir", run,
       ])
       #expect(trained.status == 0, "\(trained.errors)")
+      let other = "\(folder)/other"
+      let narrow = try spawn([
+        executable("lockstep"), "train", "\(packageRoot)/Configs/bench/resnet20.yaml", "--set",
+        "model.norm.kind=layer", "--set", "batchPerRank=4", "--set", "steps=8", "--set",
+        "data.samples=64", "--set", "precision=bfloat16", "--run-dir", other,
+      ])
+      #expect(narrow.status == 0, "\(narrow.errors)")
       let finished = try mpirun(
         2, "lockstep",
         ["predict", run, "--fabric", "10gbe", "--ranks", "4,100000", "--groups", "2", "--json"])
@@ -422,6 +434,8 @@ struct CommandTests {
       let bad = [
         ([run, "--fabric", "20gbe"], "20gbe"), (["\(folder)/none", "--fabric", "10gbe"], "none"),
         ([run, "--fabric", "10gbe", "--ranks", "1"], "\"1\""),
+        ([run, other, "--fabric", "10gbe"], "its precision is bfloat16, and"),
+        ([other, "--fabric", "10gbe", "--ranks", "4", "--groups", "2"], "under sync-batch"),
         ([run, "--fabric", "10gbe", "--ranks-per-node", "2"], "--node-fabric"),
         ([run, "--fabric", "10gbe", "--price", "0"], "--price"),
         ([run, "--fabric", "10gbe", "--price", "much"], "--price"),

@@ -126,6 +126,21 @@ struct TraceTests {
     }
   }
 
+  @Test func aRunThatDivergedCanBeTraced() throws {
+    try withTemporaryFolder { folder in
+      let run = folder + "/run"
+      let diverged = try mpirun(
+        2, "lockstep",
+        [
+          "train", "Configs/digits-mlp.yaml", "--set", "optimizer.learningRate=1e6", "--run-dir",
+          run,
+        ])
+      #expect(diverged.status != 0 && diverged.errors.contains("step"), "\(diverged.errors)")
+      let traced = try mpirun(2, "lockstep", ["trace", run, "--json"])
+      #expect(traced.status == 0, "\(diverged.errors)\(traced.errors)")
+    }
+  }
+
   @Test func whatCannotBeTracedIsSaidOnce() throws {
     try withTemporaryFolder { folder in
       let paths = ["a", "b", "none"].map { "\(folder)/\($0)" }

@@ -378,6 +378,14 @@ import Testing
       #expect(try train(run("two//"), in: path, stop: 5).from == 4)
       let found = message { _ = try train(run("other"), in: path) }
       #expect(found.contains("these are not the data that the run has seen"), "\(found)")
+      // Without a checkpoint it begins anew, with the other text's characters.
+      for step in CheckpointFolder(run: path).steps {
+        try FileManager.default.removeItem(
+          atPath: "\(path)/checkpoints/step-\(step).safetensors")
+      }
+      #expect(try train(run("other"), in: path, stop: 2).from == 0)
+      let words = try String(contentsOfFile: "\(path)/vocabulary.json", encoding: .utf8)
+      #expect(words.contains("!"), "\(words)")
     }
   }
 

@@ -1,15 +1,19 @@
 import Foundation
 import LockstepFiles
 import LockstepRuns
+import LockstepTraining
 import Spawning
 import Testing
 
 /// Rows of metrics that a run did not write.
 @Suite struct RunMetricsTests {
-  private static func row(bytes: String = "8", step: String = "1", time: String = "1") -> String {
+  private static func row(
+    bytes: String = "8", step: String = "1", time: String = "1", samples: Int = 4, round: Int? = nil
+  ) -> String {
     let traffic = #"{"collectives": 1, "bytes": \#(bytes), "blocked_ms": 0}"#
     return #"{"step": \#(step), "epoch": 1, "loss": 1, "accuracy": 0, "learningRate": 1, "#
-      + #""samples": 4, "step_ms": \#(time), "blocked_ms": 0, "statistics": \#(traffic), "#
+      + (round.map { "\"round\": \($0), " } ?? "")
+      + #""samples": \#(samples), "step_ms": \#(time), "blocked_ms": 0, "statistics": \#(traffic), "#
       + #""gradients": \#(traffic)}"# + "\n"
   }
 
@@ -18,6 +22,15 @@ import Testing
       try Data(rows.utf8).write(to: URL(fileURLWithPath: folder + "/metrics.jsonl"))
       return try RunMetrics(run: folder)
     }
+  }
+
+  @Test func ofARunThatTookTurnsTheStepsThatAreTimedAreUsual() throws {
+    let alone = (1...4).map { Self.row(step: "\($0)", samples: $0 == 4 ? 2 : 4) }
+    #expect(try read(alone.joined()).usualSteps.map(\.step) == [1, 2, 3])
+    let turns = (1...9).map {
+      Self.row(step: "\($0)", samples: $0 == 9 ? 2 : 4, round: $0 % 4 == 1 ? nil : $0 / 4)
+    }
+    #expect(try read(turns.joined()).usualSteps.map(\.step) == [2, 3, 4, 6, 7, 8])
   }
 
   @Test(arguments: [

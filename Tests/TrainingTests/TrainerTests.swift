@@ -115,13 +115,16 @@ import Testing
 
   /// What all ranks throw.
   private static func errors(
-    _ batch: BatchSize, _ norm: NormSettings = NormSettings(.layer), outputs: Int = 3
+    _ batch: BatchSize, _ norm: NormSettings = NormSettings(.layer), outputs: Int = 3,
+    change: @Sendable @escaping (inout TrainerSettings) -> Void = { _ in }
   ) throws -> [String] {
     try withThreadRanks(2) { world in
       do {
         let context = try RankContext(world)
+        var settings = settings(batch)
+        change(&settings)
         _ = try Trainer(
-          model(context, norm, outputs: outputs), data, settings(batch), over: context)
+          model(context, norm, outputs: outputs), data, settings, over: context)
         return ""
       } catch let error as any ProgramError {
         return error.isSharedByAllRanks ? error.description : "one rank's: \(error)"
@@ -141,6 +144,15 @@ import Testing
       (try Self.errors(.global(16), outputs: 5), "has 5 logits, but the data have 3 classes"),
       (try Self.errors(.global(16), groups), "groups 3 does not divide the 4 channels of bn"),
       (try Self.errors(.global(16), statisticsGroup), "3 does not divide the 2 ranks"),
+      (
+        try Self.errors(.global(16)) { $0.clipNorm = -1 },
+        "clipNorm is -1.0, expected a number above 0"
+      ),
+      (try Self.errors(.global(16)) { $0.clipNorm = .nan }, "expected a number above 0"),
+      (
+        try Self.errors(.global(16)) { $0.augmentation = Augmentation(crop: -1, flip: true) },
+        "crop is -1, expected 0 or more pixels"
+      ),
     ]
     for (messages, expected) in cases {
       #expect(messages[0] == messages[1] && messages[0].contains(expected), "\(messages)")

@@ -124,8 +124,9 @@ final class CollectiveTimer {
   /// - Returns: For each batch, the slowest rank's time for one run, in microseconds.
   func tightLoop(batches: Int) throws -> [Double] {
     let wanted = Int(Self.batch.nanoseconds / max(estimate.run, 1))
-    let runs = min(
-      probe.longestRow, min(max(wanted, Self.batch.runs.lowerBound), Self.batch.runs.upperBound))
+    // The watchdog takes a batch for one wait, and must not take a slow network for a hang.
+    let least = estimate.run > 1e9 ? 1 : Self.batch.runs.lowerBound
+    let runs = min(probe.longestRow, min(max(wanted, least), Self.batch.runs.upperBound))
     var times: [Double] = []
     defer { group.measured.meter.isPaused = false }
     // The first batch warms up.
