@@ -132,7 +132,9 @@ extension Comparison {
       var settings = configuration
       settings.seed &+= UInt64(index)
       // Data that are drawn follow the seed, as the repeat's own configuration says.
-      let data = index == 0 ? data : try context.agreeing { try settings.loadData() }
+      let data =
+        index == 0 || !settings.data.followsSeed
+        ? data : try context.agreeing { try settings.loadData() }
       let runs = try norms.map {
         try TrainingRun(settings.with(norm: $0), data: data, context: context)
       }

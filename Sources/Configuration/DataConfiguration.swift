@@ -42,6 +42,14 @@ public struct DataConfiguration: Hashable, Sendable {
     }
   }
 
+  /// Whether samples are drawn by the seed, and read from nowhere.
+  public var followsSeed: Bool {
+    switch source {
+    case .synthetic, .syntheticTokens, .arithmetic: true
+    case .digits, .mnist, .cifar10, .text, .tokens: false
+    }
+  }
+
   /// Reads the data; `context` is the length of a sequence of tokens.
   public func load(seed: UInt64, context: Int?) throws(DatasetError) -> DataSplit {
     let length = context ?? 1

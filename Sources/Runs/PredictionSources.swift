@@ -93,7 +93,7 @@ public enum PredictionSources {
         Prediction.Source(
           norm: described.norm, synchronizes: described.synchronizes,
           records: run.records,
-          steps: Set(all.usualSteps.map(\.step)),
+          steps: all.usualSteps(of: run.records),
           course: course), losses.min() ?? .infinity
       )
     }
@@ -106,13 +106,16 @@ public enum PredictionSources {
   ) throws -> String? {
     guard let other = first.configuration else { return nil }
     let single = [
-      "precision", "accumulate", "model.weightStandardization", "parallel.gradients",
-      "parallel.bucketMegabytes", "parallel.firstBucketMegabytes",
+      "precision", "accumulate", "model.weightStandardization", "optimizer.kind", "clipNorm",
+      "gradientNormalization", "parallel.gradients", "parallel.overlap", "parallel.bucketMegabytes",
+      "parallel.firstBucketMegabytes",
     ]
+    // Where the samples lie and how many there are is nothing to a step.
+    let free = ["path", "samples", "holdOut", "trainShare", "files", "dropLast"].map {
+      "data.\($0)"
+    }
     let found = try RunConfiguration.differences([other, configuration]).first {
-      // The same files may lie in different places.
-      single.contains($0.key)
-        || ($0.key.hasPrefix("data.") && !$0.key.lowercased().hasSuffix("path"))
+      single.contains($0.key) || ($0.key.hasPrefix("data.") && !free.contains($0.key))
     }
     return found.map {
       "its \($0.key) is \($0.values[1] ?? "not set"), and \(first.path)'s is \($0.values[0] ?? "not set")"

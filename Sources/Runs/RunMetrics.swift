@@ -152,13 +152,18 @@ public struct RunMetrics: Hashable, Sendable {
 }
 
 extension RunMetrics {
-  /// The steps that computed a whole batch; of a run that took turns with others, those that are timed: the
-  /// first step of a turn finds the caches as another run left them.
-  public var usualSteps: [StepResult] {
+  /// The numbers of the steps that computed a whole batch; of a run that took turns with others, those that are
+  /// timed: the first step of a turn finds the caches as another run left them.
+  ///
+  /// Only steps with `records` are asked, if there are any: a run that went on alone has no others.
+  public func usualSteps(of records: [RankRecord] = []) -> Set<Int> {
+    let recorded = Set(RecordedSteps(records).numbers)
     let most = steps.map(\.samples).max()
-    let whole = steps.filter { $0.samples == most }
+    let whole = steps.filter {
+      $0.samples == most && (recorded.isEmpty || recorded.contains($0.step))
+    }
     let timed = whole.filter { $0.round != nil }
-    return timed.isEmpty ? whole : timed
+    return Set((timed.isEmpty ? whole : timed).map(\.step))
   }
 }
 
@@ -167,7 +172,7 @@ extension RecordedRun {
   ///
   /// If no recorded step is, the records of all undisturbed steps are returned.
   public func usualRecords(_ metrics: RunMetrics) -> [RankRecord] {
-    let whole = records.keeping(Set(metrics.usualSteps.map(\.step)))
+    let whole = records.keeping(metrics.usualSteps(of: records))
     return (RecordedSteps(whole).numbers.isEmpty ? records : whole).undisturbed
   }
 }

@@ -59,13 +59,13 @@ package enum RunCheck {
           ? "accumulate \(settings.accumulate) is more than the batch of \(batch) samples"
           : "accumulate is \(settings.accumulate), expected 1 or more")
     }
-    if let norm = settings.clipNorm, !(norm > 0 && norm.isFinite) {
+    if let norm = settings.clipNorm, !(norm > 0) {
       throw ConfigurationError(
         placeOf("clipNorm"), "clipNorm is \(norm), expected a number above 0")
     }
     guard settings.augmentation.crop >= 0 else {
       throw ConfigurationError(
-        placeOf("data.augmentation.crop"),
+        placeOf("data.augment.crop"),
         "crop is \(settings.augmentation.crop), expected 0 or more pixels")
     }
   }

@@ -1,7 +1,6 @@
 import Foundation
 import LockstepFiles
 import LockstepRuns
-import LockstepTraining
 import Spawning
 import Testing
 
@@ -26,11 +25,11 @@ import Testing
 
   @Test func ofARunThatTookTurnsTheStepsThatAreTimedAreUsual() throws {
     let alone = (1...4).map { Self.row(step: "\($0)", samples: $0 == 4 ? 2 : 4) }
-    #expect(try read(alone.joined()).usualSteps.map(\.step) == [1, 2, 3])
+    #expect(try read(alone.joined()).usualSteps() == [1, 2, 3])
     let turns = (1...9).map {
       Self.row(step: "\($0)", samples: $0 == 9 ? 2 : 4, round: $0 % 4 == 1 ? nil : $0 / 4)
     }
-    #expect(try read(turns.joined()).usualSteps.map(\.step) == [2, 3, 4, 6, 7, 8])
+    #expect(try read(turns.joined()).usualSteps() == [2, 3, 4, 6, 7, 8])
   }
 
   @Test(arguments: [
