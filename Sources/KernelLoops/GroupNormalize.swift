@@ -2,8 +2,8 @@ public import LockstepVectors
 
 // Group normalization of each sample `[positions, channels]` of x: mean and variance over one group of
 // neighbouring channels and all positions. Moments are sums by channel, shifted by the mean of a few
-// positions: float32 over 32 rows, and float64 over all. Where float32 would lose digits, the sample is summed
-// in float64, shifted by the first position. A group's moments are merged from its channels' (Chan, Golub &
+// positions: float32 over 32 rows, and float64 over all. Where float32 would lose digits, or there are few
+// positions, the sample is summed in float64, shifted by the first position. A group's moments are merged from its channels' (Chan, Golub &
 // LeVeque, 1979).
 //
 // `centers` `[2, samples · channels]` keeps K and d, the mean of each channel's group as two floats, and
@@ -95,19 +95,23 @@ public func groupNormalizeLoop<E: KernelElement>(
     let start = sample * shape.each
     let k = centers + sample * channels
     let d = centers + (shape.samples + sample) * channels
-    // Spread over the sample: neighbours are alike. An odd distance, so that rows of an image are not
-    // all met in one column.
-    let few = min(shape.positions, 16)
-    let distance = (shape.positions / few - 1) | 1
-    scratch.update(repeating: 0, count: 2 * channels)
-    for i in 0..<few {
-      columnSumsLoop(x + start + i * distance * channels, 1, channels, scratch)
+    // Of few positions a shift costs more than float64.
+    let isLong = shape.positions >= 128
+    if isLong {
+      // Spread over the sample: neighbours are alike. An odd distance, so that rows of an image are not
+      // all met in one column.
+      let few = 16
+      let distance = (shape.positions / few - 1) | 1
+      scratch.update(repeating: 0, count: 2 * channels)
+      for i in 0..<few {
+        columnSumsLoop(x + start + i * distance * channels, 1, channels, scratch)
+      }
+      for c in 0..<channels { shift[c] = Float(scratch[c] / Double(few)) }
+      scratch.update(repeating: 0, count: channels)
+      columnMomentsLoop(
+        Vector.self, x + start, shape.positions, channels, Input(shift), scratch)
     }
-    for c in 0..<channels { shift[c] = Float(scratch[c] / Double(few)) }
-    scratch.update(repeating: 0, count: channels)
-    columnMomentsLoop(
-      Vector.self, x + start, shape.positions, channels, Input(shift), scratch)
-    if !keepDigits(scratch, shape.positions, channels, epsilon) {
+    if !isLong || !keepDigits(scratch, shape.positions, channels, epsilon) {
       for c in 0..<channels { shift[c] = x[start + c].float }
       scratch.update(repeating: 0, count: 2 * channels)
       columnMomentsLoop(
