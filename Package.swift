@@ -246,8 +246,7 @@ targets += [
   .target(
     name: "LockstepWhiteningKernels",
     dependencies: [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepFloatLoops",
-      "LockstepKernels",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepFloatLoops", "LockstepKernels",
     ], path: "Sources/WhiteningKernels", swiftSettings: features + [.unsafeFlags(["-O"])]),
   house(
     "LockstepFiles",
@@ -282,10 +281,7 @@ targets += [
     ["LockstepTensors", "LockstepKernels", "LockstepAutograd"]),
   house(
     "LockstepOptimizers",
-    [
-      "LockstepTensors", "LockstepFloatLoops", "LockstepKernels",
-      "LockstepAutograd",
-    ]),
+    ["LockstepTensors", "LockstepFloatLoops", "LockstepKernels", "LockstepAutograd"]),
   // In the program itself, so that it may be copied without a folder of resources beside it.
   house(
     "LockstepDatasets",
@@ -298,16 +294,14 @@ targets += [
   house(
     "LockstepNorms",
     [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels",
-      "LockstepWhiteningKernels",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepWhiteningKernels",
       "LockstepFiles", "LockstepCollectives", "LockstepAutograd", "LockstepLayers",
       "LockstepStatistics",
     ]),
   house(
     "LockstepWeightNorms",
     [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels",
-      "LockstepAutograd",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepAutograd",
     ]),
   house(
     "LockstepModels",
@@ -389,8 +383,7 @@ targets += [
   house(
     "LockstepClaims",
     [
-      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels",
-      "LockstepFiles",
+      "LockstepTensors", "LockstepKernelLoops", "LockstepKernels", "LockstepFiles",
       "LockstepCollectives", "LockstepAnalysis", "LockstepAutograd", "LockstepLayers",
       "LockstepDatasets", "LockstepNorms", "LockstepWeightNorms", "LockstepModels",
       "LockstepDataParallel",
@@ -400,8 +393,7 @@ targets += [
   house(
     "LockstepCommand",
     [
-      "LockstepTensors", "LockstepFloatLoops", "LockstepKernels",
-      "LockstepFiles",
+      "LockstepTensors", "LockstepFloatLoops", "LockstepKernels", "LockstepFiles",
       "LockstepCollectives", "LockstepRecording", "LockstepAnalysis", "LockstepMachine",
       "LockstepPrediction", "LockstepMPIBackend", "LockstepDatasets", "LockstepNorms",
       "LockstepModels",

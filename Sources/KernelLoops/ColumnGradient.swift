@@ -42,8 +42,7 @@ struct ColumnSlopes {
 
 /// The vector form, in memory order.
 ///
-/// The numbers of 16 or 32 channels stay in registers, those of others in the
-/// nearest cache.
+/// The numbers of 16 or 32 channels stay in registers, those of others in the nearest cache.
 @_alwaysEmitIntoClient @_transparent
 public func columnGradientLoop<E: KernelElement>(
   _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input,

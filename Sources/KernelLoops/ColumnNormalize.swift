@@ -38,8 +38,7 @@ struct ColumnScales {
 
 /// The vector form, in memory order.
 ///
-/// The numbers of 16 or 32 channels stay in registers, those of others in the
-/// nearest cache.
+/// The numbers of 16 or 32 channels stay in registers, those of others in the nearest cache.
 @_alwaysEmitIntoClient @_transparent
 public func columnNormalizeLoop<E: KernelElement>(
   _ x: Source<E>, _ rows: Int, _ channels: Int, _ center: Input, _ offset: Input, _ scale: Input,

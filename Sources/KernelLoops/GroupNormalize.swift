@@ -3,8 +3,8 @@ public import LockstepVectors
 // Group normalization of each sample `[positions, channels]` of x: mean and variance over one group of
 // neighbouring channels and all positions. Moments are sums by channel, shifted by the mean of a few
 // positions: float32 over 32 rows, and float64 over all. Where float32 would lose digits, or there are few
-// positions, the sample is summed in float64, shifted by the first position. A group's moments are merged from its channels' (Chan, Golub &
-// LeVeque, 1979).
+// positions, the sample is summed in float64, shifted by the first position. A group's moments are merged from
+// its channels' (Chan, Golub & LeVeque, 1979).
 //
 // `centers` `[2, samples · channels]` keeps K and d, the mean of each channel's group as two floats, and
 // `inverses` `[samples · groups]` 1 / √(variance + ε).

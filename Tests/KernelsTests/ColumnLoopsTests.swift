@@ -92,7 +92,7 @@ import Testing
     }
   }
 
-  /// Both instruction sets' and the plain loop's y, means and 1 / √variance of samples of two groups.
+  /// Expects y, means and 1 / √variance of samples in groups to be the plain loop's.
   private func expectGroups(
     of x: [Float], _ shape: GroupShape, epsilon: Double, like y: Double, _ table: KernelTable,
     _ name: String
