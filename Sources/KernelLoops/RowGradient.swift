@@ -46,7 +46,7 @@ public func rowGradientReference<E: KernelElement>(
 /// The vector form.
 ///
 /// Rows of at most 32 elements go sixteen at a time. `scratch` has `2 · period · width` floats, the
-/// parameters' gradients over a block of rows before they are widened, and 512 more.
+/// parameters' gradients over a block of rows before they are widened, and 528 more.
 @_alwaysEmitIntoClient @inline(__always)
 public func rowGradientLoop<E: KernelElement>(
   _ centred: Bool, _ x: Source<E>, _ dy: Source<E>, _ rows: Int, _ width: Int, _ period: Int,
@@ -153,14 +153,18 @@ public func flushRowSums(_ scratch: Output, _ count: Int, _ sums: Sums) {
 
 /// Sixteen rows of 16 or 32 elements: their projections meet in the lanes of one vector.
 ///
-/// `scratch` has 512 floats.
+/// `scratch` has 528 floats.
 @_alwaysEmitIntoClient @_transparent
 public func sixteenRowsGradient<E: KernelElement>(
   _ centred: Bool, _ x: Source<E>, _ dy: Source<E>, _ width: Int, _ gain: Input, _ saved: Input,
   _ rows: Int, _ epilogue: EpilogueGradient<E>, _ dx: Target<E>, _ dbias: Output, _ dgain: Output,
   _ scratch: Output
 ) {
-  let (offsets, scales, slopes) = (saved + rows, saved + 2 * rows, saved + 3 * rows)
+  let (scales, slopes) = (saved + 2 * rows, saved + 3 * rows)
+  let r = load(scales, 0)
+  // u = (x − K) · r − d · r: a multiply-add.
+  let offsets = scratch + 512
+  store(-load(saved, rows) * r, offsets, 0)
   // In memory order, one row after the other: two strips of columns would keep the memory from streaming.
   let isPair = width == 32
   let (w0, w1) = (load(gain, 0), isPair ? load(gain, 16) : Vector.zero)
@@ -171,14 +175,14 @@ public func sixteenRowsGradient<E: KernelElement>(
     let (k, d) = (Vector(repeating: saved[row]), Vector(repeating: offsets[row]))
     let r = Vector(repeating: scales[row])
     let g0 = epilogue.pass(load(dy, i), i)
-    let u0 = (centred ? (load(x, i) - k) - d : load(x, i)) * r
+    let u0 = centred ? fma(load(x, i) - k, r, d) : load(x, i) * r
     var h = g0 * w0
     var product = h * u0
     gain0 = fma(g0, u0, gain0)
     if centred { bias0 += g0 }
     if isPair {
       let g1 = epilogue.pass(load(dy, i + 16), i + 16)
-      let u1 = (centred ? (load(x, i + 16) - k) - d : load(x, i + 16)) * r
+      let u1 = centred ? fma(load(x, i + 16) - k, r, d) : load(x, i + 16) * r
       let h1 = g1 * w1
       h += h1
       product = fma(h1, u1, product)
@@ -194,7 +198,6 @@ public func sixteenRowsGradient<E: KernelElement>(
     if centred { store(bias1, dbias, 16) }
     store(gain1, dgain, 16)
   }
-  let r = load(scales, 0)
   let inverse = Vector(repeating: -1 / Float(width))
   let means = centred ? sixteenLaneSums(scratch) * inverse * r : Vector.zero
   let q = sixteenLaneSums(scratch + 256) * load(slopes, 0) * r
@@ -208,7 +211,7 @@ public func sixteenRowsGradient<E: KernelElement>(
     var c = 0
     var i = row * width
     while c < width {
-      let u = (centred ? (load(x, i) - k) - d : load(x, i)) * r
+      let u = centred ? fma(load(x, i) - k, r, d) : load(x, i) * r
       let h = load(passed, i) * load(gain, c)
       store(fma(u, q, centred ? fma(h, r, m) : h * r), dx, i)
       c += 16

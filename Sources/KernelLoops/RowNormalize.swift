@@ -240,34 +240,23 @@ public func firstSum<E: KernelElement>(_ centred: Bool, _ x: Source<E>, _ width:
 /// Sixteen short rows: their sums meet in the lanes of one vector, so that means, roots and
 /// quotients are taken of all rows at once.
 ///
-/// `scratch` has 512 floats. False, and nothing is written to y, where a sum leaves the range of float32.
+/// A row's first element stands for K, so that one sweep gives both moments: its distance from the mean is at
+/// most √(width − 1) deviations, which costs the sum of squares 6 bits at worst. `scratch` has 512 floats.
+/// False, and nothing is written to y, where a sum leaves the range of float32.
 @_alwaysEmitIntoClient @_transparent
 public func sixteenRowsNormalize<E: KernelElement>(
   _ centred: Bool, _ x: Source<E>, _ width: Int, _ gain: Input, _ bias: Input, _ rule: RowRule,
   _ epilogue: Epilogue<E>, _ y: Target<E>, _ saved: Output, _ rows: Int, _ scratch: Output
 ) -> Bool {
-  let inverse = Vector(repeating: 1 / Float(width))
-  let (offsets, scales) = (saved + rows, saved + 2 * rows)
-  if centred {
-    for row in 0..<16 {
-      var lanes = Vector.zero
-      var i = row * width
-      while i < (row + 1) * width {
-        prefetchRead(x, i)
-        lanes += load(x, i)
-        i += 16
-      }
-      store(lanes, scratch, 16 * row)
-    }
-    store(sixteenLaneSums(scratch) * inverse, saved, 0)
-  } else {
-    store(Vector.zero, saved, 0)
-  }
+  let scales = saved + 2 * rows
   for row in 0..<16 {
-    let center = Vector(repeating: saved[row])
+    let first = centred ? x[row * width].float : 0
+    saved[row] = first
+    let center = Vector(repeating: first)
     var (lanes, squares) = (Vector.zero, Vector.zero)
     var i = row * width
     while i < (row + 1) * width {
+      prefetchRead(x, i)
       let t = centred ? load(x, i) - center : load(x, i)
       if centred { lanes += t }
       squares = fma(t, t, squares)
@@ -277,24 +266,26 @@ public func sixteenRowsNormalize<E: KernelElement>(
     store(squares, scratch, 256 + 16 * row)
   }
   let sums = centred ? sixteenLaneSums(scratch) : Vector.zero
-  let d = sums * inverse
+  let d = sums * Vector(repeating: 1 / Float(width))
   let rest = sixteenLaneSums(scratch + 256) - sums * d
   // What is not finite is no number in the sum.
   guard laneSum(rest * Vector.zero) == 0 else { return false }
   let scale = rule.scale(
     sumsOfSquares: Vector.zero.replacing(with: rest, where: rest .> Vector.zero), width: width)
-  store(d, offsets, 0)
+  store(d, saved + rows, 0)
   store(scale.r, scales, 0)
   store(scale.k, saved + 3 * rows, 0)
+  // d · r in the place of d: one multiply-add instead of a difference and a product.
+  store(-d * scale.r, scratch, 0)
   for row in 0..<16 {
-    let (center, offset) = (Vector(repeating: saved[row]), Vector(repeating: offsets[row]))
+    let (center, offset) = (Vector(repeating: saved[row]), Vector(repeating: scratch[row]))
     let r = Vector(repeating: scales[row])
     var c = 0
     var i = row * width
     while c < width {
-      let t = centred ? (load(x, i) - center) - offset : load(x, i)
+      let u = centred ? fma(load(x, i) - center, r, offset) : load(x, i) * r
       prefetchWrite(y, i)
-      store(epilogue.result(fma(t * r, load(gain, c), load(bias, c)), i), y, i)
+      store(epilogue.result(fma(u, load(gain, c), load(bias, c)), i), y, i)
       c += 16
       i += 16
     }

@@ -12,20 +12,49 @@ public struct NormEpilogue: Sendable {
   public let residual: Tensor?
   /// Whether the result is rectified.
   public let rectifies: Bool
+  /// What the pass writes beside a rectified output, so that the backward pass need not read that; nil for
+  /// nothing.
+  public let mask: RectifierMask?
 
-  /// Adds `residual` where there is one, then rectifies where asked.
-  public init(adding residual: Tensor? = nil, rectifies: Bool = false) {
+  /// Adds `residual` where there is one, then rectifies where asked, and fills `mask`.
+  public init(
+    adding residual: Tensor? = nil, rectifies: Bool = false, mask: RectifierMask? = nil
+  ) {
     self.residual = residual
     self.rectifies = rectifies
+    self.mask = rectifies ? mask : nil
   }
 
-  /// The epilogue of a loop whose output is `y`.
-  func loop<E: TensorElement>(_: E.Type, of y: Tensor) -> Epilogue<E> {
+  /// The same output without a mask.
+  public var withoutMask: NormEpilogue { NormEpilogue(adding: residual, rectifies: rectifies) }
+
+  /// The epilogue of a loop whose output is `y`, in rows of `width`; nil for all channels.
+  func loop<E: TensorElement>(_: E.Type, of y: Tensor, width: Int? = nil) -> Epilogue<E> {
     if let residual {
       precondition(residual.count == y.count && residual.precision == y.precision)
-      return Epilogue(residual: E.source(residual), adds: true, rectifies: rectifies)
     }
-    return Epilogue(residual: E.source(y), adds: false, rectifies: rectifies)
+    let width = width ?? y.shape.channels
+    precondition(mask.map { $0.count == y.count && $0.width == width } ?? true)
+    return Epilogue(
+      residual: E.source(residual ?? y), adds: residual != nil, rectifies: rectifies,
+      mask: mask?.words.pointer)
+  }
+}
+
+/// Where a rectified output is above 0, in a bit an element: a sixteenth of a bfloat16 output, and a
+/// thirty-second of a float32 one.
+public struct RectifierMask: Sendable {
+  let count: Int
+  let width: Int
+  let words: Storage<MaskWord>
+
+  /// A mask to be filled for an output of `shape` in rows of `width`; nil where that is no multiple of 16, so
+  /// that rows would share words.
+  public init?(_ shape: Shape, width: Int) {
+    guard width % 16 == 0, shape.channels % width == 0 else { return nil }
+    count = shape.count
+    self.width = width
+    words = Storage(count: count / 16)
   }
 }
 
@@ -35,6 +64,7 @@ public struct OutputGradient: Sendable {
   let dy: Tensor
   private let addend: Tensor?
   private let output: Tensor?
+  private let mask: RectifierMask?
   /// What passes the rectifier, which is also the residual's gradient: dy itself where there is no rectifier
   /// and nothing is added, else memory that the norm's backward pass writes.
   public let passed: Tensor
@@ -46,19 +76,22 @@ public struct OutputGradient: Sendable {
   /// - Parameters:
   ///   - dy: The gradient.
   ///   - addend: A second gradient, which the norm's backward pass adds to dy; nil for none.
-  ///   - output: The rectified output, where there was a rectifier.
+  ///   - output: The rectified output, where there was a rectifier and there is no mask.
+  ///   - mask: What the forward pass filled, where there was a rectifier.
   ///   - hasResidual: Whether a residual needs what passes after dx is written.
   ///   - overwriting: Whether dy may be written over.
   ///   - overwritingAddend: Whether the second gradient may be written over.
   public init(
     _ dy: Tensor, adding addend: Tensor? = nil, rectified output: Tensor? = nil,
-    hasResidual: Bool = false, overwriting: Bool = false, overwritingAddend: Bool = false
+    mask: RectifierMask? = nil, hasResidual: Bool = false, overwriting: Bool = false,
+    overwritingAddend: Bool = false
   ) {
     func fresh() -> Tensor { .uninitialized(dy.shape, dy.precision) }
     self.dy = dy
     self.addend = addend
     self.output = output
-    let writes = output != nil || addend != nil
+    self.mask = mask
+    let writes = output != nil || mask != nil || addend != nil
     // Memory that nobody needs once both gradients are read, and that is in the caches then.
     var free = writes && overwriting ? [dy] : []
     if overwritingAddend, let addend { free.append(addend) }
@@ -72,7 +105,8 @@ public struct OutputGradient: Sendable {
   }
 
   private init(_ other: OutputGradient, dx: Tensor) {
-    (dy, addend, output, passed) = (other.dy, other.addend, other.output, other.passed)
+    (dy, addend, passed) = (other.dy, other.addend, other.passed)
+    (output, mask) = (other.output, other.mask)
     self.dx = dx
   }
 
@@ -81,8 +115,10 @@ public struct OutputGradient: Sendable {
     for tensor in [addend, output].compactMap(\.self) {
       precondition(tensor.count == dy.count && tensor.precision == dy.precision)
     }
+    precondition(mask.map { $0.count == dy.count } ?? true)
     return EpilogueGradient(
       addend: E.source(addend ?? dy), adds: addend != nil, output: E.source(output ?? dy),
-      masks: output != nil, passed: E.target(passed))
+      mask: mask.map { UnsafePointer($0.words.pointer) }, masks: output != nil || mask != nil,
+      passed: E.target(passed))
   }
 }

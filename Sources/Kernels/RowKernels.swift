@@ -24,7 +24,7 @@ extension Kernel {
       let loop = kind == .layer ? E.kernels.layerNormalize : E.kernels.rmsNormalize
       loop(
         E.source(x), rows, width, gain.count / width, gain.input, bias.input, rule,
-        epilogue.loop(E.self, of: y), E.target(y), saved.output, scratch.output)
+        epilogue.loop(E.self, of: y, width: width), E.target(y), saved.output, scratch.output)
     }
     run(x.element)
     return (y, saved)
@@ -42,7 +42,7 @@ extension Kernel {
     let rows = x.count / width
     let parameters = gain.count
     precondition(saved.count == 4 * rows && parameters % width == 0)
-    let scratch = Tensor.uninitialized([2 * parameters + 512])
+    let scratch = Tensor.uninitialized([2 * parameters + 528])
     defer { withExtendedLifetime(scratch) {} }
     let sums = Storage<Double>(count: 2 * parameters, filledWith: 0)
     func run<E: TensorElement>(_: E.Type) {

@@ -108,14 +108,18 @@ public enum GroupNorm {
     func callAsFunction(
       _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
     ) -> Variable {
-      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
-      func normalized(_ x: Tensor) -> (y: Tensor, saved: Saved) {
+      let shape = x.value.shape
+      // Of one position, every group is a row of its own.
+      let epilogue = NormEpilogue(
+        adding: residual, rectifies: rectified, of: x.value,
+        width: shape.positions > 1 ? nil : shape.channels / groups, on: tape)
+      func normalized(_ x: Tensor, _ epilogue: NormEpilogue) -> (y: Tensor, saved: Saved) {
         GroupNorm.forward(
           x, groups: groups, gain: affine.gainValue, bias: affine.biasValue, epsilon: epsilon,
           epilogue: epilogue)
       }
-      let (y, saved) = normalized(x.value)
-      let tail = FusedTail(residual, rectified: rectified, y) { normalized(saved.x).y }
+      let (y, saved) = normalized(x.value, epilogue)
+      let tail = FusedTail(residual, epilogue, y) { normalized(saved.x, $0).y }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, gradient = x.gradient] dy, backward in

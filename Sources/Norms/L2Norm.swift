@@ -61,10 +61,10 @@ public enum L2Norm {
     func callAsFunction(
       _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
     ) -> Variable {
-      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
+      let epilogue = NormEpilogue(adding: residual, rectifies: rectified, of: x.value, on: tape)
       let (y, saved) = L2Norm.forward(x.value, epsilon: epsilon, epilogue: epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y) { [epsilon] in
-        L2Norm.forward(saved.x, epsilon: epsilon, epilogue: epilogue).y
+      let tail = FusedTail(residual, epilogue, y) { [epsilon] in
+        L2Norm.forward(saved.x, epsilon: epsilon, epilogue: $0).y
       }
       return tape.record(
         y, by: name,

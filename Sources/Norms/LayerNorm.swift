@@ -83,13 +83,13 @@ public enum LayerNorm {
     func callAsFunction(
       _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
     ) -> Variable {
-      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
+      let epilogue = NormEpilogue(adding: residual, rectifies: rectified, of: x.value, on: tape)
       func normalized(_ x: Tensor, _ epilogue: NormEpilogue) -> (y: Tensor, saved: Saved) {
         LayerNorm.forward(
           x, gain: affine.gainValue, bias: affine.biasValue, rule: rule, epilogue: epilogue)
       }
       let (y, saved) = normalized(x.value, epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y) { normalized(saved.x, epilogue).y }
+      let tail = FusedTail(residual, epilogue, y) { normalized(saved.x, $0).y }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, detached, gradient = x.gradient] dy, backward in

@@ -75,12 +75,12 @@ public enum RMSNorm {
     func callAsFunction(
       _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
     ) -> Variable {
-      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
+      let epilogue = NormEpilogue(adding: residual, rectifies: rectified, of: x.value, on: tape)
       func normalized(_ x: Tensor, _ epilogue: NormEpilogue) -> (y: Tensor, saved: Saved) {
         RMSNorm.forward(x, gain: affine.gainValue, rule: rule, epilogue: epilogue)
       }
       let (y, saved) = normalized(x.value, epilogue)
-      let tail = FusedTail(residual, rectified: rectified, y) { normalized(saved.x, epilogue).y }
+      let tail = FusedTail(residual, epilogue, y) { normalized(saved.x, $0).y }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [affine, gradient = x.gradient] dy, backward in

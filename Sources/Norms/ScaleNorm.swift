@@ -83,13 +83,13 @@ public enum ScaleNorm {
     func callAsFunction(
       _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
     ) -> Variable {
-      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
+      let epilogue = NormEpilogue(adding: residual, rectifies: rectified, of: x.value, on: tape)
       let value = gain?.value ?? constant
-      func normalized(_ x: Tensor) -> (y: Tensor, saved: Saved) {
+      func normalized(_ x: Tensor, _ epilogue: NormEpilogue) -> (y: Tensor, saved: Saved) {
         ScaleNorm.forward(x, gain: value, epsilon: epsilon, epilogue: epilogue)
       }
-      let (y, saved) = normalized(x.value)
-      let tail = FusedTail(residual, rectified: rectified, y) { normalized(saved.x).y }
+      let (y, saved) = normalized(x.value, epilogue)
+      let tail = FusedTail(residual, epilogue, y) { normalized(saved.x, $0).y }
       return tape.record(
         y, by: name, uses: parameters,
         inputPullback: { [gain, gradient = x.gradient] dy, backward in

@@ -229,7 +229,7 @@ import Testing
             x, rows, channels, 1, gain, bias, rule, epilogue, &y, &saved, &scratch)
         },
         backward: { x, dy, epilogue, dx in
-          var (all, scratch) = (sums(2 * channels), room(2 * channels + 512))
+          var (all, scratch) = (sums(2 * channels), room(2 * channels + 528))
           (centred ? loops.layerGradient : loops.rmsGradient)(
             x, dy, rows, channels, 1, gain, saved, epilogue, &dx, &all, &scratch)
           return all
@@ -291,6 +291,19 @@ import Testing
     (0, 4, 16), (1, 2, 1), (2, 3, 15), (3, 4, 16), (2, 8, 17), (4, 9, 32), (2, 33, 48), (1, 5, 130),
   ]
 
+  /// Whether something is added, whether the sum is rectified, and whether a mask tells the backward pass where.
+  private static let epilogues = [
+    (false, false, false), (true, false, false), (false, true, false), (true, true, false),
+    (false, true, true), (true, true, true),
+  ]
+
+  /// The bits of where `y` is above 0, and one word more.
+  private static func mask<E: KernelElement>(of y: [E], _ count: Int) -> [MaskWord] {
+    var words = [MaskWord](repeating: 0, count: count / 16) + [0xffff]
+    for i in 0..<count / 16 * 16 where y[i].float > 0 { words[i / 16] |= 1 << MaskWord(i % 16) }
+    return words
+  }
+
   @Test(arguments: vectorTables)
   func normsMatchThePlainLoopsWithWhatFollowsThemInBothPrecisions(table: KernelTable) {
     norms(table.float32, reference.float32)
@@ -307,26 +320,42 @@ import Testing
       let all = passes(loops, samples: samples, positions: positions, channels: channels)
       let expected = passes(plain, samples: samples, positions: positions, channels: channels)
       for ((name, a), (_, b)) in zip(all, expected) where name != "unit" || channels > 1 {
-        for (adds, rectifies) in [(false, false), (true, false), (false, true), (true, true)] {
-          let what = "\(name) of [\(samples), \(positions), \(channels)], \(adds), \(rectifies)"
+        for (adds, rectifies, masks) in Self.epilogues where !masks || channels % 16 == 0 {
+          let what =
+            "\(name) of [\(samples), \(positions), \(channels)], \(adds), \(rectifies), \(masks)"
           func run(_ passes: Passes<E>, output: [E]?) -> (y: [E], passed: [E], dx: [E], [Double]) {
             var (y, passed) = (results(count, as: E.self), results(count, as: E.self))
             var dx = results(count, as: E.self)
             var sums: [Double] = []
-            (residual + [E(0)]).withUnsafeBufferPointer {
-              passes.forward(
-                x, Epilogue(residual: address($0), adds: adds, rectifies: rectifies), &y)
+            // Bits that are set from before have to be cleared, and words past the end stay.
+            var words = [MaskWord](repeating: 0xffff, count: count / 16 + 1)
+            words.withUnsafeMutableBufferPointer { words in
+              (residual + [E(0)]).withUnsafeBufferPointer {
+                passes.forward(
+                  x,
+                  Epilogue(
+                    residual: address($0), adds: adds, rectifies: rectifies,
+                    mask: masks ? address(words) : nil), &y)
+              }
+            }
+            if masks {
+              #expect(words == Self.mask(of: y, count), "the mask of \(what)")
             }
             // Both mask by one output: rounding may put an element near 0 on either side.
-            (output ?? y).withUnsafeBufferPointer { y in
+            words = Self.mask(of: output ?? y, count)
+            let unread = [E](repeating: E(0), count: y.count)
+            (masks ? unread : output ?? y).withUnsafeBufferPointer { y in
               (addend + [E(0)]).withUnsafeBufferPointer { addend in
-                passed.withUnsafeMutableBufferPointer {
-                  sums = passes.backward(
-                    x, dy,
-                    EpilogueGradient(
-                      addend: address(addend), adds: adds, output: address(y), masks: rectifies,
-                      passed: address($0)),
-                    &dx)
+                passed.withUnsafeMutableBufferPointer { passed in
+                  words.withUnsafeBufferPointer { words in
+                    sums = passes.backward(
+                      x, dy,
+                      EpilogueGradient(
+                        addend: address(addend), adds: adds, output: address(y),
+                        mask: masks ? address(words) : nil, masks: rectifies,
+                        passed: address(passed)),
+                      &dx)
+                  }
                 }
               }
             }

@@ -27,7 +27,7 @@ import Testing
     let gain = random(period * width, mean: 1, seed: 3)
     let bias = random(period * width, seed: 4)
     var (y, saved, dx) = (room(x.count), room(4 * rows), dy + room(0))
-    var (sums, scratch) = (sums(2 * period * width), room(2 * period * width + 512))
+    var (sums, scratch) = (sums(2 * period * width), room(2 * period * width + 528))
     let normalize = centred ? table.float32.layerNormalize : table.float32.rmsNormalize
     let gradient = centred ? table.float32.layerGradient : table.float32.rmsGradient
     normalize(x, rows, width, period, gain, bias, rule, .none, &y, &saved, &scratch)
@@ -115,7 +115,7 @@ import Testing
           func pass(_ factor: Float, _ table: KernelTable) -> (y: [Float], dx: [Float], [Double]) {
             let scaled = x.map { $0 * factor }
             var (y, saved, dx) = (room(x.count), room(4 * rows), room(x.count))
-            var (sums, scratch) = (sums(2 * width), room(2 * width + 512))
+            var (sums, scratch) = (sums(2 * width), room(2 * width + 528))
             let (normalize, gradient) =
               centred
               ? (table.float32.layerNormalize, table.float32.layerGradient)
@@ -148,7 +148,7 @@ import Testing
         (table.float32.rmsNormalize, table.float32.rmsGradient),
       ] {
         var (y, saved, dx) = (room(zeros.count), room(64), room(zeros.count))
-        var (sums, scratch) = (sums(2 * width), room(2 * width + 512))
+        var (sums, scratch) = (sums(2 * width), room(2 * width + 528))
         normalize(zeros, 16, width, 1, ones, zeros, rule, .none, &y, &saved, &scratch)
         gradient(zeros, ones, 16, width, 1, ones, saved, .none, &dx, &sums, &scratch)
         #expect(y[..<zeros.count].allSatisfy { $0 == 0 }, "\(rule)")
