@@ -48,7 +48,8 @@ func stepNorm(
   switch settings.kind {
   case .none: nil
   case .layer, .rms: RowStepNorm(site, settings)
-  case .batch: BatchStepNorm(site, settings, .thisRank, steps: steps, hasShift: keepsShift)
+  case .batch:
+    BatchStepNorm(site, settings.mergingNothing, .thisRank, steps: steps, hasShift: keepsShift)
   case .syncBatch: BatchStepNorm(site, settings, scope, steps: steps, hasShift: keepsShift)
   default: preconditionFailure(LSTM.problem(settings.kind) ?? "")
   }

@@ -53,7 +53,7 @@ struct PerRankBatchNorm: BatchStatisticsNorm {
   let module: BatchNorm.Module
 
   init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
-    module = BatchNorm.Module(site, settings, .thisRank)
+    module = BatchNorm.Module(site, settings.mergingNothing, .thisRank)
   }
 }
 
@@ -72,6 +72,16 @@ struct SyncBatchNorm: BatchStatisticsNorm {
 
   init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
     module = BatchNorm.Module(site, settings, scope.synchronized, every: settings.every)
+  }
+}
+
+extension NormSettings {
+  /// The settings for statistics over one rank, which nothing is merged with: a merge that is made for messages
+  /// would only cost digits or a second pass.
+  package var mergingNothing: NormSettings {
+    var own = self
+    own.merge = .shiftedMoments
+    return own
   }
 }
 
@@ -119,7 +129,7 @@ extension BatchNorm {
     func callAsFunction(
       _ x: Variable, adding residual: Variable?, rectified: Bool, on tape: Tape
     ) throws -> Variable {
-      let epilogue = NormEpilogue(adding: residual?.value, rectifies: rectified)
+      let epilogue = NormEpilogue(adding: residual, rectifies: rectified, of: x.value, on: tape)
       guard tape.mode == .training else {
         return tape.record(
           BatchNorm.normalize(
@@ -131,7 +141,7 @@ extension BatchNorm {
       let synchronizes = scope.communicates && isDue
       let (y, saved, moments, pullback) = try normalize(
         x.value, epilogue, over: synchronizes ? scope.communicator : Solo())
-      let tail = FusedTail(residual, rectified: rectified, y) { saved.output(epilogue) }
+      let tail = FusedTail(residual, epilogue, y) { saved.output($0) }
       // Moments of this rank alone would leave each rank with running statistics of its own.
       if isDue { running.update(moments, momentum: momentum) }
       return tape.record(
