@@ -1,4 +1,5 @@
 import Foundation
+import LockstepAnalysis
 import LockstepCollectives
 import LockstepConfiguration
 public import LockstepDataParallel
@@ -55,6 +56,10 @@ public struct Laboratory {
 
   /// The level of an interval that decides in this look.
   var level: Double { 1 - SequentialSignTest.error / Double(look * (look + 1)) }
+
+  /// Whether `samples` numbers are enough for an interval that decides: a smaller number spans all of them, and may
+  /// lie on one side of 0 by chance.
+  func decides(_ samples: Int) -> Bool { MedianInterval.exists(samples: samples, level: level) }
 
   /// Rank 0's `finding`, on all ranks.
   ///

@@ -18,8 +18,8 @@ extension Claim {
       and group norm do not depend on the batch size, and work with a batch of 1.
       """,
     source: """
-      Wu & He, 2018, abstract and figure 1, https://arxiv.org/abs/1803.08494; the notes on batch and \
-      layer normalization
+      Wu & He, 2018, abstract and figure 1, https://arxiv.org/abs/1803.08494; sthasushant, A Note on Normalization, on \
+      batch and layer normalization
       """,
     method: """
       A small ResNet on the digits with 1, 2, 4, 16 and 64 images a rank on all ranks (on two thread \

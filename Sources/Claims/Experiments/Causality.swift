@@ -15,7 +15,7 @@ extension Claim {
       norm's do not.
       """,
     source: """
-      A Note on Normalization, Batch Normalization, on causal masking; the statistics are those of \
+      sthasushant, A Note on Normalization, Batch Normalization, on causal masking; the statistics are those of \
       Ioffe & Szegedy, 2015, section 3.1, https://arxiv.org/abs/1502.03167
       """,
     method: """

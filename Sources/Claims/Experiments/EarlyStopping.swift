@@ -17,8 +17,8 @@ extension Claim {
       them, which acts as an implicit early stopping.
       """,
     source: """
-      Ba, Kiros & Hinton, 2016, section 5.2.2, https://arxiv.org/abs/1607.06450; the note on layer \
-      normalization
+      Ba, Kiros & Hinton, 2016, section 5.2.2, https://arxiv.org/abs/1607.06450; sthasushant, A Note on Normalization, \
+      on layer normalization
       """,
     method: """
       An MLP (64, 64) on the digits by plain SGD without weight decay, 5 seeds, learning rates 0.1 and \

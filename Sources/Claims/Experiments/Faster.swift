@@ -18,7 +18,7 @@ extension Claim {
       less (internal covariate shift).
       """,
     source: """
-      Ioffe & Szegedy, 2015, abstract and sections 1 to 3, https://arxiv.org/abs/1502.03167; the notes \
+      Ioffe & Szegedy, 2015, abstract and sections 1 to 3, https://arxiv.org/abs/1502.03167; sthasushant, A Note on Normalization, \
       on batch and layer normalization
       """,
     method: """

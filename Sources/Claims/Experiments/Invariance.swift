@@ -14,7 +14,7 @@ extension Claim {
       """,
     source: """
       Ba, Kiros & Hinton, 2016, table 1, https://arxiv.org/abs/1607.06450; Zhang & Sennrich, 2019, \
-      table 1, https://arxiv.org/abs/1910.07467; "A Note on Normalization", key properties of LN
+      table 1, https://arxiv.org/abs/1910.07467; sthasushant, A Note on Normalization, key properties of LN
       """,
     method: """
       y = norm(W·x + b) of 64 cases with 32 inputs of mean 0.5 and 32 neurons (8 groups), ε 0. Measured is \
@@ -64,7 +64,7 @@ extension Claim {
       because: contrary.isEmpty
         ? """
         all \(verdicts.count) cells are as the sources say. The paper's re-centring W + 1·bᵀ moves all \
-        neurons of a case alike, so layer norm removes it whatever the inputs are. The note's \
+        neurons of a case alike, so layer norm removes it whatever the inputs are. sthasushant's \
         W + b·1ᵀ moves neuron j by b_j·Σx, which only inputs with a sum of 0 in every case hide. Both \
         are right, about two changes with the same name
         """ : "not as the sources say: \(contrary.joined(separator: "; "))", figures)

@@ -6,7 +6,7 @@ extension Claim {
       with softly capped scores, training works at a learning rate 1.5 times as high.
       """,
     source: """
-      A Note on Normalization, QKV-Norm and Circuit Collapse, after Rybakov et al., 2024, abstract, \
+      sthasushant, A Note on Normalization, QKV-Norm and Circuit Collapse, after Rybakov et al., 2024, abstract, \
       https://arxiv.org/abs/2410.16682
       """,
     method: """

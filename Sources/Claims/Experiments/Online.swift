@@ -11,7 +11,7 @@ extension Claim {
       channel no variance is left.
       """,
     source: """
-      Ba, Kiros & Hinton, 2016, sections 1 and 3, https://arxiv.org/abs/1607.06450; the note on layer normalization, \
+      Ba, Kiros & Hinton, 2016, sections 1 and 3, https://arxiv.org/abs/1607.06450; sthasushant, A Note on Normalization, \
       on online settings
       """,
     method: """

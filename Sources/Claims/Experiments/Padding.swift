@@ -12,7 +12,8 @@ extension Claim {
       Under batch norm the padding of other sequences changes a sequence's output unless the \
       statistics are masked; under layer norm it changes nothing.
       """,
-    source: "A Note on Normalization, Batch Normalization, on sequences of different lengths",
+    source:
+      "sthasushant, A Note on Normalization, Batch Normalization, on sequences of different lengths",
     method: """
       An untrained transformer processes a batch of padded problems in training mode. Then the padding \
       of all other sequences holds another token, or every sequence is padded by eight more positions. \

@@ -14,7 +14,7 @@ extension Claim {
       which adds communication; layer norm and RMSNorm need none.
       """,
     source: """
-      "A Note on Normalization", on batch norm in transformers; the statistics: Ioffe & Szegedy, 2015, \
+      sthasushant, A Note on Normalization, on batch norm in transformers; the statistics: Ioffe & Szegedy, 2015, \
       algorithm 1, https://arxiv.org/abs/1502.03167
       """,
     method: """

@@ -12,8 +12,8 @@ extension Claim {
       normalizes each channel by itself instead.
       """,
     source: """
-      Ioffe & Szegedy, 2015, section 2, https://arxiv.org/abs/1502.03167; the note on batch normalization; whitening \
-      made practical: Huang et al., 2018, https://arxiv.org/abs/1804.08450
+      Ioffe & Szegedy, 2015, section 2, https://arxiv.org/abs/1502.03167; sthasushant, A Note on Normalization, \
+      on batch normalization; whitening made practical: Huang et al., 2018, https://arxiv.org/abs/1804.08450
       """,
     method: """
       Forward and backward pass of batch norm over all ranks and of whitening in one group, on 2,048 rows of 16, 64 and \
