@@ -60,7 +60,9 @@ struct Export: ParsableCommand, LocalCommand {
       guard folder.steps.contains(step) else {
         let steps = folder.steps.map(String.init).joined(separator: ", ")
         throw ConfigurationError(
-          "--step", "is \(step); the run has checkpoints of \(steps.isEmpty ? "no step" : steps)")
+          "--step",
+          "is \(step); the run has checkpoints of \(steps.isEmpty ? "no step" : steps); name one of them"
+        )
       }
       return (try folder.read(step: step), [])
     }

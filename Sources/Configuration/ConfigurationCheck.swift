@@ -33,6 +33,15 @@ package enum ConfigurationCheck {
         "model.norm.every is \(configuration.model.norm.every), but only sync-batch norm outside an lstm leaves out "
           + "its synchronization in some steps, not \(kind.rawValue)\(place)")
     }
+    if isLSTM, case .arithmetic = configuration.data.source,
+      configuration.model.norm.momentum == nil,
+      kind == .batch || kind == .syncBatch
+    {
+      throw ConfigurationError(
+        configuration.places["model.norm.momentum"],
+        "model.norm.momentum is null, but the later steps of sequences of several lengths have their own number of "
+          + "batches, which is not kept; give a number")
+    }
     if case .lstm = configuration.model.kind, let problem = LSTM.problem(kind) {
       throw ConfigurationError(configuration.places["model.norm.kind"], problem)
     }

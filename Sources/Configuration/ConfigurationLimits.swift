@@ -2,6 +2,8 @@
 package enum ConfigurationLimits {
   /// Extents of tensors.
   static let extent = 1...(1 << 24)
+  /// Extents of images, and their channels.
+  static let pixels = 1...4_096
   /// Counts of samples and steps.
   package static let count = 1...(1 << 32)
   /// Layers and blocks.

@@ -181,8 +181,8 @@ extension DataConfiguration: SectionOfKinds {
       vocabulary = 0
     }
     if vocabulary == nil || coder.isListing {
-      try coder.int("imageSize", &size, isRequired: true, in: 1...4096)
-      try coder.int("channels", &channels, in: 1...4096)
+      try coder.int("imageSize", &size, isRequired: true, in: ConfigurationLimits.pixels)
+      try coder.int("channels", &channels, in: ConfigurationLimits.pixels)
       try coder.int("classes", &classes, in: 1...256)
     }
     if vocabulary != nil || coder.isListing {
@@ -197,7 +197,7 @@ extension DataConfiguration: SectionOfKinds {
 
 extension Augmentation: DescribedSection {
   mutating func describe(_ coder: inout SectionCoder) throws(ConfigurationError) {
-    try coder.int("crop", &crop, in: 0...1024)
+    try coder.int("crop", &crop, in: 0...Augmentation.largestCrop)
     try coder.bool("flip", &flip)
   }
 }

@@ -174,8 +174,8 @@ extension ModelConfiguration: SectionOfKinds {
       input = InputDescription(shape: [context], classes: classes)
     } else {
       if let shape = input?.shape { (size, channels) = (shape[0], shape[2]) }
-      try coder.int("imageSize", &size, isRequired: true, in: positive)
-      try coder.int("inputChannels", &channels, isRequired: true, in: positive)
+      try coder.int("imageSize", &size, isRequired: true, in: ConfigurationLimits.pixels)
+      try coder.int("inputChannels", &channels, isRequired: true, in: ConfigurationLimits.pixels)
       try coder.int("classes", &classes, isRequired: true, in: positive)
       input = InputDescription(shape: [size, size, channels], classes: classes)
     }

@@ -37,7 +37,9 @@ extension RunConfiguration: DescribedSection {
           },
           { if case .perRank(let count) = $0 { .of(count) } else { nil } }
         ),
-      ], &batch, both: "both batch and batchPerRank are given, expected exactly one of them",
+      ], &batch,
+      both:
+        "both batch and batchPerRank are given, expected exactly one of them; \"--set batch=null\" takes one back",
       none: "neither batch (over all ranks) nor batchPerRank is given, expected one")
     try coder.int("accumulate", &accumulate, in: positive)
     try coder.oneOf(
@@ -56,7 +58,9 @@ extension RunConfiguration: DescribedSection {
           },
           { if case .steps(let count) = $0 { .of(count) } else { nil } }
         ),
-      ], &length, both: "both epochs and steps are given, expected exactly one of them",
+      ], &length,
+      both:
+        "both epochs and steps are given, expected exactly one of them; \"--set epochs=null\" takes one back",
       none: "neither epochs nor steps is given, expected one")
     var optimizing = OptimizerSection(optimizer: optimizer, learningRate: learningRate)
     try coder.section("optimizer", &optimizing, isRequired: true)
@@ -104,6 +108,8 @@ private struct EvaluateSection: DescribedSection {
           { if case .steps(let count) = $0 { .of(count) } else { nil } }
         ),
       ], &cadence,
-      both: "both evaluate.everyEpochs and evaluate.everySteps are given, expected one", none: nil)
+      both:
+        "both evaluate.everyEpochs and evaluate.everySteps are given, expected one; \"--set evaluate.everyEpochs=null\" takes one back",
+      none: nil)
   }
 }

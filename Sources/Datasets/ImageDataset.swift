@@ -129,6 +129,9 @@ public struct Crop: Hashable, Sendable {
 
 /// Random crops and flips, keyed by the sample's slot in the global batch.
 public struct Augmentation: Hashable, Sendable {
+  /// The largest crop that runs take.
+  public static let largestCrop = 1_024
+
   /// The most pixels that a crop moves in each direction.
   public var crop: Int
   /// Whether half of the images are mirrored.

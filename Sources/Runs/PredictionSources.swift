@@ -24,7 +24,7 @@ public enum PredictionSources {
       throw ConfigurationError(
         "--target-loss",
         "no run reached a loss of \(significant(targetLoss)); the lowest is "
-          + "\(significant(lowest)), the mean of \(window) steps")
+          + "\(significant(lowest)), the mean of up to \(window) steps")
     }
     return sources.map(\.source)
   }

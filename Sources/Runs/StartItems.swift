@@ -55,16 +55,25 @@ private func binaryDigest() -> String? {
 }
 
 extension DataSplit {
-  /// The SHA-256 of all samples, in hexadecimal digits.
-  public var digest: String {
-    lazyDigest.computedOnce {
-      var digest = SHA256()
-      for part in [train, test] {
-        digest.update(data: Data("\(part.shape) \(part.classes) \(part.count)\n".utf8))
-        part.visitContents { digest.update(data: $0) }
-      }
-      return hexadecimal(digest.finalize())
+  /// The SHA-256 of all samples and of the vocabulary, in hexadecimal digits.
+  public var digest: String { lazyDigest.computedOnce { digest(of: vocabulary) } }
+
+  /// Whether `digest` is that of these data, or, as in checkpoints of earlier versions, of their samples alone.
+  func matches(_ digest: String?) -> Bool {
+    digest == self.digest || vocabulary != nil && digest == self.digest(of: nil)
+  }
+
+  private func digest(of vocabulary: Vocabulary?) -> String {
+    var digest = SHA256()
+    for part in [train, test] {
+      digest.update(data: Data("\(part.shape) \(part.classes) \(part.count)\n".utf8))
+      part.visitContents { digest.update(data: $0) }
     }
+    // Two texts may have the same tokens in other letters.
+    for character in vocabulary?.characters ?? [] {
+      digest.update(data: Data("\(character.utf8.count) \(character)\n".utf8))
+    }
+    return hexadecimal(digest.finalize())
   }
 }
 

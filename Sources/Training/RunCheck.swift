@@ -63,10 +63,10 @@ package enum RunCheck {
       throw ConfigurationError(
         placeOf("clipNorm"), "clipNorm is \(norm), expected a number above 0")
     }
-    guard settings.augmentation.crop >= 0 else {
+    guard (0...Augmentation.largestCrop).contains(settings.augmentation.crop) else {
       throw ConfigurationError(
         placeOf("data.augment.crop"),
-        "crop is \(settings.augmentation.crop), expected 0 or more pixels")
+        "crop is \(settings.augmentation.crop), expected 0 to \(Augmentation.largestCrop) pixels")
     }
   }
 

@@ -10,11 +10,11 @@ public enum BatchSize: Hashable, Sendable {
   /// A number on each rank.
   case perRank(Int)
 
-  /// The number of samples in a step over `ranks` ranks.
+  /// The number of samples in a step over `ranks` ranks; `Int.max` where it is larger.
   public func global(ranks: Int) -> Int {
     switch self {
     case .global(let count): count
-    case .perRank(let count): count * ranks
+    case .perRank(let count): product(count, ranks)
     }
   }
 }
@@ -73,11 +73,17 @@ public struct TrainerSettings: Sendable {
     (self.optimizer, self.learningRate) = (optimizer, learningRate)
   }
 
-  /// The total number of steps, given the number of steps in an epoch.
+  /// The total number of steps, given the number of steps in an epoch; `Int.max` where it is larger.
   public func totalSteps(stepsPerEpoch: Int) -> Int {
     switch length {
-    case .epochs(let epochs): epochs * stepsPerEpoch
+    case .epochs(let epochs): product(epochs, stepsPerEpoch)
     case .steps(let steps): steps
     }
   }
+}
+
+/// The product of two numbers that are not negative, or the largest number where it is larger.
+private func product(_ a: Int, _ b: Int) -> Int {
+  let (product, overflows) = a.multipliedReportingOverflow(by: b)
+  return overflows ? .max : product
 }
