@@ -1,4 +1,5 @@
 import LockstepCollectives
+import LockstepFiles
 public import LockstepRecording
 
 /// Where the time of a run's steps went, on every rank and in every layer.
@@ -291,5 +292,12 @@ extension StepSplit {
           MedianInterval(taking.map { sum(rank, $0, \.skew) })
         }, last: last.map { Double($0) / all })
     }
+  }
+}
+
+extension StepSplit.Site {
+  /// The collectives in a step, with two digits after the point where there is less than one.
+  public var collectivesText: String {
+    collectives < 1 ? fixed(collectives, 2) : counted(collectives)
   }
 }

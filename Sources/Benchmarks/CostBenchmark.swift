@@ -118,7 +118,7 @@ extension CostBenchmark {
     let rounds = Interleaving.rounds(counting: steps)
     let variants = norms.flatMap { Variant.all(configuration.with(norm: $0), merges: merges) }
     if context.log == nil { context.record(in: EventLog()) }
-    let clocks = try ClockComparison(over: context.control)
+    let clocks = try context.clocks()
     let runs = try InterleavedRuns(
       variants.map(\.configuration), rounds: rounds, data: data, context: context)
     let reading = try clocks.read()
@@ -193,8 +193,10 @@ extension CostBenchmark {
       efficiency = Efficiency(recorded)
       let places = Dictionary(
         uniqueKeysWithValues: recorded.numbers.enumerated().map { ($1, $0) })
-      rounds = runs.numbers(of: i).map { numbers in
-        StepParts(
+      // The rounds that the ratio counts, and no others.
+      rounds = zip(runs.numbers(of: i), runs.paired.rounds(of: i)).map { numbers, median in
+        guard median != nil else { return nil }
+        return StepParts(
           recorded, steps: numbers.filter { disturbed[$0] == nil }.compactMap { places[$0] })
       }
     }

@@ -41,6 +41,10 @@ public struct NormsBenchmark: Codable, Sendable {
     }
   }
 
+  /// In what numbers activations were stored.
+  public let precision: String
+  /// Whether a residual and a ReLU were in the same pass.
+  public let fused: Bool
   /// The number of ranks; all measure at once.
   public let ranks: Int
   /// How fast one rank copies the largest shape, counting bytes read and written, in GB/s.
@@ -51,7 +55,7 @@ public struct NormsBenchmark: Codable, Sendable {
   public let disturbed: DisturbedSteps
 
   private enum CodingKeys: String, CodingKey {
-    case ranks, results, disturbed
+    case precision, fused, ranks, results, disturbed
     case copyGigabytesPerSecond = "copy_gigabytes_per_s"
   }
 
@@ -91,8 +95,11 @@ public struct NormsBenchmark: Codable, Sendable {
           let pass = try benches[i].run()
           guard round > 0 else { continue }
           benches[i].passes.append(pass)
-          paired.append([pass.step], of: i)
         }
+      }
+      for (i, bench) in benches.enumerated() {
+        try bench.shareDisturbances(over: context.control)
+        for pass in bench.passes { paired.append([pass.step], of: i) }
       }
       let bytes = Double((fused ? 7 : 5) * x.count * (precision == .float32 ? 4 : 2))
       for (i, bench) in benches.enumerated() {
@@ -113,6 +120,7 @@ public struct NormsBenchmark: Codable, Sendable {
       }
     }
     disturbed = DisturbedSteps(disturbances)
+    (self.precision, self.fused) = (precision.rawValue, fused)
     ranks = context.size
     copyGigabytesPerSecond = Self.copyBandwidth(
       elements: shapes.map { $0.reduce(1, *) }.max() ?? 1, precision)
@@ -183,7 +191,23 @@ private final class NormTimer {
   struct Timed {
     let forward: Double
     let backward: Double
-    let step: PairedSteps.Step
+    var step: PairedSteps.Step
+  }
+
+  /// Adds to each pass what disturbed it on other ranks, for which this one may have waited.
+  ///
+  /// Collective.
+  func shareDisturbances(over communicator: any Communicator) throws(CommunicationError) {
+    let all = try communicator.allGather(
+      passes.map { Int64($0.step.disturbance.causes.rawValue) })
+    for i in passes.indices {
+      let found = all.indices.map { rank in
+        StepDisturbance(StepDisturbance.Causes(rawValue: UInt8(all[rank][i])), rank: rank)
+      }
+      passes[i].step = PairedSteps.Step(
+        milliseconds: passes[i].step.milliseconds, disturbance: found.reduce(.none) { $0.union($1) }
+      )
+    }
   }
 
   init(

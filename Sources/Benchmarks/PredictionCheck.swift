@@ -74,7 +74,9 @@ extension PredictionCheck {
     data: DataSplit, context: RankContext
   ) throws {
     guard context.size > 1 else {
-      throw ConfigurationError("bench prediction", "needs two ranks or more to check against")
+      throw ConfigurationError(
+        "bench prediction",
+        "needs two ranks or more to check against; start it with Launch/run -n 2 -- lockstep …")
     }
     guard case .perRank = configuration.batch else {
       throw ConfigurationError(

@@ -3,7 +3,7 @@ import LockstepCollectives
 public import LockstepConfiguration
 public import LockstepDataParallel
 public import LockstepDatasets
-public import LockstepFiles
+import LockstepFiles
 import LockstepModels
 import LockstepNorms
 import LockstepRecording
@@ -61,62 +61,18 @@ extension SplitBenchmark {
     let described = try RunDescription.read(run: path, ranks: ranks).description
     (work, norm) = (described.name, described.norm)
     let disturbances = recorded.records.disturbances
-    let numbers = recorded.records[0].entries.filter { $0.kind == .step }.map(\.key.number)
+    let metrics = try RunMetrics(run: path)
+    let (all, usual) = (
+      RecordedSteps(recorded.records).numbers, metrics.usualSteps(of: recorded.records)
+    )
+    let numbers = all.contains(where: usual.contains) ? all.filter(usual.contains) : all
     disturbed = DisturbedSteps(numbers.map { disturbances[$0] ?? .none })
-    let records = recorded.usualRecords(try RunMetrics(run: path))
+    let records = recorded.usualRecords(metrics)
     split = StepSplit(records)
     efficiency = Efficiency(RecordedSteps(records))
     log = LogCost(
       events: Double(records[0].entries.count) / Double(max(split.steps, 1)),
       step: split.ranks.first?.stepMilliseconds.median ?? 0)
-  }
-}
-
-/// Whether a slower network shows up as transfer, and not as skew.
-public struct SplitComparison: Codable, Sendable {
-  /// How much longer ranks are blocked for transfer in a step, as the mean over ranks, in milliseconds.
-  public let transferGrewMilliseconds: Double
-  /// How much longer ranks wait for a slower rank in a step, as the mean over ranks, in milliseconds.
-  public let skewGrewMilliseconds: Double
-  /// Whether the transfer grew by a tenth or more, and the skew by at most a quarter of that growth.
-  ///
-  /// Some skew is allowed: a long transfer does not end on all ranks at once, so the first rank to finish
-  /// waits for the others at the next layer.
-  public let passed: Bool
-
-  private enum CodingKeys: String, CodingKey {
-    case passed
-    case transferGrewMilliseconds = "transfer_grew_ms"
-    case skewGrewMilliseconds = "skew_grew_ms"
-  }
-
-  /// Compares `slow` with `fast`, the same run on a faster network.
-  ///
-  /// - Throws: ``ConfigurationError`` if they do not split the same run.
-  public init(_ slow: SplitBenchmark, against fast: SplitBenchmark, file: String)
-    throws(ConfigurationError)
-  {
-    guard slow.work == fast.work, slow.norm == fast.norm, slow.ranks == fast.ranks else {
-      throw ConfigurationError(
-        file,
-        "is of \(fast.work) with \(fast.norm) norm on \(fast.ranks) ranks, but this run is of "
-          + "\(slow.work) with \(slow.norm) norm on \(slow.ranks); split the same run on both "
-          + "networks")
-    }
-    guard [slow, fast].allSatisfy({ $0.split.mixedStepsText == nil }) else {
-      throw ConfigurationError(
-        "--against", "compares medians over steps, which have to be alike; leave every out")
-    }
-    func sum(_ split: StepSplit, _ figure: (StepSplit.Site) -> MedianInterval) -> Double {
-      split.sites.reduce(0) { $0 + figure($1).median }
-    }
-    let before = sum(fast.split, \.exposedTransferMilliseconds)
-    transferGrewMilliseconds = sum(slow.split, \.exposedTransferMilliseconds) - before
-    skewGrewMilliseconds =
-      sum(slow.split, \.exposedSkewMilliseconds) - sum(fast.split, \.exposedSkewMilliseconds)
-    passed =
-      transferGrewMilliseconds >= before / 10
-      && skewGrewMilliseconds <= transferGrewMilliseconds / 4
   }
 }
 
@@ -189,6 +145,8 @@ public struct SplitCheck: Codable, Sendable {
   /// How much the transfer may change, in milliseconds: a tenth, or the clocks' bound plus 20 µs if that is
   /// more.
   public let transferMayChangeMilliseconds: Double
+  /// How many of the steps were disturbed, and why; a pair is left out if either of its steps was.
+  public let disturbed: DisturbedSteps
   /// The share of a step that no recorded part accounts for, on the rank where it is largest.
   public let unaccounted: Double
   /// Whether the check passed.
@@ -198,7 +156,7 @@ public struct SplitCheck: Codable, Sendable {
   public let passed: Bool
 
   private enum CodingKeys: String, CodingKey {
-    case work, norm, ranks, layer, rank, without, with, unaccounted, passed
+    case work, norm, ranks, layer, rank, without, with, unaccounted, passed, disturbed
     case delayMilliseconds = "delay_ms"
     case skewGrewMilliseconds = "skew_grew_ms"
     case cameLast = "came_last"
@@ -217,7 +175,10 @@ public struct SplitCheck: Codable, Sendable {
     steps: Int, milliseconds: Double
   ) throws {
     guard context.size > 1 else {
-      throw ConfigurationError("--check", "needs two ranks or more: one rank waits for nobody")
+      throw ConfigurationError(
+        "--check",
+        "needs two ranks or more, since one rank waits for nobody; start it with Launch/run -n 2 -- lockstep …"
+      )
     }
     let settings = configuration.model.norm
     guard settings.synchronizes, settings.statisticsGroup == .all else {
@@ -238,6 +199,7 @@ public struct SplitCheck: Codable, Sendable {
     let all = stride(from: 0, to: recording.numbers.count - 1, by: 2).map {
       (without: recording.numbers[$0], with: recording.numbers[$0 + 1])
     }
+    disturbed = DisturbedSteps(recording.numbers.map { disturbances[$0] ?? .none })
     let clean = all.filter { disturbances[$0.without] == nil && disturbances[$0.with] == nil }
     let counted = clean.isEmpty ? all : clean
     let without = StepSplit(recording.records.keeping(Set(counted.map(\.without))))
@@ -302,14 +264,14 @@ private struct StepRecording {
     settings.length = .steps(warmup + TrainingRun.stepsToOverlap + steps)
     settings.data.dropLast = true
     if context.log == nil { context.record(in: EventLog()) }
-    let clocks = try ClockComparison(over: context.control)
+    let clocks = try context.clocks()
     let run = try TrainingRun(settings, data: data, context: context)
     let sites = run.model.normSites
     delayedLayer = sites.isEmpty ? nil : sites[sites.count / 2].name
     try run.warmUp(warmup)
     numbers = Array(run.stepsTaken + 1..<run.stepsTaken + steps + 1)
     let first = try clocks.read()
-    let begin = context.log?.count ?? 0
+    var events: [Event] = []
     let meter = context.statistics.meter
     defer { meter.injectedDelay = nil }
     for step in 0..<steps {
@@ -321,15 +283,11 @@ private struct StepRecording {
             UInt64(delay.milliseconds * 1e6)
           ) : nil
       }
+      // Step by step: the log keeps only the newest events.
+      let begin = context.log?.count ?? 0
       _ = try run.step()
+      events += context.log?.events(from: begin) ?? []
     }
-    try agreeing(over: context.control) {
-      guard let log = context.log, log.count - begin <= log.capacity else {
-        throw ConfigurationError(
-          "--steps", "\(steps) steps have more events than the log can hold; record fewer steps")
-      }
-    }
-    let events = context.log?.events(from: begin) ?? []
     let clock = ClockOffset(first, try clocks.read())
     records = try RankRecord.gather(
       events, clock: clock, groups: context.recordedGroups, over: context.control)

@@ -38,6 +38,13 @@ struct BenchCost: ParsableCommand, RankedCommand {
 
   func run(_ session: Session) throws -> Int32 {
     let (settings, data) = try session.load(options.configuration, set: options.set)
+    if merges,
+      !norms.kinds.contains(where: { settings.with(norm: $0).model.norm.chosenMerge != nil })
+    {
+      throw ConfigurationError(
+        "--merges",
+        "none of --norms has statistics to merge; leave it out, or add sync-batch to --norms")
+    }
     session.noteRanks()
     try session.lookAtMachines()
     let result = try CostBenchmark(
@@ -87,6 +94,10 @@ struct BenchCost: ParsableCommand, RankedCommand {
       weight gradients are computed while statistics are in flight. saved: the time of a step without \
       overlap minus that of a step with it, in pairs.
       """ + (benchmark.disturbed.text.map { "\n\($0)" } ?? "")
+        + (PairedRatio.doubt(benchmark.results.compactMap(\.againstFirst?.rounds)).map {
+          "\nNote: \($0)."
+        }
+          ?? "")
   }
 
   /// What makes a step longer than under the first norm, one line for each other norm, and a blank line.

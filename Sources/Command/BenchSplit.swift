@@ -103,15 +103,17 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     session.noteRanks()
     try session.lookAtMachines()
     guard check else {
-      let fast = try against.map { file in try session.agreeing { try Self.read(file) } }
-      let result = try SplitBenchmark(
-        settings, data: data, context: session.context, warmup: warmup, steps: steps)
-      let comparison = try fast.map { fast in
+      let fast = try against.map { file in
         try session.agreeing {
-          try SplitComparison(result, against: fast, file: against ?? "")
+          let fast = try Self.read(file)
+          try SplitComparison.check(
+            settings, ranks: session.context.size, against: fast, file: file)
+          return fast
         }
       }
-      guard let comparison else {
+      let result = try SplitBenchmark(
+        settings, data: data, context: session.context, warmup: warmup, steps: steps)
+      guard let comparison = fast.map({ SplitComparison(result, against: $0) }) else {
         try session.print(output.json ? try jsonDocument(result) : Self.text(of: result))
         return ExitStatus.done
       }
@@ -219,7 +221,7 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     let last = site.last.indices.max { site.last[$0] < site.last[$1] } ?? 0
     return [
       site.name, site.pass,
-      site.collectives < 1 ? fixed(site.collectives, 2) : counted(site.collectives),
+      site.collectivesText,
       counted(site.bytes),
       fixed(site.skewMilliseconds.median, 4), fixed(site.transferMilliseconds.median, 4),
       fixed(site.inFlightMilliseconds.median, 4), site.exposedMilliseconds.text(4),
@@ -249,6 +251,6 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
       \(fixed(check.transferMayChangeMilliseconds, 4))
       outside of what was recorded       \(fixed(100 * check.unaccounted, 2))% of a step, at most 2%
       \(check.passed ? "passed" : "FAILED")
-      """
+      """ + (check.disturbed.text.map { "\n\($0)" } ?? "")
   }
 }

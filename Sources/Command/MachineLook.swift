@@ -17,7 +17,9 @@ extension Session {
     let places = try notePlaces()
     for note in RankPlace.notes(places) { log.warning("\(note)") }
     for load in try machineLoads() {
-      if let text = load.text { log.warning("\(text); what they disturb means little") }
+      if let text = load.text {
+        log.warning("\(text); steps that they disturb are left out of the figures")
+      }
     }
     return places
   }

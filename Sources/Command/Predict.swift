@@ -149,8 +149,13 @@ struct Predict: ParsableCommand, LocalCommand {
       the last rank is assumed to arrive tail · ln(ranks / steps) after the latest recorded step.
       """
         + (prediction.disturbedShare > 0
-          ? "\n\(fixed(100 * prediction.disturbedShare, 0))% of the recorded steps were disturbed, and left out where others were left."
+          ? "\n\(fixed(100 * prediction.disturbedShare, 0))% of the recorded steps were disturbed. They are left out where a "
+            + "run has undisturbed ones, and used where it has none."
           : "")
+        + (prediction.normsWithoutNoise.isEmpty
+          ? ""
+          : "\nNo noise was added to \(prediction.normsWithoutNoise.joined(separator: ", ")): no undisturbed step was "
+            + "recorded, so the steps hold the noise of their machine.")
   }
 
   private static func noiseText(of prediction: Prediction) -> String {
@@ -194,6 +199,8 @@ struct FabricOption: ExpressibleByArgument {
   private let text: String
 
   init?(argument: String) { text = argument }
+
+  var defaultValueDescription: String { text }
 
   static let help =
     "A fabric file that `bench collectives --fabric FILE` wrote, or one of \(names)."

@@ -1,5 +1,6 @@
 public import LockstepCollectives
 public import LockstepNorms
+package import LockstepRecording
 
 /// The communicators of one rank, one for each kind of traffic.
 ///
@@ -24,6 +25,8 @@ public final class RankContext {
   public var sharesCores = false
   /// The first rank of the group of each recorded communicator, in the order of their numbers.
   public private(set) var recordedGroups: [Int] = []
+
+  private var knownClocks: ClockComparison?
 
   /// Duplicates the communicator of all ranks.
   ///
@@ -61,6 +64,16 @@ public final class RankContext {
       communicator.meter.record(in: log)
       recordedGroups.append(first)
     }
+  }
+
+  /// Compares the clocks of all ranks; made once, since it takes communicators that are never freed.
+  ///
+  /// Collective the first time.
+  package func clocks() throws(CommunicationError) -> ClockComparison {
+    if let knownClocks { return knownClocks }
+    let made = try ClockComparison(over: control)
+    knownClocks = made
+    return made
   }
 
   /// Does the same as ``agreeing(_:)``, where `body` may take one rank long while the others wait.

@@ -13,6 +13,8 @@ public final class DisturbanceWatch {
   private var start: UInt64 = 0
   private var usualFaults: Int?
   private var account = ProcessorAccount()
+  /// Whether the step before lost time to the hypervisor.
+  private var stolenBefore: StepDisturbance.Causes = []
 
   /// The share of a step that may be lost without a disturbance.
   static let tolerance = 0.02
@@ -29,8 +31,11 @@ public final class DisturbanceWatch {
     start = monotonicNanoseconds()
   }
 
-  /// What has disturbed the step so far.
-  public func causes() -> StepDisturbance.Causes { causes(.current(), at: monotonicNanoseconds()) }
+  /// What has disturbed the step so far, for the other ranks: with time that was stolen from the step before, which was
+  /// not known until its end.
+  public func causes() -> StepDisturbance.Causes {
+    causes(.current(), at: monotonicNanoseconds()).union(stolenBefore)
+  }
 
   /// Ends a step that took `milliseconds`, and returns what disturbed it.
   public func end(milliseconds: Double) -> StepDisturbance.Causes {
@@ -44,6 +49,7 @@ public final class DisturbanceWatch {
     usualFaults = faults
     account.look()
     if countsSwitches, account.isMuchStolen { causes.insert(.stolen) }
+    stolenBefore = causes.intersection(.stolen)
     return causes
   }
 

@@ -149,6 +149,9 @@ public struct Prediction: Codable, Sendable {
   public let choices: [Choice]
   /// The noise that was added to the undisturbed steps.
   public let noise: MachineNoise
+  /// The norms to whose steps no noise was added, because they hold the noise of their machine: no undisturbed step was
+  /// recorded.
+  public let normsWithoutNoise: [String]
   /// The largest share, over the runs, of recorded steps that were disturbed and left out, from 0 to 1.
   public let disturbedShare: Double
 
@@ -156,6 +159,7 @@ public struct Prediction: Codable, Sendable {
     case fabric, library, bases, rows, choices, noise
     case fabricSource = "fabric_source"
     case disturbedShare = "disturbed_share"
+    case normsWithoutNoise = "norms_without_noise"
   }
 }
 
@@ -185,12 +189,14 @@ extension Prediction {
     fabricSource = network.fabric.source
     library = network.library
     var (rows, bases): ([Row], [Basis]) = ([], [])
+    var loud: [String] = []
     for (source, clean) in zip(sources, clean) {
       let kinds = StepSamples.kinds(
         of: source.records, steps: source.steps, preferring: clean.steps)
       guard let first = kinds.first else {
         throw RecordingError(source.norm, "no step was recorded; train for some steps first")
       }
+      if noise.detoursPerSecond > 0, !kinds.allSatisfy(\.isUndisturbed) { loud.append(source.norm) }
       let tail = kinds.reduce(0) { sum, kind in
         sum + kind.share
           * StepSimulation(kind, network, ranks: 2, group: source.synchronizes ? 2 : 1).meanTail
@@ -209,6 +215,7 @@ extension Prediction {
         }
       }
     }
+    normsWithoutNoise = loud
     self.bases = bases
     self.rows = rows.sorted { $0.ranks < $1.ranks }
     let isClean = disturbedShare <= Self.mostDisturbed

@@ -43,7 +43,7 @@ struct RunSection {
     collectives = split.sites.map { site in
       let last = site.last.indices.max { site.last[$0] < site.last[$1] } ?? 0
       return Collective(
-        name: site.name, pass: site.pass, count: counted(site.collectives),
+        name: site.name, pass: site.pass, count: site.collectivesText,
         bytes: counted(site.bytes), skew: fixed(site.skewMilliseconds.median, 4),
         transfer: fixed(site.transferMilliseconds.median, 4),
         inFlight: fixed(site.inFlightMilliseconds.median, 4),

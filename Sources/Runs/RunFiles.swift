@@ -79,11 +79,12 @@ public final class RunFiles {
           path, mayCount: mayCount, configuration, of: context.control, vocabulary: vocabulary)
       case .firstStep, .checkpoint:
         guard let lock = resumption.lock else { preconditionFailure("rank 0 has found no run") }
-        // The events of an earlier start have another clock, and maybe another number of ranks.
-        if context.log != nil { try? FileManager.default.removeItem(atPath: "\(path)/events") }
-        return try RunDirectory(
+        let opened = try RunDirectory(
           resuming: path, configuration, ranks: context.size, library: context.control.library,
           vocabulary: vocabulary, after: step ?? 0, goesBack: resumption.goesBack, lock: lock)
+        // The events of an earlier start have another clock, and maybe another number of ranks.
+        try? FileManager.default.removeItem(atPath: "\(path)/events")
+        return opened
       case .end: preconditionFailure("a run that has ended is not opened")
       }
     }
@@ -119,7 +120,7 @@ public final class RunFiles {
       (clocks, recorder) = (nil, nil)
       return
     }
-    let clocks = try ClockComparison(over: context.control)
+    let clocks = try context.clocks()
     let reading = try clocks.read()
     let identity = context.rank == 0 ? UUID().uuidString : ""
     let header = EventFileHeader(

@@ -152,18 +152,18 @@ public struct RunMetrics: Hashable, Sendable {
 }
 
 extension RunMetrics {
-  /// The numbers of the steps that computed a whole batch; of a run that took turns with others, those that are
-  /// timed: the first step of a turn finds the caches as another run left them.
+  /// The numbers of the steps that say how long a step takes: of a whole batch, and neither among the first three
+  /// nor the first of a turn.
   ///
   /// Only steps with `records` are asked, if there are any: a run that went on alone has no others.
   public func usualSteps(of records: [RankRecord] = []) -> Set<Int> {
     let recorded = Set(RecordedSteps(records).numbers)
-    let most = steps.map(\.samples).max()
-    let whole = steps.filter {
-      $0.samples == most && (recorded.isEmpty || recorded.contains($0.step))
+    func numbers(_ steps: [StepResult]) -> Set<Int> {
+      let all = Set(steps.map(\.step))
+      return recorded.isEmpty ? all : all.intersection(recorded)
     }
-    let timed = whole.filter { $0.round != nil }
-    return Set((timed.isEmpty ? whole : timed).map(\.step))
+    let steady = numbers(StepTimes.steady(steps))
+    return steady.isEmpty ? numbers(StepTimes.whole(steps)) : steady
   }
 }
 

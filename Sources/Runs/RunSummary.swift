@@ -95,15 +95,21 @@ public struct StepTimes: Codable, Hashable, Sendable {
 
   /// Summarizes the steps of one run or several.
   public init(_ runs: [[StepResult]]) {
-    let steady = runs.flatMap { steps in
-      let whole = Self.whole(steps)
-      return whole.count > 3 ? Array(whole.dropFirst(3)) : whole
-    }
-    self.init(steady: steady, of: runs.flatMap { Self.whole($0) })
+    self.init(steady: runs.flatMap { Self.steady($0) }, of: runs.flatMap { Self.whole($0) })
+  }
+
+  /// The steps of one run that say how long a step takes, all of a whole batch: those that are timed, where it took
+  /// turns with other runs, since the first step of a turn finds the caches as another run left them; else all but
+  /// the first three, or all if there are no more.
+  static func steady(_ steps: [StepResult]) -> [StepResult] {
+    let whole = whole(steps)
+    let timed = whole.filter { $0.round != nil }
+    guard timed.isEmpty else { return timed }
+    return whole.count > 3 ? Array(whole.dropFirst(3)) : whole
   }
 
   /// The steps with a whole batch.
-  private static func whole(_ steps: [StepResult]) -> [StepResult] {
+  static func whole(_ steps: [StepResult]) -> [StepResult] {
     let largest = steps.map(\.samples).max() ?? 0
     return steps.filter { $0.samples == largest }
   }
