@@ -75,11 +75,20 @@ static inline dnnl_status_t cdnnl_attributes(dnnl_primitive_attr_t *attributes) 
 typedef enum { CDNNL_FORWARD, CDNNL_BACKWARD_DATA, CDNNL_BACKWARD_WEIGHTS } cdnnl_pass;
 typedef enum { CDNNL_DIRECT, CDNNL_WINOGRAD } cdnnl_algorithm;
 
+// What oneDNN calls an implementation, such as "jit:avx512_core".
+static inline const char *cdnnl_implementation(dnnl_primitive_desc_t made) {
+  const char *name = "";
+  dnnl_primitive_desc_query(made, dnnl_query_impl_info_str, 0, &name);
+  return name;
+}
+
+// `wanted` is how the name of the implementation begins, or NULL for the first. It has to be looked for before a
+// primitive of the same operation is made: oneDNN 2.6 then finds nothing but that one.
 static inline dnnl_status_t cdnnl_convolution(
     dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_pass pass,
     cdnnl_algorithm algorithm, cdnnl_desc source,
     cdnnl_desc weights, cdnnl_desc target, int64_t stride, int64_t padding,
-    dnnl_primitive_desc_t hint) {
+    dnnl_primitive_desc_t hint, const char *wanted) {
   dnnl_dims_t strides = {stride, stride}, pad = {padding, padding};
   dnnl_alg_kind_t kind =
       algorithm == CDNNL_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
@@ -105,6 +114,11 @@ static inline dnnl_status_t cdnnl_convolution(
           pad, pad, hint, attributes);
       break;
   }
+  while (status == dnnl_success && wanted
+         && strncmp(cdnnl_implementation(*made), wanted, strlen(wanted)) != 0) {
+    status = dnnl_primitive_desc_next_impl(*made);
+    if (status != dnnl_success) dnnl_primitive_desc_destroy(*made);
+  }
 #else
   dnnl_convolution_desc_t operation;
   switch (pass) {
@@ -122,8 +136,20 @@ static inline dnnl_status_t cdnnl_convolution(
           &operation, kind, source, weights, NULL, target, strides, pad, pad);
       break;
   }
+  dnnl_primitive_desc_iterator_t implementations;
   if (status == dnnl_success)
-    status = dnnl_primitive_desc_create(made, &operation, attributes, engine, hint);
+    status = dnnl_primitive_desc_iterator_create(
+        &implementations, &operation, attributes, engine, hint);
+  if (status == dnnl_success) {
+    *made = dnnl_primitive_desc_iterator_fetch(implementations);
+    while (status == dnnl_success && wanted
+           && strncmp(cdnnl_implementation(*made), wanted, strlen(wanted)) != 0) {
+      dnnl_primitive_desc_destroy(*made);
+      status = dnnl_primitive_desc_iterator_next(implementations);
+      if (status == dnnl_success) *made = dnnl_primitive_desc_iterator_fetch(implementations);
+    }
+    dnnl_primitive_desc_iterator_destroy(implementations);
+  }
 #endif
   dnnl_primitive_attr_destroy(attributes);
   return status;

@@ -45,12 +45,27 @@
       ) -> dnnl_status_t {
         let x = Description(input, geometry.precision, layout)
         let y = Description(output, geometry.precision, layout)
-        return withExtendedLifetime((x, y)) {
-          cdnnl_convolution(
-            &made, engine, pass, algorithm, x.handle, weights.handle, y.handle,
-            Int64(geometry.stride), Int64(geometry.padding),
-            hint?.weighted.primitive.description)
+        func make(_ made: inout dnnl_primitive_desc_t?, by name: String?) -> dnnl_status_t {
+          withExtendedLifetime((x, y)) {
+            cdnnl_convolution(
+              &made, engine, pass, algorithm, x.handle, weights.handle, y.handle,
+              Int64(geometry.stride), Int64(geometry.padding),
+              hint?.weighted.primitive.description, name)
+          }
         }
+        let status = make(&made, by: nil)
+        // What oneDNN takes first multiplies a small matrix for each row of pixels and weight of the filter. With few
+        // input channels what it takes next is faster: 0.65 to 0.9 of the time with 3 to 32.
+        var better: dnnl_primitive_desc_t?
+        if pass == CDNNL_FORWARD, geometry.weights[1] <= 32, status == dnnl_success,
+          let first = made,
+          String(cString: cdnnl_implementation(first)) == "brgconv:avx512_core_bf16",
+          make(&better, by: "jit_bf16:") == dnnl_success
+        {
+          dnnl_primitive_desc_destroy(first)
+          made = better
+        }
+        return status
       }
       // oneDNN has Winograd's algorithm for one layout of its own, and not in every version.
       let winograd =

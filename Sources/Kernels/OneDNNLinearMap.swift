@@ -112,7 +112,7 @@
         let weights = pass == CDNNL_BACKWARD_WEIGHTS ? filterGradient : filter
         return cdnnl_convolution(
           &made, engine, pass, CDNNL_DIRECT, image.handle, weights.handle, image.handle, 1, 1,
-          hint?.description)
+          hint?.description, nil)
       }
       let product = Primitive.ifPossible {
         cdnnl_matmul(&$0, engine, x.handle, x.handle, wide.handle, 1)
