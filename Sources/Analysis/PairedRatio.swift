@@ -42,17 +42,17 @@ public struct PairedRatio: Codable, Hashable, Sendable {
   /// The level of each of several intervals, so that all of them hold together in 95% of cases.
   public static func level(comparisons: Int) -> Double { 1 - 0.05 / Double(max(1, comparisons)) }
 
-  /// Why ratios of these numbers of rounds decide nothing, where they do not; nil where one of them may.
-  ///
-  /// `rounds` has one number for each ratio.
-  public static func doubt(_ rounds: [Int]) -> String? {
-    guard let most = rounds.max() else { return nil }
+  /// Why none of several ratios decides anything; nil where one may, or there is none.
+  public static func doubt(_ ratios: [PairedRatio], comparisons: Int) -> String? {
+    guard let most = ratios.filter({ !$0.ratio.median.isNaN }).map(\.rounds).max() else {
+      return nil
+    }
     if most == 0 {
       return
         "the ratios are of disturbed steps, since no round of both was undisturbed, so nothing is decided; run "
         + "it again on a quieter machine (`lockstep doctor` names what runs)"
     }
-    guard !MedianInterval.exists(samples: most, level: level(comparisons: rounds.count)) else {
+    guard !MedianInterval.exists(samples: most, level: level(comparisons: comparisons)) else {
       return nil
     }
     return

@@ -145,8 +145,10 @@ public struct SplitCheck: Codable, Sendable {
   /// How much the transfer may change, in milliseconds: a tenth, or the clocks' bound plus 20 µs if that is
   /// more.
   public let transferMayChangeMilliseconds: Double
-  /// How many of the steps were disturbed, and why; a pair is left out if either of its steps was.
-  public let disturbed: DisturbedSteps
+  /// The number of pairs of steps.
+  public let pairs: Int
+  /// How many pairs had a disturbed step; they are left out, unless all had one.
+  public let disturbedPairs: Int
   /// The share of a step that no recorded part accounts for, on the rank where it is largest.
   public let unaccounted: Double
   /// Whether the check passed.
@@ -156,7 +158,8 @@ public struct SplitCheck: Codable, Sendable {
   public let passed: Bool
 
   private enum CodingKeys: String, CodingKey {
-    case work, norm, ranks, layer, rank, without, with, unaccounted, passed, disturbed
+    case work, norm, ranks, layer, rank, without, with, unaccounted, passed, pairs
+    case disturbedPairs = "disturbed_pairs"
     case delayMilliseconds = "delay_ms"
     case skewGrewMilliseconds = "skew_grew_ms"
     case cameLast = "came_last"
@@ -199,9 +202,9 @@ public struct SplitCheck: Codable, Sendable {
     let all = stride(from: 0, to: recording.numbers.count - 1, by: 2).map {
       (without: recording.numbers[$0], with: recording.numbers[$0 + 1])
     }
-    disturbed = DisturbedSteps(recording.numbers.map { disturbances[$0] ?? .none })
     let clean = all.filter { disturbances[$0.without] == nil && disturbances[$0.with] == nil }
     let counted = clean.isEmpty ? all : clean
+    (self.pairs, disturbedPairs) = (all.count, all.count - clean.count)
     let without = StepSplit(recording.records.keeping(Set(counted.map(\.without))))
     let with = StepSplit(recording.records.keeping(Set(counted.map(\.with))))
     guard let layer = recording.delayedLayer else {

@@ -94,10 +94,9 @@ struct BenchCost: ParsableCommand, RankedCommand {
       weight gradients are computed while statistics are in flight. saved: the time of a step without \
       overlap minus that of a step with it, in pairs.
       """ + (benchmark.disturbed.text.map { "\n\($0)" } ?? "")
-        + (PairedRatio.doubt(benchmark.results.compactMap(\.againstFirst?.rounds)).map {
-          "\nNote: \($0)."
-        }
-          ?? "")
+        + (PairedRatio.doubt(
+          benchmark.results.compactMap(\.againstFirst), comparisons: benchmark.results.count - 1
+        ).map { "\nNote: \($0)." } ?? "")
   }
 
   /// What makes a step longer than under the first norm, one line for each other norm, and a blank line.

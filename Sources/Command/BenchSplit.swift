@@ -229,6 +229,13 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
     ]
   }
 
+  private static func pairs(_ check: SplitCheck) -> String {
+    guard check.disturbedPairs > 0 else { return "" }
+    return check.disturbedPairs == check.pairs
+      ? "\nAll \(check.pairs) pairs of steps were disturbed, and used."
+      : "\n\(check.disturbedPairs) of \(check.pairs) pairs of steps were disturbed, and left out."
+  }
+
   private static func text(of check: SplitCheck) -> String {
     var sites = Self.sites
     for split in [check.without, check.with] {
@@ -251,6 +258,6 @@ struct BenchSplit: ParsableCommand, RankedCommand, LocalCommand {
       \(fixed(check.transferMayChangeMilliseconds, 4))
       outside of what was recorded       \(fixed(100 * check.unaccounted, 2))% of a step, at most 2%
       \(check.passed ? "passed" : "FAILED")
-      """ + (check.disturbed.text.map { "\n\($0)" } ?? "")
+      """ + pairs(check)
   }
 }

@@ -89,21 +89,22 @@ struct Compare: ParsableCommand, RankedCommand {
           fixed(result.gradients.blockedMilliseconds.median, 3),
         ].compactMap(\.self))
     }
-    let rounds = comparison.results.compactMap(\.againstFirst?.rounds)
+    let ratios = comparison.results.compactMap(\.againstFirst)
+    let doubt = PairedRatio.doubt(ratios, comparisons: comparison.results.count - 1)
     return """
       \(settings.name) on \(comparison.ranks) rank(s), \(repeats) run(s) a norm, in turn
 
       \(table.text)
 
       loss: mean training loss of the last epoch. step: rank 0's median over steps of a whole batch.
-      against: \(PairedRatio.doubt(rounds) ?? ratios(of: rounds.max() ?? 0)).
+      against: \(doubt ?? text(of: ratios.map(\.rounds).max() ?? 0)).
       stat: collectives of norm statistics; grad: gradient buckets. blocked: inside MPI or \
       waiting for it.
       """ + comparison.unlikeStepsText + (comparison.disturbed.text.map { "\n\($0)" } ?? "")
         + overSeeds(comparison) + comparison.results.map(divergence).joined()
   }
 
-  private func ratios(of rounds: Int) -> String {
+  private func text(of rounds: Int) -> String {
     "the median ratio of up to \(rounds) rounds; in each round every norm took a turn. All its intervals hold at "
       + "once in 95% of cases; one that contains 1 leaves the order undecided"
   }

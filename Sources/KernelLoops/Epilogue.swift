@@ -109,8 +109,10 @@ public struct EpilogueGradient<E: KernelElement> {
   public func pass(_ dy: Float, _ i: Int) -> Float {
     guard adds || masks else { return dy }
     let sum = adds ? dy + addend[i].float : dy
-    let isPositive = mask.map { $0[i / 16] >> MaskWord(i % 16) & 1 == 1 } ?? (output[i].float > 0)
-    let passes: Float = !masks || isPositive ? sum : 0
+    func isPositive() -> Bool {
+      mask.map { $0[i / 16] >> MaskWord(i % 16) & 1 == 1 } ?? (output[i].float > 0)
+    }
+    let passes: Float = !masks || isPositive() ? sum : 0
     passed[i] = E(passes)
     return passes
   }

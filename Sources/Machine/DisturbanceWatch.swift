@@ -13,7 +13,9 @@ public final class DisturbanceWatch {
   private var start: UInt64 = 0
   private var usualFaults: Int?
   private var account = ProcessorAccount()
-  /// Whether the step before lost time to the hypervisor.
+  /// What ``causes()`` has told of this step.
+  private var told: StepDisturbance.Causes = []
+  /// That the step before lost time to the hypervisor, if it was not told then.
   private var stolenBefore: StepDisturbance.Causes = []
 
   /// The share of a step that may be lost without a disturbance.
@@ -27,6 +29,7 @@ public final class DisturbanceWatch {
 
   /// Begins a step.
   public func begin() {
+    told = []
     before = .current()
     start = monotonicNanoseconds()
   }
@@ -34,7 +37,8 @@ public final class DisturbanceWatch {
   /// What has disturbed the step so far, for the other ranks: with time that was stolen from the step before, which was
   /// not known until its end.
   public func causes() -> StepDisturbance.Causes {
-    causes(.current(), at: monotonicNanoseconds()).union(stolenBefore)
+    told = causes(.current(), at: monotonicNanoseconds())
+    return told.union(stolenBefore)
   }
 
   /// Ends a step that took `milliseconds`, and returns what disturbed it.
@@ -49,7 +53,7 @@ public final class DisturbanceWatch {
     usualFaults = faults
     account.look()
     if countsSwitches, account.isMuchStolen { causes.insert(.stolen) }
-    stolenBefore = causes.intersection(.stolen)
+    stolenBefore = causes.subtracting(told).intersection(.stolen)
     return causes
   }
 

@@ -48,8 +48,7 @@ func stepNorm(
   switch settings.kind {
   case .none: nil
   case .layer, .rms: RowStepNorm(site, settings)
-  case .batch:
-    BatchStepNorm(site, settings.mergingNothing, .thisRank, steps: steps, hasShift: keepsShift)
+  case .batch: BatchStepNorm(site, settings, .thisRank, steps: steps, hasShift: keepsShift)
   case .syncBatch: BatchStepNorm(site, settings, scope, steps: steps, hasShift: keepsShift)
   default: preconditionFailure(LSTM.problem(settings.kind) ?? "")
   }
@@ -128,7 +127,8 @@ struct BatchStepNorm: StepNorm {
     _ site: NormSite, _ settings: NormSettings, _ scope: StatisticsScope, steps: Int, hasShift: Bool
   ) {
     (self.site, self.settings, self.scope) = (site, settings, scope)
-    (epsilon, momentum, merge) = (settings.epsilon, settings.momentum, settings.merge)
+    (epsilon, momentum) = (settings.epsilon, settings.momentum)
+    merge = scope.communicates ? settings.merge : .shiftedMoments
     affine = Affine(
       site, affine: settings.affine, hasBias: hasShift, isSummedByLayer: scope.coversAllRanks)
     affine.gain?.value.fill(with: 0.1)

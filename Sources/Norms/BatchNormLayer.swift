@@ -53,7 +53,7 @@ struct PerRankBatchNorm: BatchStatisticsNorm {
   let module: BatchNorm.Module
 
   init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
-    module = BatchNorm.Module(site, settings.mergingNothing, .thisRank)
+    module = BatchNorm.Module(site, settings, .thisRank)
   }
 }
 
@@ -72,16 +72,6 @@ struct SyncBatchNorm: BatchStatisticsNorm {
 
   init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
     module = BatchNorm.Module(site, settings, scope.synchronized, every: settings.every)
-  }
-}
-
-extension NormSettings {
-  /// The settings for statistics over one rank, which nothing is merged with: a merge that is made for messages
-  /// would only cost digits or a second pass.
-  package var mergingNothing: NormSettings {
-    var own = self
-    own.merge = .shiftedMoments
-    return own
   }
 }
 
@@ -139,8 +129,10 @@ extension BatchNorm {
       }
       let isDue = tape.origin.step % every == 0
       let synchronizes = scope.communicates && isDue
+      // A merge that is made for messages would only cost digits or a second pass where nothing is sent.
+      let merge = synchronizes ? merge : .shiftedMoments
       let (y, saved, moments, pullback) = try normalize(
-        x.value, epilogue, over: synchronizes ? scope.communicator : Solo())
+        x.value, epilogue, merge, over: synchronizes ? scope.communicator : Solo())
       let tail = FusedTail(residual, epilogue, y) { saved.output($0) }
       // Moments of this rank alone would leave each rank with running statistics of its own.
       if isDue { running.update(moments, momentum: momentum) }
@@ -165,7 +157,8 @@ extension BatchNorm {
     ) throws -> Gradients
 
     private func normalize(
-      _ x: Tensor, _ epilogue: NormEpilogue, over communicator: any Communicator
+      _ x: Tensor, _ epilogue: NormEpilogue, _ merge: StatisticsMerge,
+      over communicator: any Communicator
     ) throws -> (y: Tensor, saved: Saved, moments: Moments, Pullback) {
       let (gain, bias) = (affine.gainValue, affine.biasValue)
       let purpose = Purpose.statistics(name.event, .forward)

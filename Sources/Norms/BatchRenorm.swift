@@ -106,10 +106,8 @@ struct BatchRenormLayer: BatchStatisticsNorm {
   let module: BatchNorm.Module
 
   init(_ site: NormSite, _ settings: NormSettings, _ scope: NormScope) {
-    let isShared = settings.synchronized
     module = BatchNorm.Module(
-      site, isShared ? settings : settings.mergingNothing,
-      isShared ? scope.synchronized : .thisRank,
+      site, settings, settings.synchronized ? scope.synchronized : .thisRank,
       limits: BatchRenorm.Limits(scale: settings.maximumScale, shift: settings.maximumShift))
   }
 }

@@ -196,7 +196,11 @@ extension Prediction {
       guard let first = kinds.first else {
         throw RecordingError(source.norm, "no step was recorded; train for some steps first")
       }
-      if noise.detoursPerSecond > 0, !kinds.allSatisfy(\.isUndisturbed) { loud.append(source.norm) }
+      if noise.detoursPerSecond > 0, !kinds.contains(where: \.isUndisturbed),
+        !loud.contains(source.norm)
+      {
+        loud.append(source.norm)
+      }
       let tail = kinds.reduce(0) { sum, kind in
         sum + kind.share
           * StepSimulation(kind, network, ranks: 2, group: source.synchronizes ? 2 : 1).meanTail

@@ -101,7 +101,7 @@ public struct Resumption: Sendable {
       ?? newest(folder, of: configuration)
     guard let checkpoint else { return Resumption(.firstStep, changes: changes, lock: lock) }
     try checkBatch(configuration, checkpoint, ranks: ranks, in: path)
-    guard data.matches(checkpoint.data) else {
+    guard data.matches(checkpoint.data, in: path) else {
       throw ConfigurationError(
         path,
         "these are not the data that the run has seen, so it would not go on with the same samples; "

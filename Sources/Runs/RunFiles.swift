@@ -83,7 +83,14 @@ public final class RunFiles {
           resuming: path, configuration, ranks: context.size, library: context.control.library,
           vocabulary: vocabulary, after: step ?? 0, goesBack: resumption.goesBack, lock: lock)
         // The events of an earlier start have another clock, and maybe another number of ranks.
-        try? FileManager.default.removeItem(atPath: "\(path)/events")
+        let events = "\(path)/events"
+        if FileManager.default.fileExists(atPath: events) {
+          do { try FileManager.default.removeItem(atPath: events) } catch {
+            throw ConfigurationError(
+              events,
+              "the events of the earlier start cannot be removed: \(error.localizedDescription)")
+          }
+        }
         return opened
       case .end: preconditionFailure("a run that has ended is not opened")
       }

@@ -77,7 +77,7 @@ public struct FinalFigures: Codable, Hashable, Sendable {
   }
 }
 
-/// Times and traffic of a run's steady steps: undisturbed steps with a whole batch, without the first three.
+/// Times and traffic of a run's steady steps: the undisturbed ones of a whole batch, without the first three or those that began a turn.
 public struct StepTimes: Codable, Hashable, Sendable {
   /// The duration of a step on this rank, in milliseconds; NaN if no step was timed.
   public let stepMilliseconds: MedianInterval
@@ -98,14 +98,18 @@ public struct StepTimes: Codable, Hashable, Sendable {
     self.init(steady: runs.flatMap { Self.steady($0) }, of: runs.flatMap { Self.whole($0) })
   }
 
-  /// The steps of one run that say how long a step takes, all of a whole batch: those that are timed, where it took
-  /// turns with other runs, since the first step of a turn finds the caches as another run left them; else all but
-  /// the first three, or all if there are no more.
+  /// The steps of one run that say how long a step takes, all of a whole batch.
+  ///
+  /// Where it took turns with other runs, they are the timed ones, since the first step of a turn finds the caches as
+  /// another run left them. Otherwise, or where it went on alone for more than a turn, they are all but the first
+  /// three, or all if there are no more.
   static func steady(_ steps: [StepResult]) -> [StepResult] {
     let whole = whole(steps)
-    let timed = whole.filter { $0.round != nil }
-    guard timed.isEmpty else { return timed }
-    return whole.count > 3 ? Array(whole.dropFirst(3)) : whole
+    let alone = whole.lastIndex { $0.round != nil }.map { Array(whole[($0 + 1)...]) } ?? whole
+    if alone.count < whole.count, alone.count <= Interleaving.turn {
+      return whole.filter { $0.round != nil }
+    }
+    return alone.count > 3 ? Array(alone.dropFirst(3)) : alone
   }
 
   /// The steps with a whole batch.

@@ -58,9 +58,14 @@ extension DataSplit {
   /// The SHA-256 of all samples and of the vocabulary, in hexadecimal digits.
   public var digest: String { lazyDigest.computedOnce { digest(of: vocabulary) } }
 
-  /// Whether `digest` is that of these data, or, as in checkpoints of earlier versions, of their samples alone.
-  func matches(_ digest: String?) -> Bool {
-    digest == self.digest || vocabulary != nil && digest == self.digest(of: nil)
+  /// Whether `digest`, of a checkpoint of the run directory at `path`, is that of these data; in those of earlier
+  /// versions it is of the samples alone, and the vocabulary lies beside them.
+  func matches(_ digest: String?, in path: String) -> Bool {
+    if digest == self.digest { return true }
+    guard let vocabulary, digest == self.digest(of: nil),
+      let data = FileManager.default.contents(atPath: "\(path)/vocabulary.json")
+    else { return false }
+    return (try? JSONDecoder().decode(Vocabulary.self, from: data)) == vocabulary
   }
 
   private func digest(of vocabulary: Vocabulary?) -> String {

@@ -40,6 +40,13 @@ struct RunTests {
       finished.output.contains("--allow-run-as-root") == (words == "--bind-to" && getuid() == 0))
   }
 
+  @Test func aProgramThatDoesNotExistIsNamed() throws {
+    let finished = try spawn(["Launch/run", "-n", "2", "--", "no-such-program"])
+    #expect(finished.status == 2)
+    #expect(
+      finished.errors.contains("there is no program \"no-such-program\""), "\(finished.errors)")
+  }
+
   /// Lines that Open MPI's mpirun adds about the status of ranks.
   private static let epilogue = """
     my $line = "-" x 74;

@@ -34,6 +34,19 @@ import Testing
     #expect(slower.rounds == rounds)
   }
 
+  @Test func whyNoRatioDecidesIsSaid() throws {
+    func doubt(_ ratios: [PairedRatio]) -> String? {
+      PairedRatio.doubt(ratios, comparisons: ratios.count)
+    }
+    let (few, many) = (Array(repeating: 1.1, count: 5), Array(repeating: 1.1, count: 20))
+    let untrusted = PairedRatio(many, comparisons: 1, trusted: false)
+    #expect(try #require(doubt([untrusted])).contains("disturbed steps"))
+    #expect(try #require(doubt([PairedRatio(few, comparisons: 1)])).contains("5 undisturbed round"))
+    #expect(doubt([untrusted, PairedRatio(many, comparisons: 2)]) == nil)
+    #expect(doubt([.none]) == nil, "there is no ratio to doubt")
+    #expect(doubt([]) == nil)
+  }
+
   @Test func anIntervalAroundOneDecidesNothing() {
     let ratios = (0..<40).map { $0 % 2 == 0 ? 0.9 : 1.1 }
     #expect(PairedRatio(ratios, comparisons: 1).verdict == .undecided)

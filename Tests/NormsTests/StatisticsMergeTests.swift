@@ -29,6 +29,21 @@ import Testing
     }
   }
 
+  @Test(arguments: [NormKind.batch, .batchRenorm])
+  func aNormOverOneRankIsTheSameUnderEveryMerge(kind: NormKind) throws {
+    let (x, dy) = (
+      random([12, Self.channels], mean: 100, seed: 1), random([12, Self.channels], seed: 2)
+    )
+    let passes = try StatisticsMerge.allCases.map { merge in
+      var settings = NormSettings(kind)
+      settings.merge = merge
+      return try Pass(makeNorm(NormSite("norm", channels: Self.channels), settings), x, dy)
+    }
+    for pass in passes {
+      #expect(pass.y == passes[0].y && pass.dx == passes[0].dx && pass.state == passes[0].state)
+    }
+  }
+
   @Test(
     arguments: StatisticsMerge.allCases,
     [[6, 6], [1, 11], [12, 0], [0, 5, 7], [3, 4, 5], [1, 0, 0, 11]])

@@ -242,6 +242,12 @@ import Testing
       "model.norm.zeroCentered is true, but layer norm has no zero-centred gain"
     ),
     (
+      [
+        "model={kind: lstm, context: 16, width: 8, layers: 1, norm: {kind: batch, momentum: null}}",
+        "data={kind: arithmetic, digits: 3, samples: 64}",
+      ], 1, "model.norm.momentum is null, but the later steps of sequences of several lengths"
+    ),
+    (
       ["model.norm={kind: group, ghostBatch: 4}"], 1,
       "model.norm.ghostBatch is 4, but only batch norm"
     ),

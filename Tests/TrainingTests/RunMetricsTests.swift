@@ -26,10 +26,16 @@ import Testing
   @Test func ofARunThatTookTurnsTheStepsThatAreTimedAreUsual() throws {
     let alone = (1...4).map { Self.row(step: "\($0)", samples: $0 == 4 ? 2 : 4) }
     #expect(try read(alone.joined()).usualSteps() == [1, 2, 3])
+    let longer = (1...9).map { Self.row(step: "\($0)") }
+    #expect(
+      try read(longer.joined()).usualSteps() == [4, 5, 6, 7, 8, 9], "the first three are cold")
     let turns = (1...9).map {
       Self.row(step: "\($0)", samples: $0 == 9 ? 2 : 4, round: $0 % 4 == 1 ? nil : $0 / 4)
     }
     #expect(try read(turns.joined()).usualSteps() == [2, 3, 4, 6, 7, 8])
+    let after = (10...20).map { Self.row(step: "\($0)") }
+    #expect(
+      try read((turns + after).joined()).usualSteps() == Set(13...20), "the run went on alone")
   }
 
   @Test(arguments: [

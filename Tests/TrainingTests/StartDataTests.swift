@@ -1,3 +1,4 @@
+import Foundation
 import LockstepCheckpoints
 import LockstepCollectives
 import LockstepConfiguration
@@ -7,6 +8,7 @@ import LockstepNorms
 import LockstepRuns
 import LockstepTensors
 import LockstepTraining
+import Spawning
 import Testing
 
 @Suite struct StartDataTests {
@@ -40,5 +42,17 @@ import Testing
     #expect(split([0, 1]).digest == split([0, 1]).digest)
     #expect(split([0, 1]).digest != split([0, 2]).digest)
     #expect(split([0, 1]).digest.count == 64)
+  }
+
+  @Test func textsOfTheSameTokensInOtherLettersAreOtherData() throws {
+    let digests = try ["abcabcabcabc", "ABCABCABCABC", "abcabcabcabc"].map { text in
+      try withTemporaryFolder { folder in
+        let path = "\(folder)/text.txt"
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        return try TokenDataset.text(path, context: 2, bytes: false, trainShare: 0.5).digest
+      }
+    }
+    #expect(digests[0] != digests[1])
+    #expect(digests[0] == digests[2])
   }
 }

@@ -151,8 +151,13 @@ import Testing
       (try Self.errors(.global(16)) { $0.clipNorm = .nan }, "expected a number above 0"),
       (
         try Self.errors(.global(16)) { $0.augmentation = Augmentation(crop: -1, flip: true) },
-        "crop is -1, expected 0 or more pixels"
+        "crop is -1, expected 0 to 1024 pixels"
       ),
+      (
+        try Self.errors(.global(16)) { $0.augmentation = Augmentation(crop: .max, flip: true) },
+        "expected 0 to 1024 pixels"
+      ),
+      (try Self.errors(.perRank(.max)), "is larger than the training set"),
     ]
     for (messages, expected) in cases {
       #expect(messages[0] == messages[1] && messages[0].contains(expected), "\(messages)")

@@ -64,7 +64,7 @@ extension Claim {
       because: contrary.isEmpty
         ? """
         all \(verdicts.count) cells are as the sources say. The paper's re-centring W + 1·bᵀ moves all \
-        neurons of a case alike, so layer norm removes it whatever the inputs are. sthasushant's \
+        neurons of a case alike, so layer norm removes it whatever the inputs are. A Note on Normalization's \
         W + b·1ᵀ moves neuron j by b_j·Σx, which only inputs with a sum of 0 in every case hide. Both \
         are right, about two changes with the same name
         """ : "not as the sources say: \(contrary.joined(separator: "; "))", figures)

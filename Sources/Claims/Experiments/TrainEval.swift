@@ -13,7 +13,7 @@ extension Claim {
       without batch statistics, computes the same in both.
       """,
     source: """
-      "Layer Normalization", TheQuery glossary, and its comparison of the two ("no need for \
+      "Layer Normalization", TheQuery glossary, and its comparison of batch and layer norm ("no need for \
       running mean/variance"); Ba, Kiros & Hinton, 2016, section 3, https://arxiv.org/abs/1607.06450
       """,
     method: """
