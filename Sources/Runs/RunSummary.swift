@@ -77,7 +77,9 @@ public struct FinalFigures: Codable, Hashable, Sendable {
   }
 }
 
-/// Times and traffic of a run's steady steps: the undisturbed ones of a whole batch, without the first three or those that began a turn.
+/// Times and traffic of a run's steady steps.
+///
+/// They are the undisturbed ones of a whole batch, without the first three or those that began a turn.
 public struct StepTimes: Codable, Hashable, Sendable {
   /// The duration of a step on this rank, in milliseconds; NaN if no step was timed.
   public let stepMilliseconds: MedianInterval

@@ -18,8 +18,8 @@ extension Claim {
       less (internal covariate shift).
       """,
     source: """
-      Ioffe & Szegedy, 2015, abstract and sections 1 to 3, https://arxiv.org/abs/1502.03167; sthasushant, A Note on Normalization, \
-      on batch and layer normalization
+      Ioffe & Szegedy, 2015, abstract and sections 1 to 3, https://arxiv.org/abs/1502.03167; \
+      sthasushant, A Note on Normalization, on batch and layer normalization
       """,
     method: """
       The paper's network (section 4.1: 3 hidden layers of 100 sigmoid units, batches of 60, SGD) on \

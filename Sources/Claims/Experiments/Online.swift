@@ -11,8 +11,8 @@ extension Claim {
       channel no variance is left.
       """,
     source: """
-      Ba, Kiros & Hinton, 2016, sections 1 and 3, https://arxiv.org/abs/1607.06450; sthasushant, A Note on Normalization, \
-      on online settings
+      Ba, Kiros & Hinton, 2016, sections 1 and 3, https://arxiv.org/abs/1607.06450; \
+      sthasushant, A Note on Normalization, on online settings
       """,
     method: """
       An MLP (64, 64) on the digits with one image a step, 2 epochs, 5 seeds, under no norm, layer and RMS norm. \

@@ -7,8 +7,8 @@ extension Claim {
     id: "rms-quality",
     statement: "RMSNorm matches LayerNorm in convergence and accuracy.",
     source: """
-      Zhang & Sennrich, 2019, abstract and section 6, https://arxiv.org/abs/1910.07467; sthasushant, A Note on Normalization, \
-      on RMS normalization; in addition DetachNorm, Xu et al., 2019, https://arxiv.org/abs/1911.07013
+      Zhang & Sennrich, 2019, abstract and section 6, https://arxiv.org/abs/1910.07467; \
+      sthasushant, A Note on Normalization, on RMS normalization; in addition DetachNorm, Xu et al., 2019, https://arxiv.org/abs/1911.07013
       """,
     method: """
       A transformer (2 blocks of width 48) on sums and differences of two digits and a small ResNet \
