@@ -212,8 +212,13 @@ func folder(of name: String) -> String {
   "Sources/" + (name == "Lockstep" ? name : String(name.dropFirst("Lockstep".count)))
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: "\(name)Tests", dependencies: dependencies, swiftSettings: strict)
+/// A target of tests; those that compute little themselves need not be optimized, which halves their build.
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency], optimized: Bool = true
+) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: dependencies,
+    swiftSettings: strict + (optimized ? [] : [.unsafeFlags(["-Onone"])]))
 }
 
 targets += [
@@ -465,7 +470,7 @@ targets += [
       "LockstepTensors",
     ]),
   tests("Optimizers", ["LockstepOptimizers", "LockstepAutograd", "LockstepTensors"]),
-  tests("Datasets", ["LockstepDatasets", "LockstepTensors"]),
+  tests("Datasets", ["LockstepDatasets", "LockstepTensors", "Spawning"], optimized: false),
   tests(
     "DataParallel",
     ["LockstepDataParallel", "LockstepAutograd", "LockstepCollectives", "LockstepTensors"]),
@@ -474,7 +479,7 @@ targets += [
     [
       "LockstepRecording", "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
       "LockstepCollectives", "Spawning", "LockstepTensors",
-    ]),
+    ], optimized: false),
   tests(
     "Training",
     [
@@ -485,8 +490,8 @@ targets += [
       "LockstepAutograd", "LockstepKernels", "LockstepLayers", "LockstepRecording",
       "LockstepAnalysis", "LockstepMachine", "LockstepPrediction", "Spawning",
       "safetensors-verdicts",
-    ]),
-  tests("TensorBoard", ["LockstepTensorBoard"]),
+    ], optimized: false),
+  tests("TensorBoard", ["LockstepTensorBoard"], optimized: false),
   tests(
     "Claims",
     [
@@ -494,20 +499,22 @@ targets += [
       "LockstepMachine", "LockstepPrediction", "LockstepTensors", "LockstepFiles",
       "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
       "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
-    ]),
+    ], optimized: false),
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests(
-    "MPI", ["LockstepMPIBackend", "LockstepCollectives", "Spawning", "mpi-checks", "faulty-ranks"]),
+    "MPI", ["LockstepMPIBackend", "LockstepCollectives", "Spawning", "mpi-checks", "faulty-ranks"],
+    optimized: false),
   tests(
     "Command",
     [
       "Spawning", "lockstep", "LockstepRecording", "LockstepAnalysis", "LockstepMachine",
       "LockstepPrediction", "LockstepCollectives",
-    ]),
+    ], optimized: false),
   tests(
     "Launch",
-    ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")]),
+    ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")],
+    optimized: false),
   tests(
     "Fault",
     [
@@ -515,8 +522,8 @@ targets += [
       "LockstepCheckpoints",
       "LockstepTraining", "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks",
       "LockstepParity",
-    ]),
-  tests("House", ["Spawning"]),
+    ], optimized: false),
+  tests("House", ["Spawning"], optimized: false),
   // The readers as fuzzers see them; the corpus is read in every test run.
   .target(
     name: "FuzzTargets",
@@ -527,7 +534,7 @@ targets += [
       "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
       "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
     ], path: "Tests/Fuzz/Targets", swiftSettings: strict),
-  tests("Fuzz", ["FuzzTargets", "Spawning"]),
+  tests("Fuzz", ["FuzzTargets", "Spawning"], optimized: false),
   .executableTarget(
     name: "safetensors-verdicts",
     dependencies: [

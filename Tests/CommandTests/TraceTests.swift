@@ -89,16 +89,11 @@ struct TraceTests {
   @Test func aRunThatWasKilledCanBeTraced() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/run"
-      let process = Process()
-      process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-      process.arguments = mpirunCommand(
-        2, "lockstep",
-        ["train", "Configs/digits-resnet.yaml", "--set", "epochs=100000", "--run-dir", path])
-      process.currentDirectoryURL = URL(fileURLWithPath: packageRoot)
-      (process.standardOutput, process.standardError) = (
-        FileHandle.nullDevice, FileHandle.nullDevice
-      )
-      try process.run()
+      let process = try ChildProcess(
+        mpirunCommand(
+          2, "lockstep",
+          ["train", "Configs/digits-resnet.yaml", "--set", "epochs=100000", "--run-dir", path]))
+      defer { process.stop() }
       let files = (0...1).map { "\(path)/events/rank-\($0).0.events" }
       // Several steps of each rank.
       let deadline = Date().addingTimeInterval(300)
@@ -111,7 +106,7 @@ struct TraceTests {
         .split(separator: "\n").compactMap { pid_t($0) }
       #expect(ranks.count == 2)
       for id in ranks { kill(id, SIGKILL) }
-      process.waitUntilExit()
+      #expect(process.wait(seconds: 60) != nil)
       #expect(!exists(path + "/summary.json"))
 
       let torn = try #require(FileHandle(forUpdatingAtPath: files[1]))

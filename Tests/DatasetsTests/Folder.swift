@@ -1,6 +1,7 @@
 import Foundation
 import LockstepDatasets
 import LockstepTensors
+import Spawning
 import Testing
 
 /// A temporary folder that goes with the value's last use.
@@ -30,12 +31,8 @@ final class Folder {
 
   /// Replaces a file by its gzip form, whose name ends in `.gz`.
   func compress(_ name: String) throws {
-    let gzip = Process()
-    gzip.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    gzip.arguments = ["gzip", "\(path)/\(name)"]
-    try gzip.run()
-    gzip.waitUntilExit()
-    try #require(gzip.terminationStatus == 0, "gzip \(name)")
+    let gzip = try ChildProcess(["gzip", "\(path)/\(name)"])
+    try #require(gzip.wait(seconds: 60) == 0, "gzip \(name)")
   }
 }
 

@@ -94,17 +94,14 @@ struct WatchdogTests {
     let command = mpirunCommand(2, "mpi-checks", ["wait"])
     let place = try #require(command.firstIndex(of: executable("mpi-checks")))
     try withTemporaryFolder { folder in
-      let mpirun = Process()
-      mpirun.executableURL = URL(fileURLWithPath: "/usr/bin/env")
       // A name of their own to look for.
       let name = "\(folder)/checks-\(UUID().uuidString)"
       try FileManager.default.createSymbolicLink(
         atPath: name, withDestinationPath: executable("mpi-checks"))
-      mpirun.arguments = Array(command[..<place]) + wrapper + [name, "wait"]
       let errors = "\(folder)/errors"
-      try Data().write(to: URL(fileURLWithPath: errors))
-      mpirun.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errors))
-      try mpirun.run()
+      let mpirun = try ChildProcess(
+        Array(command[..<place]) + wrapper + [name, "wait"], errors: errors)
+      defer { mpirun.stop() }
       let deadline = Date().addingTimeInterval(120)
       while Date() < deadline,
         try !String(contentsOfFile: errors, encoding: .utf8).contains("waiting")
@@ -116,8 +113,8 @@ struct WatchdogTests {
         return Int(found.output.prefix { $0.isNumber }) ?? 0
       }
       #expect(try ranks() == 2)
-      kill(mpirun.processIdentifier, SIGKILL)
-      mpirun.waitUntilExit()
+      kill(mpirun.identifier, SIGKILL)
+      #expect(mpirun.wait(seconds: 60) == SIGKILL)
       let limit = Date().addingTimeInterval(120)
       while try ranks() > 0, Date() < limit { Thread.sleep(forTimeInterval: 0.05) }
       #expect(try ranks() == 0)

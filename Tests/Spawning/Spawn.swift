@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// What a finished process left.
 public struct Finished: Sendable {
@@ -38,77 +39,70 @@ public func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throw
   return try body(path)
 }
 
-/// This process's environment, without what would make a rank or a job step of what it starts.
-private let surroundings = ProcessInfo.processInfo.environment.filter { name, _ in
+/// This process's environment, without what would make a rank or a job step of what it starts, and without
+/// what `stdbuf` did to the tests' own output.
+private let surroundings = ProcessInfo.processInfo.environment.filter { name, value in
   name == "SLURM_CONF"
-    || !["SLURM_", "PMI_", "PMIX_", "OMPI_COMM_", "HYD"].contains(where: name.hasPrefix)
+    || !["SLURM_", "PMI_", "PMIX_", "OMPI_COMM_", "HYD", "_STDBUF_"].contains(
+      where: name.hasPrefix)
+      && !(name == "LD_PRELOAD" && value.contains("libstdbuf"))
 }
 
-/// Held while a command runs: two jobs beside each other would wait for each other's time slices, and a
-/// machine has as many cores as it has.
-private let turn = NSLock()
-
-/// Runs a command when no other one runs, and waits at most `seconds` for its end.
+/// Held while a command runs, with the number of commands that were late.
 ///
-/// It handles signals as by default, even where these tests were started to ignore some. The limit is for
-/// what hangs; no test depends on how long a command takes.
-public func spawn(
-  _ command: [String], environment: [String: String] = [:], seconds: Double = 300
-) throws -> Finished {
-  turn.lock()
-  defer { turn.unlock() }
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = ["--default-signal"] + command
-  process.currentDirectoryURL = URL(fileURLWithPath: packageRoot)
-  process.environment = surroundings.merging(environment) { $1 }
-  process.standardInput = FileHandle.nullDevice
-  return try withTemporaryFolder { folder in
-    // Files, not pipes: a full pipe would stop a process that nobody reads from.
-    let (output, errors) = (folder + "/output", folder + "/errors")
-    for path in [output, errors] { try Data().write(to: URL(fileURLWithPath: path)) }
-    process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: output))
-    process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errors))
-    // Threads of a test may block signals; what they start would not hear of its deadline.
-    var (none, before) = (sigset_t(), sigset_t())
-    unsafe sigemptyset(&none)
-    unsafe pthread_sigmask(SIG_SETMASK, &none, &before)
-    defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
-    try process.run()
-    let deadline = Date().addingTimeInterval(seconds)
-    while process.isRunning, Date() < deadline { Thread.sleep(forTimeInterval: 0.01) }
-    let ended = !process.isRunning
-    let running = ended ? "" : runningProcesses()
-    if !ended { end(process) }
-    process.waitUntilExit()
-    return Finished(
-      status: ended ? process.terminationStatus : nil,
-      output: try String(contentsOfFile: output, encoding: .utf8),
-      errors: try String(contentsOfFile: errors, encoding: .utf8) + running)
+/// Two jobs beside each other would wait for each other's time slices, and a machine has as many cores as it
+/// has.
+private let turn = Mutex(0)
+
+/// Where commands hang, the tests would take hours if each one waited for its limit.
+private struct CommandsHang: Error, CustomStringConvertible {
+  let command: [String]
+
+  var description: String {
+    "three commands did not end in time; not started any more: \(command.joined(separator: " "))"
   }
 }
 
-/// Ends a command that is late: it has ten seconds to clean up, then its process group is killed.
+/// Runs a command when no other one runs, and waits at most `seconds` for its end.
 ///
-/// Foundation waits for the end of all that the command started, not of the command alone.
-private func end(_ process: Process) {
-  process.terminate()
-  let deadline = Date().addingTimeInterval(10)
-  while process.isRunning, Date() < deadline { Thread.sleep(forTimeInterval: 0.01) }
-  if process.isRunning { kill(-process.processIdentifier, SIGKILL) }
+/// The limit is for what hangs; no test depends on how long a command takes. After three that hung, no
+/// command is started any more.
+public func spawn(
+  _ command: [String], environment: [String: String] = [:], seconds: Double = 300
+) throws -> Finished {
+  try turn.withLock { late in
+    guard late < 3 else { throw CommandsHang(command: command) }
+    return try withTemporaryFolder { folder in
+      // Files, not pipes: a full pipe would stop a process that nobody reads from.
+      let (output, errors) = (folder + "/output", folder + "/errors")
+      let child = try ChildProcess(
+        command, environment: surroundings.merging(environment) { $1 }, output: output,
+        errors: errors)
+      let status = child.wait(seconds: seconds)
+      var running = ""
+      if status == nil {
+        late += 1
+        running = runningProcesses()
+        // It has ten seconds to clean up.
+        kill(child.identifier, SIGTERM)
+        _ = child.wait(seconds: 10)
+        child.stop()
+      }
+      return Finished(
+        status: status, output: try String(contentsOfFile: output, encoding: .utf8),
+        errors: try String(contentsOfFile: errors, encoding: .utf8) + running)
+    }
+  }
 }
 
 /// This machine's processes as a tree, with what each waits for: what hangs is seldom the command itself.
 private func runningProcesses() -> String {
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = ["ps", "-eo", "pid,stat,wchan:24,etimes,args", "--forest"]
-  let output = Pipe()
-  process.standardOutput = output
-  guard (try? process.run()) != nil else { return "" }
-  let text = output.fileHandleForReading.readDataToEndOfFile()
-  process.waitUntilExit()
-  return "\nstill running:\n" + String(decoding: text, as: UTF8.self)
+  let text = try? withTemporaryFolder { folder in
+    let list = ["ps", "-eo", "pid,stat,wchan:24,etimes,args", "--forest"]
+    _ = try ChildProcess(list, output: folder + "/output").wait(seconds: 30)
+    return try String(contentsOfFile: folder + "/output", encoding: .utf8)
+  }
+  return "\nstill running:\n" + (text ?? "")
 }
 
 /// The launcher of the MPI that the executables are linked with, and how it is spoken to, as Launch/mpi.sh
@@ -123,6 +117,9 @@ public struct Launcher: Sendable {
 
   /// The tests' launcher; nil if there is none.
   public static let current = Launcher()
+
+  /// Open MPI otherwise looks for networks at each start, which takes longer than most of these commands.
+  private static let quick = ["--mca", "pml", "ob1"]
 
   /// The path of the compiler wrapper beside the launcher: mpicc, or mpicc.mpich beside mpiexec.mpich.
   public let compiler: String?
@@ -153,7 +150,7 @@ public struct Launcher: Sendable {
     dialect = words[0]
     compiler = words[1].isEmpty ? nil : words[1]
     begin = Array(words[2..<place])
-    sharing = Array(words[(place + 1)...])
+    sharing = Array(words[(place + 1)...]) + (dialect == "openmpi" ? Self.quick : [])
   }
 
   /// The words that start `ranks` ranks on shared cores.
