@@ -90,11 +90,14 @@ struct BatchJobTests {
       let run = "\(folder)/run"
       let script = """
         nohup '\(Self.lockstep)' train Configs/digits-resnet.yaml --set epochs=40 --no-events \
-          --run-dir '\(run)' >'\(folder)/log' 2>&1 &
+          --run-dir '\(run)' >'\(folder)/log' 2>&1 & echo $!
         until [[ -s '\(run)/metrics.jsonl' ]]; do sleep 0.02; done
         """
       let started = try spawn(["bash", "-c", script], environment: environment)
       #expect(started.status == 0, "\(started.errors)")
+      let process = try #require(
+        Int32(started.output.trimmingCharacters(in: .newlines)), "\(started.output)")
+      defer { if !exists("\(run)/summary.json") { kill(process, SIGKILL) } }
       func rows() -> Int {
         FileManager.default.contents(atPath: "\(run)/metrics.jsonl")?.count ?? 0
       }

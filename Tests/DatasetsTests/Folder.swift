@@ -32,6 +32,7 @@ final class Folder {
   /// Replaces a file by its gzip form, whose name ends in `.gz`.
   func compress(_ name: String) throws {
     let gzip = try ChildProcess(["gzip", "\(path)/\(name)"])
+    defer { gzip.stop() }
     try #require(gzip.wait(seconds: 60) == 0, "gzip \(name)")
   }
 }

@@ -13,7 +13,7 @@ struct FaultTests {
         // Beside other tests an end takes longer than alone.
         "Tests/Faults/kill-ranks", "--rounds", "6", "--seed", "7", "--limit", "120", "--lockstep",
         executable("lockstep"),
-      ], seconds: 1200)
+      ], seconds: 600)
     #expect(finished.status == 0, "\(finished.errors)\(finished.output)")
     #expect(finished.output.hasPrefix("rounds 6, failures 0"), "\(finished.output)")
   }
@@ -21,7 +21,7 @@ struct FaultTests {
   @Test func memoryAndTheRunDirectoryStayAsTheyAreOverManySteps() throws {
     let finished = try spawn(
       ["Tests/Faults/long-run", "--steps", "20000", "--lockstep", executable("lockstep")],
-      seconds: 1200)
+      seconds: 600)
     #expect(finished.status == 0, "\(finished.errors)\(finished.output)")
     #expect(finished.output.contains("0 steps on 2 ranks: resident at most"), "\(finished.output)")
   }
@@ -30,7 +30,7 @@ struct FaultTests {
   func noFaultOfTheStorageLosesOrInventsACheckpoint() throws {
     let programs = URL(fileURLWithPath: executable("lockstep")).deletingLastPathComponent().path
     let finished = try spawn(
-      ["Tests/Faults/storage", "--share", "40", "--programs", programs], seconds: 1200)
+      ["Tests/Faults/storage", "--share", "40", "--programs", programs], seconds: 600)
     #expect(finished.status == 0, "\(finished.errors)\(finished.output)")
     #expect(finished.output.split(separator: "\n").count == 7, "\(finished.output)")
   }

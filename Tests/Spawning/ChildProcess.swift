@@ -15,7 +15,7 @@ public final class ChildProcess {
   ///
   /// - Parameters:
   ///   - command: A program, as a path or as a name on the PATH, and its arguments.
-  ///   - environment: All its variables; this process's if there are none.
+  ///   - environment: All its variables; ``surroundings`` if there are none.
   ///   - output: The file for its standard output.
   ///   - errors: The file for its standard error.
   /// - Throws: `POSIXError` if no process can be made. A program that does not exist ends with status 127.
@@ -50,7 +50,7 @@ public final class ChildProcess {
     let words =
       unsafe (["env", "--chdir", packageRoot] + command).map { unsafe strdup($0) } + [nil]
     let variables =
-      unsafe (environment ?? ProcessInfo.processInfo.environment)
+      unsafe (environment ?? surroundings)
       .map { unsafe strdup("\($0)=\($1)") } + [nil]
     defer { unsafe (words + variables).forEach { unsafe free($0) } }
     var identifier: Int32 = 0
@@ -66,24 +66,45 @@ public final class ChildProcess {
   public var status: Int32? {
     if end == nil {
       var word: Int32 = 0
-      if unsafe waitpid(identifier, &word, WNOHANG) == identifier {
-        let signal = word & 0x7f
-        end = signal == 0 ? (word >> 8) & 0xff : signal
-      }
+      let found = unsafe waitpid(identifier, &word, WNOHANG)
+      let signal = word & 0x7f
+      if found == identifier { end = signal == 0 ? (word >> 8) & 0xff : signal }
+      // Somebody else has taken its status.
+      if found < 0 { end = -1 }
     }
     return end
   }
 
   /// Waits at most `seconds` for its end, and returns its status, or nil if it still runs.
+  @discardableResult
   public func wait(seconds: Double) -> Int32? {
-    let deadline = Date().addingTimeInterval(seconds)
-    while status == nil, Date() < deadline { Thread.sleep(forTimeInterval: 0.005) }
+    let deadline = ContinuousClock.now + .seconds(seconds)
+    while status == nil, ContinuousClock.now < deadline { Thread.sleep(forTimeInterval: 0.005) }
     return status
   }
 
-  /// Ends it, and all of its group that is left.
+  /// Kills its group if it still runs.
   public func stop() {
+    guard status == nil else { return }
     kill(-identifier, SIGKILL)
-    _ = wait(seconds: 60)
+    wait(seconds: 60)
+  }
+}
+
+/// This process's environment, without what would make a rank or a job step of what it starts, and without
+/// what `stdbuf` did to the tests' own output.
+public let surroundings = ProcessInfo.processInfo.environment.filter { name, value in
+  name == "SLURM_CONF"
+    || !["SLURM_", "PMI_", "PMIX_", "OMPI_COMM_", "HYD", "_STDBUF_"].contains(
+      where: name.hasPrefix)
+      && !(name == "LD_PRELOAD" && value.hasSuffix("/libstdbuf.so"))
+}
+
+/// The processes with `mark` in their environment.
+public func processes(withMark mark: String) throws -> [Int32] {
+  try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap(Int32.init).filter {
+    // Most of them belong to others, and some have just ended.
+    FileManager.default.contents(atPath: "/proc/\($0)/environ")
+      .map { String(decoding: $0, as: UTF8.self).contains(mark) } ?? false
   }
 }

@@ -39,15 +39,6 @@ public func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throw
   return try body(path)
 }
 
-/// This process's environment, without what would make a rank or a job step of what it starts, and without
-/// what `stdbuf` did to the tests' own output.
-private let surroundings = ProcessInfo.processInfo.environment.filter { name, value in
-  name == "SLURM_CONF"
-    || !["SLURM_", "PMI_", "PMIX_", "OMPI_COMM_", "HYD", "_STDBUF_"].contains(
-      where: name.hasPrefix)
-      && !(name == "LD_PRELOAD" && value.contains("libstdbuf"))
-}
-
 /// Held while a command runs, with the number of commands that were late.
 ///
 /// Two jobs beside each other would wait for each other's time slices, and a machine has as many cores as it
@@ -65,32 +56,39 @@ private struct CommandsHang: Error, CustomStringConvertible {
 
 /// Runs a command when no other one runs, and waits at most `seconds` for its end.
 ///
-/// The limit is for what hangs; no test depends on how long a command takes. After three that hung, no
-/// command is started any more.
+/// The limit is for what hangs; no test depends on how long a command takes. A late command is killed with
+/// all that it started, and after three that hung, no command is started any more; `isExpectedToHang` is for the
+/// test of that.
 public func spawn(
-  _ command: [String], environment: [String: String] = [:], seconds: Double = 300
+  _ command: [String], environment: [String: String] = [:], seconds: Double = 300,
+  isExpectedToHang: Bool = false
 ) throws -> Finished {
   try turn.withLock { late in
     guard late < 3 else { throw CommandsHang(command: command) }
     return try withTemporaryFolder { folder in
       // Files, not pipes: a full pipe would stop a process that nobody reads from.
       let (output, errors) = (folder + "/output", folder + "/errors")
-      let child = try ChildProcess(
-        command, environment: surroundings.merging(environment) { $1 }, output: output,
-        errors: errors)
+      let mark = UUID().uuidString
+      let variables = surroundings.merging(environment) { $1 }.merging(["LOCKSTEP_SPAWN": mark]) {
+        $1
+      }
+      let child = try ChildProcess(command, environment: variables, output: output, errors: errors)
       let status = child.wait(seconds: seconds)
       var running = ""
       if status == nil {
-        late += 1
+        late += isExpectedToHang ? 0 : 1
         running = runningProcesses()
-        // It has ten seconds to clean up.
+        // Our scripts give what they started ten seconds, and then clean up.
         kill(child.identifier, SIGTERM)
-        _ = child.wait(seconds: 10)
+        child.wait(seconds: 30)
         child.stop()
+        for process in try processes(withMark: mark) { kill(process, SIGKILL) }
+      }
+      func text(_ path: String) throws -> String {
+        String(decoding: try Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self)
       }
       return Finished(
-        status: status, output: try String(contentsOfFile: output, encoding: .utf8),
-        errors: try String(contentsOfFile: errors, encoding: .utf8) + running)
+        status: status, output: try text(output), errors: try text(errors) + running)
     }
   }
 }
@@ -99,7 +97,9 @@ public func spawn(
 private func runningProcesses() -> String {
   let text = try? withTemporaryFolder { folder in
     let list = ["ps", "-eo", "pid,stat,wchan:24,etimes,args", "--forest"]
-    _ = try ChildProcess(list, output: folder + "/output").wait(seconds: 30)
+    let child = try ChildProcess(list, output: folder + "/output")
+    child.wait(seconds: 30)
+    child.stop()
     return try String(contentsOfFile: folder + "/output", encoding: .utf8)
   }
   return "\nstill running:\n" + (text ?? "")
@@ -119,7 +119,7 @@ public struct Launcher: Sendable {
   public static let current = Launcher()
 
   /// Open MPI otherwise looks for networks at each start, which takes longer than most of these commands.
-  private static let quick = ["--mca", "pml", "ob1"]
+  private static let quick = ["--gmca", "pml", "ob1"]
 
   /// The path of the compiler wrapper beside the launcher: mpicc, or mpicc.mpich beside mpiexec.mpich.
   public let compiler: String?
