@@ -82,8 +82,7 @@ static inline const char *cdnnl_implementation(dnnl_primitive_desc_t made) {
   return name;
 }
 
-// `wanted` is how the name of the implementation begins, or NULL for the first. It has to be looked for before a
-// primitive of the same operation is made: oneDNN 2.6 then finds nothing but that one.
+// `wanted` is how the name of the implementation begins, or NULL for the first.
 static inline dnnl_status_t cdnnl_convolution(
     dnnl_primitive_desc_t *made, dnnl_engine_t engine, cdnnl_pass pass,
     cdnnl_algorithm algorithm, cdnnl_desc source,

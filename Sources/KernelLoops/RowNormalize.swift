@@ -240,8 +240,9 @@ public func firstSum<E: KernelElement>(_ centred: Bool, _ x: Source<E>, _ width:
 /// Sixteen short rows: their sums meet in the lanes of one vector, so that means, roots and
 /// quotients are taken of all rows at once.
 ///
-/// A row's first element stands for K, so that one sweep gives both moments: its distance from the mean is at
-/// most √(width − 1) deviations, which costs the sum of squares 6 bits at worst. `scratch` has 512 floats.
+/// The mean of a row's first 16 elements stands for K, so that one sweep gives both moments. In rows of up to 64
+/// it is at most √3 deviations from the row's mean, which costs the sum of squares two bits. `scratch` has 512
+/// floats.
 /// False, and nothing is written to y, where a sum leaves the range of float32.
 @_alwaysEmitIntoClient @_transparent
 public func sixteenRowsNormalize<E: KernelElement>(
@@ -249,10 +250,14 @@ public func sixteenRowsNormalize<E: KernelElement>(
   _ epilogue: Epilogue<E>, _ y: Target<E>, _ saved: Output, _ rows: Int, _ scratch: Output
 ) -> Bool {
   let scales = saved + 2 * rows
+  if centred {
+    for row in 0..<16 { store(load(x, row * width), scratch, 16 * row) }
+    store(sixteenLaneSums(scratch) * Vector(repeating: 1 / 16), saved, 0)
+  } else {
+    store(Vector.zero, saved, 0)
+  }
   for row in 0..<16 {
-    let first = centred ? x[row * width].float : 0
-    saved[row] = first
-    let center = Vector(repeating: first)
+    let center = Vector(repeating: saved[row])
     var (lanes, squares) = (Vector.zero, Vector.zero)
     var i = row * width
     while i < (row + 1) * width {

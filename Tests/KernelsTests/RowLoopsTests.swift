@@ -99,6 +99,33 @@ import Testing
     }
   }
 
+  /// A channel may be far from all others in every row, the first as well as the last.
+  @Test(arguments: vectorTables, [10, -777.7, 1e5] as [Float])
+  func rowsWithOneValueFarFromTheOthersKeepTheirDigits(table: KernelTable, distance: Float) {
+    for width in awkwardChannels where width >= 15 {
+      for channel in [0, width - 1] {
+        let (rows, rule) = (33, RowRule(epsilon: 1e-3))
+        var x = random(rows * width, seed: 1)
+        for row in 0..<rows { x[row * width + channel] += distance }
+        func pass(_ table: KernelTable) -> (y: [Float], saved: [Float]) {
+          let (gain, bias) = (
+            [Float](repeating: 1, count: width), [Float](repeating: 0, count: width)
+          )
+          var (y, saved, scratch) = (room(x.count), room(4 * rows), room(2 * width + 528))
+          table.float32.layerNormalize(
+            x, rows, width, 1, gain, bias, rule, .none, &y, &saved, &scratch)
+          return (y, saved)
+        }
+        let (a, b) = (pass(table), pass(reference))
+        let name = "\(width), channel \(channel) off by \(distance)"
+        expectClose(a.y, b.y, tolerance: 5e-6, "y of \(name)")
+        expectClose(
+          a.saved[2 * rows..<3 * rows].map(Double.init),
+          b.saved[2 * rows..<3 * rows].map(Double.init), tolerance: 1e-6, "r of \(name)")
+      }
+    }
+  }
+
   /// Rows of any size have the y of rows of size 1, and 1 / size of their dx: no float32 sum leaves its range.
   @Test(arguments: [reference] + vectorTables, [1e-12, 1e14, 1e19, 1e25, 1e37] as [Float])
   func rowsOfAnySizeKeepTheirDigits(table: KernelTable, size: Float) {
