@@ -212,13 +212,12 @@ func folder(of name: String) -> String {
   "Sources/" + (name == "Lockstep" ? name : String(name.dropFirst("Lockstep".count)))
 }
 
-/// A target of tests; those that compute little themselves need not be optimized, which halves their build.
-func tests(
-  _ name: String, _ dependencies: [Target.Dependency], optimized: Bool = true
-) -> Target {
+/// A target of tests, which are not optimized themselves: that halves the time of their build, and they run little
+/// longer.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .testTarget(
     name: "\(name)Tests", dependencies: dependencies,
-    swiftSettings: strict + (optimized ? [] : [.unsafeFlags(["-Onone"])]))
+    swiftSettings: strict + [.unsafeFlags(["-Onone"])])
 }
 
 targets += [
@@ -470,7 +469,7 @@ targets += [
       "LockstepTensors",
     ]),
   tests("Optimizers", ["LockstepOptimizers", "LockstepAutograd", "LockstepTensors"]),
-  tests("Datasets", ["LockstepDatasets", "LockstepTensors", "Spawning"], optimized: false),
+  tests("Datasets", ["LockstepDatasets", "LockstepTensors", "Spawning"]),
   tests(
     "DataParallel",
     ["LockstepDataParallel", "LockstepAutograd", "LockstepCollectives", "LockstepTensors"]),
@@ -479,7 +478,7 @@ targets += [
     [
       "LockstepRecording", "LockstepAnalysis", "LockstepMachine", "LockstepPrediction",
       "LockstepCollectives", "Spawning", "LockstepTensors",
-    ], optimized: false),
+    ]),
   tests(
     "Training",
     [
@@ -490,8 +489,8 @@ targets += [
       "LockstepAutograd", "LockstepKernels", "LockstepLayers", "LockstepRecording",
       "LockstepAnalysis", "LockstepMachine", "LockstepPrediction", "Spawning",
       "safetensors-verdicts",
-    ], optimized: false),
-  tests("TensorBoard", ["LockstepTensorBoard"], optimized: false),
+    ]),
+  tests("TensorBoard", ["LockstepTensorBoard"]),
   tests(
     "Claims",
     [
@@ -499,22 +498,20 @@ targets += [
       "LockstepMachine", "LockstepPrediction", "LockstepTensors", "LockstepFiles",
       "LockstepSafetensors", "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
       "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
-    ], optimized: false),
+    ]),
   // What the tests share to run programs with a time limit.
   .target(name: "Spawning", path: "Tests/Spawning", swiftSettings: strict),
   tests(
-    "MPI", ["LockstepMPIBackend", "LockstepCollectives", "Spawning", "mpi-checks", "faulty-ranks"],
-    optimized: false),
+    "MPI", ["LockstepMPIBackend", "LockstepCollectives", "Spawning", "mpi-checks", "faulty-ranks"]),
   tests(
     "Command",
     [
       "Spawning", "lockstep", "LockstepRecording", "LockstepAnalysis", "LockstepMachine",
       "LockstepPrediction", "LockstepCollectives",
-    ], optimized: false),
+    ]),
   tests(
     "Launch",
-    ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")],
-    optimized: false),
+    ["Spawning", "delay-relay", "lockstep", "mpi-checks", .product(name: "Yams", package: "Yams")]),
   tests(
     "Fault",
     [
@@ -522,8 +519,8 @@ targets += [
       "LockstepCheckpoints",
       "LockstepTraining", "LockstepConfiguration", "LockstepRuns", "LockstepBenchmarks",
       "LockstepParity",
-    ], optimized: false),
-  tests("House", ["Spawning"], optimized: false),
+    ]),
+  tests("House", ["Spawning"]),
   // The readers as fuzzers see them; the corpus is read in every test run.
   .target(
     name: "FuzzTargets",
@@ -534,7 +531,7 @@ targets += [
       "LockstepCheckpoints", "LockstepTraining", "LockstepConfiguration",
       "LockstepRuns", "LockstepBenchmarks", "LockstepParity",
     ], path: "Tests/Fuzz/Targets", swiftSettings: strict),
-  tests("Fuzz", ["FuzzTargets", "Spawning"], optimized: false),
+  tests("Fuzz", ["FuzzTargets", "Spawning"]),
   .executableTarget(
     name: "safetensors-verdicts",
     dependencies: [
