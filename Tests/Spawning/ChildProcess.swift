@@ -11,7 +11,7 @@ public final class ChildProcess {
 
   /// Starts `command` in this package's folder with nothing on its standard input.
   ///
-  /// It handles signals as by default and blocks none, and it inherits no open file.
+  /// It handles signals as by default and blocks none, and it inherits no open file up to number 255.
   ///
   /// - Parameters:
   ///   - command: A program, as a path or as a name on the PATH, and its arguments.
